@@ -1,0 +1,198 @@
+"""Exceptions that stop and findings that inform, both rendered from one catalogue of codes.
+
+An error is raised with a code and named fields; the words live in `catalogue/<language>/*.toml`, so that the terminal,
+the HTTP answers, the report and a translation all say the same thing. Nothing here knows about any other room.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+Level = Literal["info", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a thing was found: any of a file, a line and column (from 1), a row, a field."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    row: int | None = None
+    field: str | None = None
+
+    def __str__(self) -> str:
+        head = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        tail = ", ".join(f"{name} {value}" for name, value in (("row", self.row), ("field", self.field)) if value is not None)
+        return f"{head}, {tail}" if head and tail else head or tail
+
+
+class BreakevenError(Exception):
+    """Root of every expected failure. `code` names a catalogue entry; `fields` fill its text."""
+
+    exit_code = 70
+
+    def __init__(self, code: str, *, at: Place | None = None, **fields: Any) -> None:
+        self.code = code
+        self.at = at or Place()
+        self.fields = fields
+        super().__init__(code)
+
+    def located(self, **where: Any) -> BreakevenError:
+        """The same error with more of its place known; used to add context on the way up."""
+        missing = {name: value for name, value in where.items() if getattr(self.at, name) is None}
+        self.at = replace(self.at, **missing)
+        return self
+
+    def __str__(self) -> str:
+        return render(self.code, self.fields, at=self.at)
+
+    def as_json(self, language: str | None = None) -> dict[str, Any]:
+        """The error as the wire and `--json` carry it."""
+        entry = catalogue(language).get(self.code, {})
+        return {
+            "code": self.code,
+            "message": str(self),
+            "param": self.at.field,
+            "hint": fill(entry.get("hint", ""), self.fields) or None,
+            "where": {name: value for name, value in asdict(self.at).items() if value is not None},
+        }
+
+
+class Refused(BreakevenError):
+    """The answer is no: a gate refused, a reconciliation differs."""
+
+    exit_code = 1
+
+
+class UsageError(BreakevenError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The project file says something that cannot be meant."""
+
+
+class DataError(BreakevenError):
+    """The input data is broken or too little."""
+
+    exit_code = 3
+
+
+class InputError(DataError):
+    """One payload of a request or a prediction is not what the task takes (HTTP 422)."""
+
+
+class IntegrityError(BreakevenError):
+    """A hash, signature, manifest or format does not hold; nothing was loaded."""
+
+    exit_code = 4
+
+
+class EnvironmentFault(BreakevenError):
+    """The machine cannot do it now: disk, memory, port, database, permission, missing package, network."""
+
+    exit_code = 5
+
+
+class Busy(BreakevenError):
+    """Another process holds what this one needs."""
+
+    exit_code = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader should know that does not stop the work. Rendered from the same catalogue."""
+
+    code: str
+    level: Level = "info"
+    stage: str | None = None
+    subject: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return render(self.code, self.fields)
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as artifacts and `--json` carry it, words included for readers without the catalogue."""
+        return {"code": self.code, "level": self.level, "stage": self.stage, "subject": self.subject,
+                "fields": dict(self.fields), "text": str(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        """The inverse of `as_json`; the text is rendered anew."""
+        return cls(data["code"], data.get("level", "info"), data.get("stage"), data.get("subject"), data.get("fields", {}))
+
+
+def need_package(package: str, extra: str, *, purpose: str) -> EnvironmentFault:
+    """The error for an optional package that is not installed; names the extra to install."""
+    return EnvironmentFault("package-missing", package=package, extra=extra, purpose=purpose)
+
+
+class _Lenient(string.Formatter):
+    """Fills `{name}` and leaves `?` for a name nobody gave: a message must never fail to print."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        return kwargs.get(str(key), "?")
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, (list, tuple, set)):
+            value = ", ".join(str(item) for item in value)
+        try:
+            return super().format_field(value, format_spec)
+        except (ValueError, TypeError):
+            return str(value)
+
+
+def fill(text: str, fields: Mapping[str, Any]) -> str:
+    """`text` with its `{name}` places filled from `fields`."""
+    return _Lenient().vformat(text, (), fields)
+
+
+def render(code: str, fields: Mapping[str, Any], *, at: Place | None = None, language: str | None = None) -> str:
+    """The one sentence form: `where: what; expected ...; hint`."""
+    entry = catalogue(language).get(code)
+    if entry is None:
+        return f"{code}: " + ", ".join(f"{name}={value}" for name, value in fields.items())
+    text = fill(entry["text"], fields)
+    where = str(at) if at is not None else ""
+    if where:
+        text = f"{where}: {text}"
+    if entry.get("expected"):
+        text += f"; expected {fill(entry['expected'], fields)}"
+    if entry.get("hint"):
+        hint = fill(entry["hint"], fields).strip()
+        # A hint that depends on a field nobody could supply is noise, not help.
+        if hint and "?" not in hint.split("'")[1:2]:
+            text += f"; {hint}"
+    return text
+
+
+@functools.cache
+def catalogue(language: str | None = None) -> dict[str, dict[str, str]]:
+    """All entries of a language, English filling what it lacks."""
+    import tomllib
+    from importlib.resources import files
+
+    chosen = language or os.environ.get("BREAKEVEN_LANG", "en").split(".")[0].split("_")[0]
+    entries: dict[str, dict[str, str]] = {}
+    for name in _unique(["en", chosen]):
+        folder = files("breakeven") / "catalogue" / name
+        if not folder.is_dir():
+            continue
+        for page in sorted(folder.iterdir(), key=lambda item: item.name):
+            if page.name.endswith(".toml"):
+                entries.update(tomllib.loads(page.read_text(encoding="utf-8")))
+    return entries
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
