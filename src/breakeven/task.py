@@ -209,7 +209,7 @@ class Scoring(Protocol):
     def unpack(self, arrays: Mapping[str, np.ndarray]) -> list[Any]:
         """The inverse of `pack`."""
 
-    def calibrate(self, raw: list[Any], targets: list[Any]) -> dict[str, Any]:
+    def calibrate(self, raw: list[Any], targets: list[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Calibration fitted on validation rows, JSON-able; {} for none."""
 
     def calibrated(self, raw: list[Any], calibration: Mapping[str, Any]) -> list[Any]:
