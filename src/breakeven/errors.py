@@ -41,6 +41,7 @@ class BreakevenError(Exception):
         self.code = code
         self.at = at or Place()
         self.fields = fields
+        self.more: list[BreakevenError] = []  # further problems of the same kind, told after this one
         super().__init__(code)
 
     def located(self, **where: Any) -> BreakevenError:

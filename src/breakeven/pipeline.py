@@ -30,7 +30,7 @@ class Setup:
     config: Any            # the project's settings object: .collect, .process, ... , .product
     task: Any              # breakeven.task.Task
     seed: int
-    text: Callable[[str], Any] = field(default=lambda key: None)  # the file's raw value at a dotted key
+    refresh: bool = False  # remote sources are read anew
 
 
 class Progress(Protocol):
@@ -255,10 +255,10 @@ def _run_one(item: Planned, setup: Setup, store: Store, progress: Progress) -> N
 
 def _count(store: Store, step: str, seconds: float) -> None:
     """One line an executed step: the counters that prove what was and was not run again."""
+    import json
+
     path = store.root / "runs.jsonl"
     with path.open("a", encoding="utf-8") as stream:
-        import json
-
         stream.write(json.dumps({"step": step, "at": now(), "seconds": seconds}) + "\n")
 
 

@@ -1,0 +1,86 @@
+"""Commands about a project as a whole: init, recipes, check, status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from breakeven.cli.options import answer, as_json, console, open_project, project_options
+
+
+@click.command()
+@click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--recipe", default="sentiment", show_default=True, help="See: breakeven recipes")
+@as_json
+def init(directory: Path, recipe: str, as_json: bool) -> None:
+    """Make a project in DIRECTORY from a recipe: breakeven.yaml, a signing key, a .gitignore.
+
+    Files that are already there are never overwritten.
+    """
+    from breakeven import recipes as shelf
+    from breakeven.packaging.signing import make_key
+
+    written = shelf.write(recipe, directory)
+    key = directory / "keys" / "release.key"
+    if not key.exists():
+        make_key(key)
+        written += [key, key.with_suffix(".pub")]
+    if as_json:
+        answer({"directory": str(directory), "recipe": recipe, "written": [str(path) for path in written]})
+        return
+    for path in written:
+        click.echo(f"wrote {path}")
+    here = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
+    click.echo(f"next: {here}breakeven run --dry-run   (what it would take)")
+    click.echo(f"      {here}breakeven run             (the answer)")
+
+
+@click.command()
+@as_json
+def recipes(as_json: bool) -> None:
+    """List the recipes that `breakeven init` knows."""
+    from breakeven import recipes as shelf
+
+    rows = shelf.describe()
+    if as_json:
+        answer(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<16} {row['summary']}")
+
+
+@click.command()
+@project_options
+def check(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check breakeven.yaml: every problem with file:line:column, and what is expected."""
+    project = open_project(folder, overrides)
+    steps = [step.name for step in project.steps()] if project.settings.collect else []
+    if as_json:
+        answer({"ok": True, "name": project.name, "steps": steps})
+        return
+    click.echo(f"{project.document.file}: fine; {len(steps)} steps: {', '.join(steps) or 'business alone (breakeven simulate)'}")
+
+
+@click.command()
+@project_options
+def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show every step: fresh, stale or missing, why, and how often it was run."""
+    from breakeven import pipeline
+
+    project = open_project(folder, overrides)
+    counted = pipeline.counters(project.store)
+    rows = [{"step": item.step.name, "state": item.state, "why": item.why, "runs": counted.get(item.step.name, 0)}
+            for item in project.plan()]
+    if as_json:
+        answer(rows)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("step", "state", "runs", "why"):
+        table.add_column(title, justify="right" if title == "runs" else "left", overflow="fold")
+    colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
+    for row in rows:
+        table.add_row(str(row["step"]), f"[{colours[str(row['state'])]}]{row['state']}[/]", str(row["runs"]), str(row["why"]))
+    console().print(table)

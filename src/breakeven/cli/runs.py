@@ -1,0 +1,193 @@
+"""Commands that run the line and show what came out: run, show, compare, report."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from breakeven.cli.options import answer, console, open_project, project_options
+from breakeven.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from breakeven.project import Project, Snapshot
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[STAGE|STEP]...")
+@click.option("--dry-run", is_flag=True, help="Only say what would run: minutes, memory, downloads, money.")
+@click.option("--refresh", is_flag=True, help="Read remote sources anew.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@project_options
+def run(targets: tuple[str, ...], dry_run: bool, refresh: bool, quiet: bool, folder: str,
+        overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run every stage that is not fresh (or only TARGETS and what they need), and print the answer.
+
+    Exit code 1 when no candidate passes its gates and pays: everything is measured and reported all the same.
+    """
+    from breakeven.cli.progress import shown
+
+    project = open_project(folder, overrides)
+    chosen = _targets(project, targets)
+    if dry_run:
+        _dry_run(project, chosen, as_json)
+        return
+    with shown(quiet=quiet) as progress:
+        ran = project.run(chosen, refresh=refresh, progress=progress)
+    snapshot = project.snapshot()
+    written = _write_report(project, snapshot)
+    if as_json:
+        answer({"ran": ran, "verdict": snapshot.verdict, "deploy": snapshot.deploy, "findings": snapshot.findings,
+                "report": written})
+    else:
+        _tell(project, snapshot, ran, written)
+    _leave(snapshot, chosen)
+
+
+def _targets(project: Project, targets: tuple[str, ...]) -> list[str]:
+    """Stages and steps by name; a candidate's name means its training."""
+    names = {step.name for step in project.steps()}
+    known = names | {name.split("/")[0] for name in names}
+    found = []
+    for target in targets:
+        word = f"train/{target}" if f"train/{target}" in names and target not in known else target
+        if word not in known:
+            near = difflib.get_close_matches(target, known, 1)
+            raise UsageError("target-unknown", target=target, known=sorted(known), nearest=near[0] if near else "train")
+        found.append(word)
+    return found
+
+
+def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
+    rows = project.estimate(targets)
+    total = {key: sum(row[key] for row in rows) for key in ("minutes", "download_mb", "money")}
+    total["memory_gb"] = max((row["memory_gb"] for row in rows), default=0.0)
+    if as_json:
+        answer({"steps": rows, "total": total, "origin": "assumed"})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, side in (("step", "left"), ("minutes", "right"), ("memory GB", "right"), ("download MB", "right"),
+                        ("money", "right"), ("why", "left")):
+        table.add_column(title, justify=side, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(row["step"], f"{row['minutes']:.1f}", f"{row['memory_gb']:.1f}", f"{row['download_mb']:.0f}",
+                      f"{row['money']:.2f}", f"{row['state']}: {row['why']}")
+    out = console()
+    out.print(table)
+    out.print(f"in total about {total['minutes']:.1f} minutes, {total['memory_gb']:.1f} GB of memory at the most, "
+              f"{total['download_mb']:.0f} MB of downloads, {total['money']:.2f} spent at providers (assumed); nothing was started")
+
+
+def _write_report(project: Project, snapshot: Snapshot) -> list[str]:
+    from breakeven import report
+
+    if snapshot.verdict is None:
+        return []
+    return [str(path) for path in report.write(snapshot, project.root)]
+
+
+def _tell(project: Project, snapshot: Snapshot, ran: list[str], written: list[str]) -> None:
+    from breakeven.report import terminal
+
+    out = console()
+    if not ran:
+        out.print("nothing was stale; nothing was run")
+    if snapshot.verdict is not None:
+        terminal.print_verdict(out, snapshot)
+    for path in written:
+        out.print(f"report   {path}", soft_wrap=True)
+    release = ((snapshot.deploy or {}).get("decision") or {}).get("release")
+    if release:
+        where = "" if str(project.root) == _here() else f" -C {_short(str(project.root))}"
+        out.print(f"serve    breakeven keys create --customer me{where} && breakeven serve --trust "
+                  f"{_short(str(project.root / 'keys' / 'release.pub'))}{where}", soft_wrap=True, markup=False)
+
+
+def _here() -> str:
+    from pathlib import Path
+
+    return str(Path.cwd())
+
+
+def _short(path: str) -> str:
+    import os
+
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) else path
+
+
+def _leave(snapshot: Snapshot, targets: list[str]) -> None:
+    late = {"evaluate", "deploy", "business"}
+    asked = not targets or any(target.split("/")[0] in late for target in targets)
+    if asked and snapshot.verdict is not None and not snapshot.verdict.get("chosen"):
+        raise click.exceptions.Exit(Refused.exit_code)
+
+
+@click.command()
+@click.argument("what", default="evaluate", metavar="[STAGE|CANDIDATE]")
+@project_options
+def show(what: str, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show a stage (collect, process, train, evaluate, deploy, business) or a candidate."""
+    project = open_project(folder, overrides)
+    snapshot = project.snapshot()
+    from breakeven.pipeline import STAGES
+    from breakeven.report import terminal
+
+    candidates = [candidate.name for candidate in project.settings.train.candidates]
+    known = [*STAGES, *candidates]
+    if what not in known:
+        near = difflib.get_close_matches(what, known, 1)
+        raise UsageError("target-unknown", target=what, known=known, nearest=near[0] if near else "evaluate")
+    if as_json:
+        answer(_part(snapshot, what))
+        return
+    terminal.show(console(), snapshot, what)
+
+
+def _part(snapshot: Snapshot, what: str) -> Any:
+    if what == "evaluate":
+        return {"measurements": snapshot.measurements, "verdict": snapshot.verdict, "speed": snapshot.speed}
+    if what in ("collect", "process", "train", "deploy", "business"):
+        return getattr(snapshot, what)
+    verdict = (snapshot.verdict or {}).get("candidates", {}).get(what)
+    return {"train": snapshot.train.get(what), "package": snapshot.packages.get(what),
+            "measurements": snapshot.measurements.get(what), "verdict": verdict}
+
+
+@click.command()
+@click.argument("one")
+@click.argument("other")
+@project_options
+def compare(one: str, other: str, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Candidates ONE and OTHER side by side: quality, speed, cost, value, and the difference in money."""
+    from breakeven.report import terminal
+
+    project = open_project(folder, overrides)
+    snapshot = project.snapshot()
+    measured = (snapshot.verdict or {}).get("candidates", {})
+    for name in (one, other):
+        if name not in measured:
+            near = difflib.get_close_matches(name, measured, 1)
+            raise UsageError("target-unknown", target=name, known=sorted(measured), nearest=near[0] if near else "?")
+    if as_json:
+        answer({one: _part(snapshot, one), other: _part(snapshot, other)})
+        return
+    terminal.compare(console(), snapshot, one, other)
+
+
+@click.command()
+@project_options
+def report(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Write report.html (one file, no network) and report.md from what is measured."""
+    from breakeven import report as pages
+
+    project = open_project(folder, overrides)
+    written = [str(path) for path in pages.write(project.snapshot(), project.root)]
+    if as_json:
+        answer({"written": written})
+        return
+    for path in written:
+        click.echo(f"wrote {path}")

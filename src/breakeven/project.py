@@ -1,0 +1,250 @@
+"""Project: the object every door opens. It composes the schema, lays out the steps, runs them under one lock, and reads
+everything a reader may see into a Snapshot."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from breakeven import pipeline
+from breakeven.artifacts import HashCache, Manifest, Store, read_json
+from breakeven.config import Document, load
+from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place
+from breakeven.stages import business, collect, deploy, evaluate, process, train
+from breakeven.tasks import find
+
+if TYPE_CHECKING:
+    from breakeven.task import Task
+
+FILE = "breakeven.yaml"
+VERSION = 1
+STAGES: tuple[pipeline.Stage, ...] = (
+    collect.STAGE, process.STAGE, train.STAGE, evaluate.STAGE, deploy.STAGE, business.STAGE,
+)
+
+
+class Product(BaseModel):
+    """What is sold, and which kind of problem it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of the product: small letters, digits, dashes")
+    task: str = Field(description="The kind of problem, for example text-classification")
+    description: str | None = Field(None, description="One sentence for people: what is sold, to whom")
+    language: Literal["en", "zh"] = Field("en", description="Language of the report")
+
+
+class ProjectSettings(BaseModel):
+    """The whole of breakeven.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="breakeven.yaml")
+
+    version: int = Field(description="Version of this file's format: 1")
+    product: Product | None = Field(None, description="What is sold; absent only where the business is simulated alone")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
+    collect: collect.Settings | None = None
+    process: process.Settings = Field(default_factory=process.Settings)
+    train: train.Settings = Field(default_factory=train.Settings)
+    evaluate: evaluate.Settings = Field(default_factory=evaluate.Settings)
+    deploy: deploy.Settings = Field(default_factory=deploy.Settings)
+    business: business.Settings | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a report reads: the project as it stands, as plain JSON. Absent stages are None or empty."""
+
+    name: str
+    task: str
+    root: Path
+    language: str = "en"
+    states: list[dict[str, Any]] = field(default_factory=list)
+    collect: dict[str, Any] | None = None
+    process: dict[str, Any] | None = None
+    train: dict[str, dict[str, Any]] = field(default_factory=dict)
+    quality: dict[str, dict[str, Any]] = field(default_factory=dict)
+    packages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    speed: dict[str, Any] | None = None
+    measurements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdict: dict[str, Any] | None = None
+    deploy: dict[str, Any] | None = None
+    business: dict[str, Any] | None = None
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    lineage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    config_text: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The snapshot as `--json` prints it."""
+        return {**self.__dict__, "root": str(self.root)}
+
+
+class Project:
+    """A project folder: its file, its steps and its artifacts.
+
+    `overrides` are `section.key=value` strings, as `--set` takes them. Nothing is run, written or locked by opening.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] = ".", *, overrides: Sequence[str] = (), file: str = FILE) -> None:
+        self.root = Path(folder).expanduser().resolve()
+        self.settings, self.document = open_settings(self.root / file, overrides)
+        self.store = Store(self.root / "artifacts")
+        self._task: Task | None = None
+
+    @property
+    def name(self) -> str:
+        """The product's name; the folder's where the file declares no product."""
+        return self.settings.product.name if self.settings.product else self.root.name
+
+    @property
+    def task(self) -> Task:
+        """The task that the file names."""
+        if self._task is None:
+            if self.settings.product is None:
+                raise ConfigError("missing-key", at=Place(self.document.file, 1, 1), key="product")
+            try:
+                self._task = find(self.settings.product.task)
+            except ConfigError as error:
+                raise self._placed(error, ("product", "task")) from None
+        return self._task
+
+    def _placed(self, error: ConfigError, path: tuple[str | int, ...]) -> ConfigError:
+        place = self.document.place(path)
+        error.located(file=place.file, line=place.line, column=place.column)
+        return error
+
+    def setup(self, *, refresh: bool = False) -> pipeline.Setup:
+        """What the stages may read to lay out their steps; candidates' own keys are checked here."""
+        self._check_candidates()
+        return pipeline.Setup(self.root, self.settings, self.task, self.settings.seed, refresh=refresh)
+
+    def _check_candidates(self) -> None:
+        for index, candidate in enumerate(self.settings.train.candidates):
+            at: tuple[str | int, ...] = ("train", "candidates", index)
+            try:
+                model = self.task.model(candidate.model).load()
+            except ConfigError as error:
+                raise self._placed(error, (*at, "model")) from None
+            self.document.validate(model.settings, at, data=candidate.options())
+
+    def steps(self, *, refresh: bool = False) -> list[pipeline.Step]:
+        """Every step of the project."""
+        if self.settings.collect is None:
+            raise ConfigError("missing-key", at=Place(self.document.file, 1, 1), key="collect")
+        setup = self.setup(refresh=refresh)
+        return [step for stage in STAGES for step in stage.steps(setup)]
+
+    def plan(self, targets: Iterable[str] = (), *, refresh: bool = False) -> list[pipeline.Planned]:
+        """What is fresh, stale or missing, and why, for the targets (stages, steps or candidates; none: everything)."""
+        hashes = HashCache(self.store.root / "hashes.json")
+        planned = pipeline.plan(self.steps(refresh=refresh), self.store, hashes)
+        if self.store.root.is_dir():
+            hashes.save()
+        chosen = list(targets)
+        return pipeline.wanted(planned, chosen) if chosen else planned
+
+    def run(self, targets: Iterable[str] = (), *, refresh: bool = False, progress: pipeline.Progress | None = None) -> list[str]:
+        """Runs what is not fresh; returns the names of the steps that ran. One run a project at a time (Busy, exit 6)."""
+        with self.lock():
+            self.store.clean()
+            planned = self.plan(targets, refresh=refresh)
+            return pipeline.run(planned, self.setup(refresh=refresh), self.store, progress or pipeline.Quiet())
+
+    def estimate(self, targets: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run."""
+        setup = self.setup()
+        rows: dict[str, dict[str, Any]] = {}
+        for stage in STAGES:
+            rows.update({row["step"]: row for row in stage.estimate(setup)} if stage.estimate else {})
+        return [{"minutes": 0.0, "memory_gb": 0.0, "download_mb": 0.0, "money": 0.0, **rows.get(item.step.name, {}),
+                 "step": item.step.name, "state": item.state, "why": item.why}
+                for item in self.plan(targets) if item.state != "fresh"]
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the project; a second holder gets Busy with the first one's process id."""
+        path = self.store.root / ".lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("project-locked", pid=os.read(handle, 32).decode().strip() or "unknown") from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def snapshot(self) -> Snapshot:
+        """The project as it stands, for reports and `--json`; reads artifacts only."""
+        folder, product = self.store.root, self.settings.product
+        planned = self.plan()
+        names = [candidate.name for candidate in self.settings.train.candidates]
+        steps = [item.step.name for item in planned]
+        return Snapshot(
+            name=self.name, task=product.task if product else "", root=self.root, language=product.language if product else "en",
+            states=[{"step": item.step.name, "state": item.state, "why": item.why} for item in planned],
+            collect=_maybe(folder / "collect" / "card.json"), process=_maybe(folder / "process" / "report.json"),
+            train=_each(names, folder / "train", "training.json"), quality=_each(names, folder / "evaluate", "quality.json"),
+            packages=_each(names, folder / "evaluate", "package/package.json"),
+            speed=_maybe(folder / "evaluate" / "speed" / "speed.json"),
+            measurements=_maybe(folder / "evaluate" / "measurements.json") or {},
+            verdict=_maybe(folder / "evaluate" / "verdict.json"), deploy=_deployed(self.root / "releases", folder / "deploy"),
+            business=_maybe(folder / "business" / "plan.json"),
+            findings=[finding.as_json() for step in steps for finding in pipeline.findings_of(self.store, step)],
+            counters=pipeline.counters(self.store), lineage={step: _manifest(self.store, step) for step in steps},
+            config_text=self.document.text, versions=pipeline.versions(),
+        )
+
+
+def open_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[ProjectSettings, Document]:
+    """The checked settings of a project file; a file written for a newer program says so first."""
+    settings, document = load(path, ProjectSettings, overrides)
+    if settings.version != VERSION:
+        place = document.place(("version",))
+        raise ConfigError("config-version", at=place, found=settings.version, known=VERSION)
+    return settings, document
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of breakeven.yaml, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProjectSettings.model_json_schema()}
+
+
+def _maybe(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None
+
+
+def _each(names: Iterable[str], folder: Path, file: str) -> dict[str, dict[str, Any]]:
+    found = {name: _maybe(folder / name / file) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _deployed(releases: Path, folder: Path) -> dict[str, Any] | None:
+    """The newest decision, the release it names and that release's parity receipt."""
+    decision = _maybe(folder / "decision.json")
+    if decision is None:
+        return None
+    release = releases / str(decision.get("release"))
+    return {"decision": decision, "release": _maybe(release / "release.json"), "parity": _maybe(release / "parity.json")}
+
+
+def _manifest(store: Store, step: str) -> dict[str, Any]:
+    manifest: Manifest | None = store.manifest(step)
+    if manifest is None:
+        return {}
+    keep: Mapping[str, Any] = manifest.__dict__
+    return {name: keep[name] for name in ("fingerprint", "needs", "created", "seconds", "versions")}
