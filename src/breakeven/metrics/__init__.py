@@ -1,0 +1,1 @@
+"""How answers are judged: outcomes, metrics, calibration, and intervals that are paired over candidates."""
