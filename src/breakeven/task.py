@@ -98,7 +98,9 @@ class Cases:
             return None if values is None else [values[i] for i in indices]
 
         return Cases(
-            [self.ids[i] for i in indices], [self.inputs[i] for i in indices], pick(self.targets),
+            [self.ids[i] for i in indices],
+            [self.inputs[i] for i in indices],
+            pick(self.targets),
             {name: [values[i] for i in indices] for name, values in self.slices.items()},
             {name: [values[i] for i in indices] for name, values in self.groups.items()},
             {name: [values[i] for i in indices] for name, values in self.columns.items()},
@@ -125,7 +127,7 @@ class Predictor(ABC):
         """Work an input, in the model's own unit (tokens): batches are built by it. None: all alike."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most predictors hold nothing to free
         """Frees what was loaded."""
 
 
@@ -142,13 +144,13 @@ class Session(Protocol):
 class TrainContext(Protocol):
     """What `Model.fit` is given beside its rows (implemented by stages/train.py)."""
 
-    folder: Path                      # scratch; everything left here is the trained artifact
-    checkpoints: Path                 # survives a killed run; a finished fit may leave it full
-    cache: Path                       # per-user cache of downloaded and converted weights
+    folder: Path  # scratch; everything left here is the trained artifact
+    checkpoints: Path  # survives a killed run; a finished fit may leave it full
+    cache: Path  # per-user cache of downloaded and converted weights
     seed: int
     threads: int
-    budget_seconds: float | None      # wall time this candidate may train for; None: no limit
-    example: Any                      # one parsed input
+    budget_seconds: float | None  # wall time this candidate may train for; None: no limit
+    example: Any  # one parsed input
 
     def need(self, candidate: str) -> Path:
         """The trained folder of another candidate this one names."""
@@ -179,11 +181,15 @@ class Model(ABC):
         """Names of other candidates whose trained folders `fit` reads."""
         return ()
 
+    def trains_by_steps(self) -> bool:
+        """Whether `fit` can stop at a step: such candidates share the stage's time budget, the others take what they take."""
+        return False
+
     def estimate(self, rows: int) -> dict[str, float]:
         """Before anything starts: minutes, memory_gb, download_mb, money. Rough, stated as assumed."""
         return {"minutes": 0.0, "memory_gb": 0.1, "download_mb": 0.0, "money": 0.0}
 
-    def fit(self, train: Cases, validation: Cases, context: TrainContext) -> dict[str, Any]:  # noqa: B027
+    def fit(self, train: Cases, validation: Cases, context: TrainContext) -> dict[str, Any]:
         """Writes the trained artifact to `context.folder` and returns the training record (JSON). Absent: untuned."""
         return {}
 
@@ -193,7 +199,7 @@ class Model(ABC):
 
     @abstractmethod
     def package(self, trained: Path, folder: Path, runtime: str, sample: list[Any]) -> None:
-        """Writes everything `load` needs for one runtime into `folder`. `sample`: validation inputs, for static scales."""
+        """Writes all that `load` needs for one runtime into `folder`. `sample`: validation inputs, for scales."""
 
     @abstractmethod
     def load(self, folder: Path, runtime: str, *, threads: int) -> Predictor:
@@ -227,8 +233,9 @@ class Scoring(Protocol):
     def outcomes(self, answers: list[Any], cases: Cases, facts: Mapping[str, Any]) -> np.ndarray:
         """[n, len(outcome_names)] counts of each outcome per case."""
 
-    def metrics(self, answers: list[Any], raw: list[Any], cases: Cases, weights: np.ndarray,
-                facts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def metrics(
+        self, answers: list[Any], raw: list[Any], cases: Cases, weights: np.ndarray, facts: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
         """Metric -> values [b], for weights [b, n] (bootstrap draws of case counts)."""
 
     def pictures(self, answers: list[Any], raw: list[Any], cases: Cases, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,8 +266,13 @@ class Task(ABC):
 
         if name not in self.models:
             nearest = difflib.get_close_matches(name, self.models, 1)
-            raise ConfigError("unknown-model", model=name, task=self.name, allowed=sorted(self.models),
-                              nearest=nearest[0] if nearest else "majority")
+            raise ConfigError(
+                "unknown-model",
+                model=name,
+                task=self.name,
+                allowed=sorted(self.models),
+                nearest=nearest[0] if nearest else "majority",
+            )
         return self.models[name]
 
     @abstractmethod
