@@ -22,6 +22,7 @@ from breakeven.errors import EnvironmentFault, IntegrityError, Place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_ASIDE = ".old-"
 
 
 def canonical(value: Any) -> str:
@@ -66,7 +67,9 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+        raise EnvironmentFault(
+            "file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -123,7 +126,9 @@ def hash_tree(folder: Path, *, leave_out: tuple[str, ...] = (MANIFEST,)) -> dict
     return files
 
 
-def verify_tree(folder: Path, files: Mapping[str, Mapping[str, Any]], *, leave_out: tuple[str, ...] = (MANIFEST,)) -> None:
+def verify_tree(
+    folder: Path, files: Mapping[str, Mapping[str, Any]], *, leave_out: tuple[str, ...] = (MANIFEST,)
+) -> None:
     """Raises IntegrityError unless the folder holds exactly `files` with those hashes."""
     found = hash_tree(folder, leave_out=leave_out)
     for name in sorted(set(found) | set(files)):
@@ -150,8 +155,13 @@ class HashCache:
     def hash(self, path: Path) -> str:
         """The content hash of a file, or of a folder's files by name."""
         if path.is_dir():
-            return fingerprint({item.relative_to(path).as_posix(): self.hash(item)
-                                for item in sorted(path.rglob("*")) if item.is_file()})
+            return fingerprint(
+                {
+                    item.relative_to(path).as_posix(): self.hash(item)
+                    for item in sorted(path.rglob("*"))
+                    if item.is_file()
+                }
+            )
         try:
             status = path.stat()
         except OSError as error:
@@ -215,24 +225,35 @@ class Store:
         write_json(scratch / MANIFEST, asdict(manifest))
 
     def clean(self) -> None:
-        """Removes what killed runs left behind."""
+        """Removes what killed runs left behind, and puts back an artifact that a kill left moved aside."""
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
+        for aside in [*self.root.glob(f".*{_ASIDE}*"), *self.root.glob(f"*/.*{_ASIDE}*")]:
+            place = aside.with_name(aside.name[1:].split(_ASIDE)[0])
+            if place.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                os.rename(aside, place)
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Puts `new` in the place of `old`. The old one is moved aside first and removed last, so one of them is always whole."""
+    """Puts `new` in the place of `old`; the old one is moved aside first and removed last.
+
+    A kill between the two renames leaves only the folder that was moved aside: `Store.clean` puts it back.
+    """
     aside = None
     try:
-        os.chmod(new, 0o755)
+        os.chmod(new, 0o700 if new.parent.stat().st_mode & 0o077 == 0 else 0o755)  # noqa: S103  mkdtemp made it 0700
         if old.exists():
-            aside = old.with_name(f".{old.name}.old-{os.getpid()}")
+            aside = old.with_name(f".{old.name}{_ASIDE}{os.getpid()}")
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(old, aside)
         os.rename(new, old)
     except OSError as error:
         if aside is not None and aside.exists() and not old.exists():
             os.rename(aside, old)
-        raise EnvironmentFault("file-unwritable", at=Place(file=str(old)), reason=error.strerror or str(error)) from error
+        raise EnvironmentFault(
+            "file-unwritable", at=Place(file=str(old)), reason=error.strerror or str(error)
+        ) from error
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -1,42 +1,31 @@
-"""A generic reader: YAML 1.2 to typed settings, or file:line:column, what was found and what to write instead.
+"""A generic reader: a YAML file to typed settings, or file:line:column, what was found and what to write instead.
 
-The file is composed to nodes (never constructed), measured against limits, and turned into plain values by the YAML 1.2
-core schema: `no`, `on` and `12:30` are text, `08` is 8, `1e3` is 1000.0. Every value keeps its place, so that an error
-found later by a pydantic model still points at the line that caused it.
+Every value keeps its place, so that an error found later by a pydantic model still points at the line that caused it.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from breakeven.artifacts import unreadable
 from breakeven.errors import ConfigError, Place, UsageError
+from breakeven.yaml12 import MAX_BYTES, Where, kind, parse
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
     Settings = TypeVar("Settings", bound=BaseModel)
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 64
-MAX_NODES = 100_000
-
-Path_ = tuple[str | int, ...]
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCT = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
-_CORE = "tag:yaml.org,2002:"
 _SECRET_KEY = re.compile(r"(?i)(^|_)(password|passwd|secret|token|api_?key|access_?key|private_?key)$")
-_SECRET_VALUE = re.compile(r"^(sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|-----BEGIN )")
+_SECRET_VALUE = re.compile(
+    r"^(sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|-----BEGIN )"
+)
 _URL_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -46,11 +35,11 @@ class Document:
 
     file: str
     data: dict[str, Any]
-    marks: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    marks: dict[Where, tuple[int, int]] = field(default_factory=dict)
     text: str = ""
-    overridden: set[Path_] = field(default_factory=set)
+    overridden: set[Where] = field(default_factory=set)
 
-    def place(self, path: Path_) -> Place:
+    def place(self, path: Where) -> Place:
         """Where a value (else its nearest parent) stands."""
         name = ".".join(str(part) for part in path)
         for end in range(len(path), -1, -1):
@@ -71,7 +60,7 @@ class Document:
                 return None
         return value
 
-    def validate(self, model: type[Settings], at: Path_ = (), *, data: Mapping[str, Any] | None = None) -> Settings:
+    def validate(self, model: type[Settings], at: Where = (), *, data: Mapping[str, Any] | None = None) -> Settings:
         """The part at `at` as typed settings; the first problem is raised, the others stand in its `more`.
 
         `data` stands in for that part where only some of its keys belong to the model.
@@ -90,7 +79,7 @@ class Document:
             if not sign or not dotted.strip():
                 raise UsageError("set-form", found=assignment)
             path = tuple(int(part) if part.isdigit() else part for part in dotted.strip().split("."))
-            value = parse(text, file=f"--set {dotted}").data["value"] if text.strip() else None
+            value = parse(text, file=f"--set {dotted}")[0] if text.strip() else None
             _assign(self.data, path, value)
             self.overridden.add(path)
         _refuse_secrets(self)
@@ -129,128 +118,17 @@ def parse_mapping(text: str, *, file: str) -> Document:
     """A document whose top level must be a mapping."""
     if not _has_content(text):
         raise ConfigError("config-empty", at=Place(file=file))
-    document = parse(text, file=file)
-    value = document.data["value"]
+    value, marks = parse(text, file=file)
     if not isinstance(value, dict):
-        raise ConfigError("config-not-mapping", at=Place(file, 1, 1), found=_kind(value))
-    document.data = value
-    return document
-
-
-def parse(text: str, *, file: str) -> Document:
-    """Any YAML value: `document.data["value"]`, with marks by path."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        _check_depth(text, file)
-        yaml = YAML(typ="rt", pure=True)
-        yaml.allow_duplicate_keys = True
-        node = yaml.compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ConfigError("config-syntax", at=Place(file, mark.line + 1 if mark else None, mark.column + 1 if mark else None),
-                          problem=" ".join(str(error.problem or error.context).split())) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError("config-syntax", at=Place(file=file), problem=" ".join(str(error).split())[:200]) from None
-    document = Document(file, {}, text=text)
-    document.data["value"] = _Converter(document).value(node, (), 0) if node is not None else None
-    return document
+        raise ConfigError("config-not-mapping", at=Place(file, 1, 1), found=kind(value))
+    return Document(file, value, marks, text)
 
 
 def _has_content(text: str) -> bool:
-    return any(line.strip() and not line.lstrip().startswith("#") and line.strip() not in ("---", "...")
-               for line in text.splitlines())
-
-
-def _check_depth(text: str, file: str) -> None:
-    """Bounds nesting from the event stream, before anything recursive sees the text."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
-
-    depth = nodes = 0
-    for event in YAML(typ="rt", pure=True).parse(text):
-        if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
-            depth += 1
-        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
-            depth -= 1
-        nodes += not isinstance(event, AliasEvent)
-        if depth > MAX_DEPTH:
-            mark = event.start_mark
-            raise ConfigError("config-too-deep", at=Place(file, mark.line + 1, mark.column + 1), limit=MAX_DEPTH)
-        if nodes > 2 * MAX_NODES:
-            raise ConfigError("config-too-many", at=Place(file=file), limit=MAX_NODES)
-
-
-class _Converter:
-    """Composed nodes to plain values; counts every visit, so that aliases cannot multiply unseen."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._visited = 0
-
-    def value(self, node: Any, path: Path_, depth: int) -> Any:
-        self._visited += 1
-        place = Place(self._document.file, node.start_mark.line + 1, node.start_mark.column + 1)
-        if self._visited > MAX_NODES:
-            raise ConfigError("config-too-many", at=place, limit=MAX_NODES)
-        if depth > MAX_DEPTH:
-            raise ConfigError("config-too-deep", at=place, limit=MAX_DEPTH)
-        self._document.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-        if isinstance(node.value, str):
-            return _scalar(node, place)
-        if str(node.tag) not in (f"{_CORE}map", f"{_CORE}seq"):
-            raise ConfigError("config-tag", at=place, tag=node.tag)
-        if str(node.tag) == f"{_CORE}seq":
-            return [self.value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
-        return self._mapping(node, path, depth)
-
-    def _mapping(self, node: Any, path: Path_, depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            place = Place(self._document.file, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if not isinstance(key_node.value, str):
-                raise ConfigError("config-key", at=place, found=_kind(key_node.value))
-            key = key_node.value
-            if key in result:
-                raise ConfigError("config-duplicate", at=place, key=key)
-            # An unknown key is shown where the key stands, a bad value where the value stands: the key's mark is kept
-            # under the path with a trailing "", the value's under the path itself.
-            self._document.marks[(*path, key, "")] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            result[key] = self.value(value_node, (*path, key), depth + 1)
-        return result
-
-
-def _scalar(node: Any, place: Place) -> Any:
-    tag, text = str(node.tag), node.value
-    plain = node.style is None
-    if tag.startswith("!") or not tag.startswith(_CORE):
-        raise ConfigError("config-tag", at=place, tag=tag)
-    if tag == f"{_CORE}str" and not plain:
-        return text
-    if not plain:
-        return text
-    return resolve(text)
-
-
-def resolve(text: str) -> Any:
-    """A plain scalar by the YAML 1.2 core schema. A decimal that a float cannot hold exactly enough stays a Decimal."""
-    if text in ("", "~", "null", "Null", "NULL"):
-        return None
-    if text in ("true", "True", "TRUE"):
-        return True
-    if text in ("false", "False", "FALSE"):
-        return False
-    if _INT.fullmatch(text):
-        return int(text) if len(text) <= 400 else text
-    if _OCT.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEX.fullmatch(text):
-        return int(text[2:], 16)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return number if Decimal(repr(number)) == Decimal(text) or math.isinf(number) else Decimal(text)
-    return _SPECIAL.get(text.lower(), text)
+    return any(
+        line.strip() and not line.lstrip().startswith("#") and line.strip() not in ("---", "...")
+        for line in text.splitlines()
+    )
 
 
 def _refuse_secrets(document: Document) -> None:
@@ -263,7 +141,7 @@ def _refuse_secrets(document: Document) -> None:
             raise ConfigError("config-secret", at=document.place(path), key=key)
 
 
-def _walk(value: Any, path: Path_) -> Iterator[tuple[Path_, Any]]:
+def _walk(value: Any, path: Where) -> Iterator[tuple[Where, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _walk(item, (*path, key))
@@ -274,8 +152,8 @@ def _walk(value: Any, path: Path_) -> Iterator[tuple[Path_, Any]]:
         yield path, value
 
 
-def _assign(data: Any, path: Path_, value: Any) -> None:
-    for part, following in zip(path, path[1:], strict=False):
+def _assign(data: Any, path: Where, value: Any) -> None:
+    for part, following in itertools.pairwise(path):
         if isinstance(data, list):
             data = data[_index(data, part, path)]
         else:
@@ -289,7 +167,7 @@ def _assign(data: Any, path: Path_, value: Any) -> None:
         data[last] = value
 
 
-def _index(items: list[Any], part: str | int, path: Path_) -> int:
+def _index(items: list[Any], part: str | int, path: Where) -> int:
     """A list is addressed by position or by the `name` of its items."""
     if isinstance(part, int) and part < len(items):
         return part
@@ -305,9 +183,9 @@ def _first(problems: list[ConfigError]) -> ConfigError:
     return first
 
 
-def _problems(document: Document, model: type[BaseModel], at: Path_, error: ValidationError) -> Iterator[ConfigError]:
+def _problems(document: Document, model: type[BaseModel], at: Where, error: ValidationError) -> Iterator[ConfigError]:
     """Pydantic's errors in our words, each at its place; the branches of a union are told as one."""
-    grouped: dict[tuple[Path_, str], list[Any]] = {}
+    grouped: dict[tuple[Where, str], list[Any]] = {}
     for item in error.errors(include_url=False):
         path = _data_path(document.get(*at), item["loc"], item["type"])
         kind = item["type"] if item["type"] in ("extra_forbidden", "missing") else "value"
@@ -315,12 +193,18 @@ def _problems(document: Document, model: type[BaseModel], at: Path_, error: Vali
     deepest = {path for path, _ in grouped}
     for (path, kind), items in grouped.items():
         # A union's other branches complain about the whole; where one branch points deeper, that is the useful word.
-        if kind == "value" and any(len(other) > len(path) and other[: len(path)] == path for other in deepest) and len(items) > 1:
+        if (
+            kind == "value"
+            and any(len(other) > len(path) and other[: len(path)] == path for other in deepest)
+            and len(items) > 1
+        ):
             continue
         yield _problem(document, model, (at, path), kind, items)
 
 
-def _problem(document: Document, model: type[BaseModel], paths: tuple[Path_, Path_], kind: str, items: list[Any]) -> ConfigError:
+def _problem(
+    document: Document, model: type[BaseModel], paths: tuple[Where, Where], kind: str, items: list[Any]
+) -> ConfigError:
     at, path = paths
     full = (*at, *path)
     name = ".".join(str(part) for part in full)
@@ -329,15 +213,25 @@ def _problem(document: Document, model: type[BaseModel], paths: tuple[Path_, Pat
         nearest = difflib.get_close_matches(str(path[-1]), allowed, 1, 0.5)
         place = document.place((*full, "")) if (*full, "") in document.marks else document.place(full)
         code = "unknown-key" if nearest else "unknown-key-plain"
-        return ConfigError(code, at=Place(place.file, place.line, place.column, field=None), key=name, allowed=allowed,
-                           nearest=nearest[0] if nearest else None)
+        return ConfigError(
+            code,
+            at=Place(place.file, place.line, place.column, field=None),
+            key=name,
+            allowed=allowed,
+            nearest=nearest[0] if nearest else None,
+        )
     if kind == "missing":
         place = document.place(full[:-1])
         return ConfigError("missing-key", at=Place(place.file, place.line, place.column), key=name)
     expected = " or ".join(dict.fromkeys(_expected(item) for item in items))
     place = document.place(full)
-    return ConfigError("bad-value", at=Place(place.file, place.line, place.column), key=name or "the file",
-                       found=_shown(items[0].get("input")), expected=expected)
+    return ConfigError(
+        "bad-value",
+        at=Place(place.file, place.line, place.column),
+        key=name or "the file",
+        found=_shown(items[0].get("input")),
+        expected=expected,
+    )
 
 
 def _expected(item: Mapping[str, Any]) -> str:
@@ -349,20 +243,12 @@ def _expected(item: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
-        return _kind(value)
+        return kind(value)
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    return "nothing" if value is None else f"the {type(value).__name__} {value!r}"[:80]
-
-
-def _data_path(data: Any, loc: tuple[str | int, ...], kind: str) -> Path_:
+def _data_path(data: Any, loc: tuple[str | int, ...], kind: str) -> Where:
     """Pydantic's location without the names of union branches: only what can be walked in the data."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
@@ -377,7 +263,7 @@ def _data_path(data: Any, loc: tuple[str | int, ...], kind: str) -> Path_:
     return tuple(path)
 
 
-def _fields(model: Any, path: Path_) -> set[str]:
+def _fields(model: Any, path: Where) -> set[str]:
     """Names that a mapping at `path` below a model may have; the union of all branches."""
     from pydantic import BaseModel
 

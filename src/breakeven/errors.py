@@ -28,7 +28,9 @@ class Place:
 
     def __str__(self) -> str:
         head = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        tail = ", ".join(f"{name} {value}" for name, value in (("row", self.row), ("field", self.field)) if value is not None)
+        tail = ", ".join(
+            f"{name} {value}" for name, value in (("row", self.row), ("field", self.field)) if value is not None
+        )
         return f"{head}, {tail}" if head and tail else head or tail
 
 
@@ -124,13 +126,21 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """The finding as artifacts and `--json` carry it, words included for readers without the catalogue."""
-        return {"code": self.code, "level": self.level, "stage": self.stage, "subject": self.subject,
-                "fields": dict(self.fields), "text": str(self)}
+        return {
+            "code": self.code,
+            "level": self.level,
+            "stage": self.stage,
+            "subject": self.subject,
+            "fields": dict(self.fields),
+            "text": str(self),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Finding:
         """The inverse of `as_json`; the text is rendered anew."""
-        return cls(data["code"], data.get("level", "info"), data.get("stage"), data.get("subject"), data.get("fields", {}))
+        return cls(
+            data["code"], data.get("level", "info"), data.get("stage"), data.get("subject"), data.get("fields", {})
+        )
 
 
 def need_package(package: str, extra: str, *, purpose: str) -> EnvironmentFault:

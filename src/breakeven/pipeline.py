@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from breakeven.artifacts import (
-    HashCache, Manifest, Store, fingerprint, hash_tree, now, read_json, write_atomic, write_json,
+    HashCache,
+    Manifest,
+    Store,
+    fingerprint,
+    hash_tree,
+    now,
+    read_json,
+    write_atomic,
+    write_json,
 )
 from breakeven.errors import Finding, UsageError
 
@@ -27,8 +35,8 @@ class Setup:
     """What a stage may read to lay out its steps: the checked settings and the task, never another stage's module."""
 
     root: Path
-    config: Any            # the project's settings object: .collect, .process, ... , .product
-    task: Any              # breakeven.task.Task
+    config: Any  # the project's settings object: .collect, .process, ... , .product
+    task: Any  # breakeven.task.Task
     seed: int
     refresh: bool = False  # remote sources are read anew
 
@@ -36,9 +44,11 @@ class Setup:
 class Progress(Protocol):
     """Where a step reports how far it is; the CLI shows a bar, tests keep a list."""
 
-    def update(self, step: str, done: float, total: float, figures: Mapping[str, Any]) -> None: ...
+    def update(self, step: str, done: float, total: float, figures: Mapping[str, Any]) -> None:
+        """`done` of `total` in the step's own unit, with figures such as loss or seconds."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """A line of words."""
 
 
 class Quiet:
@@ -58,7 +68,7 @@ class Context:
     setup: Setup
     store: Store
     step: Step
-    folder: Path                       # scratch; becomes the artifact
+    folder: Path  # scratch; becomes the artifact
     fingerprint: str
     progress: Progress
     findings: list[Finding] = field(default_factory=list)
@@ -98,7 +108,7 @@ class Step:
     files: tuple[Path, ...] = ()
     needs: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
-    volatile: bool = False             # runs whenever it is asked for (a refresh)
+    volatile: bool = False  # runs whenever it is asked for (a refresh)
 
     @property
     def stage(self) -> str:
@@ -133,8 +143,11 @@ def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned
     ordered = order(steps)
     planned: dict[str, Planned] = {}
     for step in ordered:
-        inputs = {"version": step.version, "settings": dict(step.settings),
-                  "files": {str(path.name): hashes.hash(path) for path in step.files}}
+        inputs = {
+            "version": step.version,
+            "settings": dict(step.settings),
+            "files": {str(path.name): hashes.hash(path) for path in step.files},
+        }
         needs = {need: planned[need].fingerprint for need in step.needs}
         digest = fingerprint({"step": step.name, "inputs": inputs, "needs": needs})
         state, why = _state(step, store, digest, inputs, needs, planned)
@@ -142,8 +155,9 @@ def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned
     return [planned[step.name] for step in ordered]
 
 
-def _state(step: Step, store: Store, digest: str, inputs: dict[str, Any], needs: dict[str, str],
-           planned: Mapping[str, Planned]) -> tuple[State, str]:
+def _state(
+    step: Step, store: Store, digest: str, inputs: dict[str, Any], needs: dict[str, str], planned: Mapping[str, Planned]
+) -> tuple[State, str]:
     manifest = store.manifest(step.name)
     if manifest is None:
         return "missing", "never run"
@@ -245,7 +259,9 @@ def _run_one(item: Planned, setup: Setup, store: Store, progress: Progress) -> N
         step.run(context)
         write_json(scratch / FINDINGS, [finding.as_json() for finding in context.findings])
         seconds = round(time.monotonic() - started, 3)
-        manifest = Manifest(step.name, item.fingerprint, item.inputs, item.needs, hash_tree(scratch), now(), seconds, versions())
+        manifest = Manifest(
+            step.name, item.fingerprint, item.inputs, item.needs, hash_tree(scratch), now(), seconds, versions()
+        )
         store.commit(scratch, manifest)
     for name in step.exports:
         write_atomic(store.root / step.stage / name, (place / name).read_bytes())

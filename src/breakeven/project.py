@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 FILE = "breakeven.yaml"
 VERSION = 1
 STAGES: tuple[pipeline.Stage, ...] = (
-    collect.STAGE, process.STAGE, train.STAGE, evaluate.STAGE, deploy.STAGE, business.STAGE,
+    collect.STAGE,
+    process.STAGE,
+    train.STAGE,
+    evaluate.STAGE,
+    deploy.STAGE,
+    business.STAGE,
 )
 
 
@@ -35,7 +40,9 @@ class Product(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of the product: small letters, digits, dashes")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of the product: small letters, digits, dashes"
+    )
     task: str = Field(description="The kind of problem, for example text-classification")
     description: str | None = Field(None, description="One sentence for people: what is sold, to whom")
     language: Literal["en", "zh"] = Field("en", description="Language of the report")
@@ -93,7 +100,9 @@ class Project:
     `overrides` are `section.key=value` strings, as `--set` takes them. Nothing is run, written or locked by opening.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] = ".", *, overrides: Sequence[str] = (), file: str = FILE) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] = ".", *, overrides: Sequence[str] = (), file: str = FILE
+    ) -> None:
         self.root = Path(folder).expanduser().resolve()
         self.settings, self.document = open_settings(self.root / file, overrides)
         self.store = Store(self.root / "artifacts")
@@ -151,8 +160,10 @@ class Project:
         chosen = list(targets)
         return pipeline.wanted(planned, chosen) if chosen else planned
 
-    def run(self, targets: Iterable[str] = (), *, refresh: bool = False, progress: pipeline.Progress | None = None) -> list[str]:
-        """Runs what is not fresh; returns the names of the steps that ran. One run a project at a time (Busy, exit 6)."""
+    def run(
+        self, targets: Iterable[str] = (), *, refresh: bool = False, progress: pipeline.Progress | None = None
+    ) -> list[str]:
+        """Runs what is not fresh; returns the names of the steps that ran. One run at a time."""
         with self.lock():
             self.store.clean()
             planned = self.plan(targets, refresh=refresh)
@@ -164,9 +175,20 @@ class Project:
         rows: dict[str, dict[str, Any]] = {}
         for stage in STAGES:
             rows.update({row["step"]: row for row in stage.estimate(setup)} if stage.estimate else {})
-        return [{"minutes": 0.0, "memory_gb": 0.0, "download_mb": 0.0, "money": 0.0, **rows.get(item.step.name, {}),
-                 "step": item.step.name, "state": item.state, "why": item.why}
-                for item in self.plan(targets) if item.state != "fresh"]
+        return [
+            {
+                "minutes": 0.0,
+                "memory_gb": 0.0,
+                "download_mb": 0.0,
+                "money": 0.0,
+                **rows.get(item.step.name, {}),
+                "step": item.step.name,
+                "state": item.state,
+                "why": item.why,
+            }
+            for item in self.plan(targets)
+            if item.state != "fresh"
+        ]
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -195,18 +217,26 @@ class Project:
         names = [candidate.name for candidate in self.settings.train.candidates]
         steps = [item.step.name for item in planned]
         return Snapshot(
-            name=self.name, task=product.task if product else "", root=self.root, language=product.language if product else "en",
+            name=self.name,
+            task=product.task if product else "",
+            root=self.root,
+            language=product.language if product else "en",
             states=[{"step": item.step.name, "state": item.state, "why": item.why} for item in planned],
-            collect=_maybe(folder / "collect" / "card.json"), process=_maybe(folder / "process" / "report.json"),
-            train=_each(names, folder / "train", "training.json"), quality=_each(names, folder / "evaluate", "quality.json"),
+            collect=_maybe(folder / "collect" / "card.json"),
+            process=_maybe(folder / "process" / "report.json"),
+            train=_each(names, folder / "train", "training.json"),
+            quality=_each(names, folder / "evaluate", "quality.json"),
             packages=_each(names, folder / "evaluate", "package/package.json"),
             speed=_maybe(folder / "evaluate" / "speed" / "speed.json"),
             measurements=_maybe(folder / "evaluate" / "measurements.json") or {},
-            verdict=_maybe(folder / "evaluate" / "verdict.json"), deploy=_deployed(self.root / "releases", folder / "deploy"),
+            verdict=_maybe(folder / "evaluate" / "verdict.json"),
+            deploy=_deployed(self.root / "releases", folder / "deploy"),
             business=_maybe(folder / "business" / "plan.json"),
             findings=[finding.as_json() for step in steps for finding in pipeline.findings_of(self.store, step)],
-            counters=pipeline.counters(self.store), lineage={step: _manifest(self.store, step) for step in steps},
-            config_text=self.document.text, versions=pipeline.versions(),
+            counters=pipeline.counters(self.store),
+            lineage={step: _manifest(self.store, step) for step in steps},
+            config_text=self.document.text,
+            versions=pipeline.versions(),
         )
 
 
@@ -239,7 +269,11 @@ def _deployed(releases: Path, folder: Path) -> dict[str, Any] | None:
     if decision is None:
         return None
     release = releases / str(decision.get("release"))
-    return {"decision": decision, "release": _maybe(release / "release.json"), "parity": _maybe(release / "parity.json")}
+    return {
+        "decision": decision,
+        "release": _maybe(release / "release.json"),
+        "parity": _maybe(release / "parity.json"),
+    }
 
 
 def _manifest(store: Store, step: str) -> dict[str, Any]:

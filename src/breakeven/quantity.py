@@ -44,8 +44,15 @@ class Quantity:
     def as_json(self) -> dict[str, Any]:
         """The shape of `measurements.json`; absent parts are null so that every row has the same columns."""
         data: dict[str, Any] = {
-            "value": self.value, "low": self.low, "high": self.high, "unit": self.unit, "origin": self.origin,
-            "n": self.n, "method": self.method, "hardware": self.hardware, "source": self.source,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "unit": self.unit,
+            "origin": self.origin,
+            "n": self.n,
+            "method": self.method,
+            "hardware": self.hardware,
+            "source": self.source,
         }
         if self.low is not None or self.high is not None:
             data["interval"] = self.interval

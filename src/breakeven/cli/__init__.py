@@ -95,7 +95,9 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(0)
     except MemoryError:
-        click.echo("error: not enough memory; use fewer rows (--set collect.limit=1000) or a smaller candidate", err=True)
+        click.echo(
+            "error: not enough memory; use fewer rows (--set collect.limit=1000) or a smaller candidate", err=True
+        )
         _leave(5)
     except OSError as error:
         tell_system(error, as_json="--json" in arguments)
@@ -123,8 +125,11 @@ def tell_system(error: OSError, *, as_json: bool) -> None:
     """What the operating system refused (disk full, read-only, no permission), named."""
     from breakeven.errors import EnvironmentFault, Place
 
-    fault = EnvironmentFault("system-refused", at=Place(file=str(error.filename) if error.filename else None),
-                             reason=error.strerror or str(error))
+    fault = EnvironmentFault(
+        "system-refused",
+        at=Place(file=str(error.filename) if error.filename else None),
+        reason=error.strerror or str(error),
+    )
     tell(fault, as_json=as_json)
 
 
@@ -141,10 +146,15 @@ def _bug(error: Exception, arguments: list[str]) -> None:
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("BREAKEVEN_DEBUG"):
         click.echo(trace, err=True)
-    with tempfile.NamedTemporaryFile("w", prefix="breakeven-bug-", suffix=".txt", delete=False, encoding="utf-8") as report:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="breakeven-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
         report.write(f"breakeven {__version__}, python {sys.version}\narguments: {arguments}\n\n{trace}")
-    click.echo(f"error: this is a bug of breakeven ({type(error).__name__}: {str(error)[:200]}); "
-               f"please report it with {report.name}", err=True)
+    click.echo(
+        f"error: this is a bug of breakeven ({type(error).__name__}: {str(error)[:200]}); "
+        f"please report it with {report.name}",
+        err=True,
+    )
     _leave(70)
 
 

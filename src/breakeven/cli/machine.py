@@ -56,11 +56,24 @@ def _machine() -> list[dict[str, Any]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [
         _row("ok", "python", platform.python_version()),
-        _row("ok" if cores >= 2 else "note", "cores", str(cores),
-             "" if cores >= 2 else "capacity is measured with server and load on one core: figures are low"),
-        _row("ok" if memory >= 4 else "note", "free memory", f"{memory:.1f} GiB",
-             "" if memory >= 4 else "encoders need about 2 GiB"),
-        _row("ok", "sqlite", sqlite3.sqlite_version, "one connection writes and checkpoints; several servers need PostgreSQL"),
+        _row(
+            "ok" if cores >= 2 else "note",
+            "cores",
+            str(cores),
+            "" if cores >= 2 else "capacity is measured with server and load on one core: figures are low",
+        ),
+        _row(
+            "ok" if memory >= 4 else "note",
+            "free memory",
+            f"{memory:.1f} GiB",
+            "" if memory >= 4 else "encoders need about 2 GiB",
+        ),
+        _row(
+            "ok",
+            "sqlite",
+            sqlite3.sqlite_version,
+            "one connection writes and checkpoints; several servers need PostgreSQL",
+        ),
     ]
 
 
@@ -70,8 +83,14 @@ def _packages() -> list[dict[str, Any]]:
     rows = []
     for name, (extra, purpose) in PACKAGES.items():
         there = importlib.util.find_spec(name) is not None
-        rows.append(_row("ok" if there else "note", name, f"{'installed' if there else 'absent'} ({purpose})",
-                         "" if there else f"pip install 'breakeven[{extra}]'"))
+        rows.append(
+            _row(
+                "ok" if there else "note",
+                name,
+                f"{'installed' if there else 'absent'} ({purpose})",
+                "" if there else f"pip install 'breakeven[{extra}]'",
+            )
+        )
     return rows
 
 
@@ -87,12 +106,16 @@ def _disk() -> list[dict[str, Any]]:
         existing = next(parent for parent in (place, *place.parents) if parent.exists())
         free = shutil.disk_usage(existing).free / 2**30
         state = "ok" if free >= 2 else "bad"
-        rows.append(_row(state, f"disk {name}", f"{free:.1f} GiB free at {place}", "" if free >= 2 else "make room: 2 GiB"))
+        rows.append(
+            _row(state, f"disk {name}", f"{free:.1f} GiB free at {place}", "" if free >= 2 else "make room: 2 GiB")
+        )
         if not os.access(existing, os.W_OK):
             rows.append(_row("bad", f"disk {name}", f"{existing} cannot be written", "choose another folder"))
     kind = _filesystem(Path.cwd())
     if kind in ("nfs", "nfs4", "9p", "cifs", "smb3", "overlay"):
-        rows.append(_row("note", "filesystem", kind, "SQLite's WAL is not safe on network disks; use PostgreSQL for the ledger"))
+        rows.append(
+            _row("note", "filesystem", kind, "SQLite's WAL is not safe on network disks; use PostgreSQL for the ledger")
+        )
     return rows
 
 

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON on stdout.")
-_folder = click.option("-C", "--project", "folder", default=".", metavar="DIR", help="The project's folder.  [default: .]")
-_settings = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-                         help="Override a setting, e.g. --set evaluate.payoff.wrong=-0.2")
+_folder = click.option(
+    "-C", "--project", "folder", default=".", metavar="DIR", help="The project's folder.  [default: .]"
+)
+_settings = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting, e.g. --set evaluate.payoff.wrong=-0.2",
+)
 
 
 def project_options(command: Command) -> Command:

@@ -43,9 +43,15 @@ class Bars:
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self._bars = Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f}%"),
-                              TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
-                              console=console(stderr=True))
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console(stderr=True),
+        )
         self._tasks: dict[str, Any] = {}
 
     def update(self, step: str, done: float, total: float, figures: Mapping[str, Any]) -> None:
@@ -91,4 +97,6 @@ def shown(*, quiet: bool) -> Bars | Lines | Silent:
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
-    return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+    )

@@ -59,7 +59,8 @@ def check(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         answer({"ok": True, "name": project.name, "steps": steps})
         return
-    click.echo(f"{project.document.file}: fine; {len(steps)} steps: {', '.join(steps) or 'business alone (breakeven simulate)'}")
+    listed = ", ".join(steps) or "business alone (breakeven simulate)"
+    click.echo(f"{project.document.file}: fine; {len(steps)} steps: {listed}")
 
 
 @click.command()
@@ -70,8 +71,10 @@ def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     project = open_project(folder, overrides)
     counted = pipeline.counters(project.store)
-    rows = [{"step": item.step.name, "state": item.state, "why": item.why, "runs": counted.get(item.step.name, 0)}
-            for item in project.plan()]
+    rows = [
+        {"step": item.step.name, "state": item.state, "why": item.why, "runs": counted.get(item.step.name, 0)}
+        for item in project.plan()
+    ]
     if as_json:
         answer(rows)
         return
@@ -82,5 +85,7 @@ def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
         table.add_column(title, justify="right" if title == "runs" else "left", overflow="fold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
     for row in rows:
-        table.add_row(str(row["step"]), f"[{colours[str(row['state'])]}]{row['state']}[/]", str(row["runs"]), str(row["why"]))
+        table.add_row(
+            str(row["step"]), f"[{colours[str(row['state'])]}]{row['state']}[/]", str(row["runs"]), str(row["why"])
+        )
     console().print(table)

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 @click.option("--refresh", is_flag=True, help="Read remote sources anew.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @project_options
-def run(targets: tuple[str, ...], dry_run: bool, refresh: bool, quiet: bool, folder: str,
-        overrides: tuple[str, ...], as_json: bool) -> None:
+def run(
+    targets: tuple[str, ...],
+    dry_run: bool,
+    refresh: bool,
+    quiet: bool,
+    folder: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Run every stage that is not fresh (or only TARGETS and what they need), and print the answer.
 
     Exit code 1 when no candidate passes its gates and pays: everything is measured and reported all the same.
@@ -38,8 +45,15 @@ def run(targets: tuple[str, ...], dry_run: bool, refresh: bool, quiet: bool, fol
     snapshot = project.snapshot()
     written = _write_report(project, snapshot)
     if as_json:
-        answer({"ran": ran, "verdict": snapshot.verdict, "deploy": snapshot.deploy, "findings": snapshot.findings,
-                "report": written})
+        answer(
+            {
+                "ran": ran,
+                "verdict": snapshot.verdict,
+                "deploy": snapshot.deploy,
+                "findings": snapshot.findings,
+                "report": written,
+            }
+        )
     else:
         _tell(project, snapshot, ran, written)
     _leave(snapshot, chosen)
@@ -69,16 +83,31 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, side in (("step", "left"), ("minutes", "right"), ("memory GB", "right"), ("download MB", "right"),
-                        ("money", "right"), ("why", "left")):
+    for title, side in (
+        ("step", "left"),
+        ("minutes", "right"),
+        ("memory GB", "right"),
+        ("download MB", "right"),
+        ("money", "right"),
+        ("why", "left"),
+    ):
         table.add_column(title, justify=side, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(row["step"], f"{row['minutes']:.1f}", f"{row['memory_gb']:.1f}", f"{row['download_mb']:.0f}",
-                      f"{row['money']:.2f}", f"{row['state']}: {row['why']}")
+        table.add_row(
+            row["step"],
+            f"{row['minutes']:.1f}",
+            f"{row['memory_gb']:.1f}",
+            f"{row['download_mb']:.0f}",
+            f"{row['money']:.2f}",
+            f"{row['state']}: {row['why']}",
+        )
     out = console()
     out.print(table)
-    out.print(f"in total about {total['minutes']:.1f} minutes, {total['memory_gb']:.1f} GB of memory at the most, "
-              f"{total['download_mb']:.0f} MB of downloads, {total['money']:.2f} spent at providers (assumed); nothing was started")
+    out.print(
+        f"in total about {total['minutes']:.1f} minutes, {total['memory_gb']:.1f} GB of memory at the most, "
+        f"{total['download_mb']:.0f} MB of downloads, {total['money']:.2f} spent at providers (assumed); "
+        "nothing was started"
+    )
 
 
 def _write_report(project: Project, snapshot: Snapshot) -> list[str]:
@@ -102,8 +131,12 @@ def _tell(project: Project, snapshot: Snapshot, ran: list[str], written: list[st
     release = ((snapshot.deploy or {}).get("decision") or {}).get("release")
     if release:
         where = "" if str(project.root) == _here() else f" -C {_short(str(project.root))}"
-        out.print(f"serve    breakeven keys create --customer me{where} && breakeven serve --trust "
-                  f"{_short(str(project.root / 'keys' / 'release.pub'))}{where}", soft_wrap=True, markup=False)
+        out.print(
+            f"serve    breakeven keys create --customer me{where} && breakeven serve --trust "
+            f"{_short(str(project.root / 'keys' / 'release.pub'))}{where}",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def _here() -> str:
@@ -153,8 +186,12 @@ def _part(snapshot: Snapshot, what: str) -> Any:
     if what in ("collect", "process", "train", "deploy", "business"):
         return getattr(snapshot, what)
     verdict = (snapshot.verdict or {}).get("candidates", {}).get(what)
-    return {"train": snapshot.train.get(what), "package": snapshot.packages.get(what),
-            "measurements": snapshot.measurements.get(what), "verdict": verdict}
+    return {
+        "train": snapshot.train.get(what),
+        "package": snapshot.packages.get(what),
+        "measurements": snapshot.measurements.get(what),
+        "verdict": verdict,
+    }
 
 
 @click.command()

@@ -1,0 +1,62 @@
+# make demo   sets everything up and runs the sentiment recipe to a printed answer, a report and a server command
+# make test   sets everything up and passes every test
+# make help   the rest
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup demo demo-full test unit lint types docs bench stress clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+	@echo "make unit   the fast tests only;  make lint, make types, make docs, make bench, make stress, make clean"
+
+setup: $(STAMP)
+
+# The pins make the same environment everywhere; an installed torch of that version is kept.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here; install Python 3.11 or newer, or: make PYTHON=/path/to/python3"; exit 5; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; use: make PYTHON=python3.11"; exit 5; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python's venv module is missing; on Debian: apt-get install python3-venv"; exit 5; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned environment into $(VENV) (once; some minutes)"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]' \
+	  || { echo "the packages could not be installed: check the network or proxy (HTTPS_PROXY, PIP_INDEX_URL), then run make again"; exit 5; }
+	@touch $@
+
+demo: setup
+	@rm -rf demo && $(BIN)/breakeven init demo --recipe sentiment
+	@cd demo && PATH="$(abspath $(BIN)):$$PATH" breakeven run
+
+demo-full: setup
+	@rm -rf demo-full demo-zh
+	@$(BIN)/breakeven init demo-full --recipe sentiment-full && cd demo-full && PATH="$(abspath $(BIN)):$$PATH" breakeven run
+	@$(BIN)/breakeven init demo-zh --recipe sentiment-zh && cd demo-zh && PATH="$(abspath $(BIN)):$$PATH" breakeven run
+
+test: lint types
+	@$(BIN)/python -m pytest
+
+unit: setup
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	@$(BIN)/ruff check src tests bench && $(BIN)/ruff format --check -q src tests bench
+
+types: setup
+	@$(BIN)/mypy
+
+docs: setup
+	@$(BIN)/python docs/generate.py
+
+bench: setup
+	@for one in bench/[a-z]*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+stress: setup
+	@$(BIN)/python -m pytest -m "stress" -o addopts="-q --timeout=3600"
+
+clean:
+	@rm -rf $(VENV) demo demo-full demo-zh build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,142 @@
+"""The import rules of docs/architecture.md, read off the code; no ignore list."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "breakeven"
+
+# Lower numbers may import nothing of higher ones. Rooms of one layer may import each other.
+LAYERS: dict[str, int] = {
+    name: height
+    for height, names in enumerate(
+        [
+            ["__init__", "errors"],
+            ["yaml12", "quantity", "artifacts", "economics"],
+            ["config", "task", "pipeline"],
+            ["ledger", "tasks", "data"],
+            ["metrics", "transforms"],
+            ["training", "trust"],
+            ["models"],
+            ["packaging"],
+            ["serving"],
+            ["measuring"],
+            ["stages"],
+            ["recipes"],
+            ["project"],
+            ["report"],
+            ["console"],
+            ["cli", "__main__"],
+        ]
+    )
+    for name in names
+}
+HEAVY = {
+    "torch", "transformers", "peft", "sklearn", "scipy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "fastapi",
+    "starlette", "uvicorn", "sqlalchemy", "polars", "httpx", "rich", "model_signing", "sigstore", "jinja2", "fastexcel",
+}  # fmt: skip
+# Rooms whose whole purpose is one framework, and which are themselves imported only inside functions.
+OWNERS = {"ledger": {"sqlalchemy"}, "serving": {"fastapi", "starlette", "uvicorn"}}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module] if node.module != "breakeven" else [f"breakeven.{alias.name}" for alias in node.names]
+    return found
+
+
+def at_import_time(tree: ast.Module) -> list[str]:
+    """Imports that run when the module is imported: outside functions and outside `if TYPE_CHECKING`."""
+    found: list[str] = []
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found += imports(node)
+        pending += list(ast.iter_child_nodes(node))
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down_only(path: Path) -> None:
+    here = room(path)
+    for name in imports(ast.parse(path.read_text())):
+        if not name.startswith("breakeven."):
+            continue
+        other = name.split(".")[1]
+        if other in LAYERS and other != "__init__":
+            assert LAYERS[other] <= LAYERS[here], f"{here} imports {name}, which stands above it"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_heavy_packages_are_imported_on_use(path: Path) -> None:
+    allowed = OWNERS.get(room(path), set())
+    heavy = {name.split(".")[0] for name in at_import_time(ast.parse(path.read_text()))} & HEAVY
+    assert heavy <= allowed, f"{path.name} imports {sorted(heavy - allowed)} when it is imported"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_room_has_its_layer(path: Path) -> None:
+    assert room(path) in LAYERS
+
+
+def test_economics_knows_no_file_clock_or_network() -> None:
+    forbidden = {"os", "pathlib", "time", "socket", "httpx", "urllib", "io", "subprocess", "tempfile", "shutil", "random"}
+    for path in (SOURCE / "economics").rglob("*.py"):
+        names = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+        assert not names & forbidden, f"{path.name} imports {sorted(names & forbidden)}"
+        assert "now(" not in path.read_text(), f"{path.name} reads a clock"
+
+
+def test_stages_name_no_concrete_task() -> None:
+    names = {path.stem for path in (SOURCE / "tasks").glob("*.py")} - {"__init__"}
+    for path in (SOURCE / "stages").glob("*.py"):
+        text = path.read_text()
+        for name in names:
+            assert name not in text and name.replace("_", "-") not in text, f"{path.name} names the task {name}"
+
+
+def test_nothing_is_pickled() -> None:
+    for path in modules():
+        names = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+        assert not names & {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}, path.name
+        assert "torch.load(" not in path.read_text(), path.name
+
+
+def test_the_top_module_and_the_help_are_light() -> None:
+    code = (
+        "import sys, breakeven, breakeven.cli; from breakeven.cli import breakeven as b; "
+        f"heavy = {sorted(HEAVY | {'numpy', 'pydantic'})!r}; print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_and_functions_stay_small() -> None:
+    for path in modules():
+        text = path.read_text()
+        assert text.count("\n") <= 400, f"{path.relative_to(SOURCE)} has {text.count(chr(10))} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name} is too long"
