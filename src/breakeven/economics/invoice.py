@@ -1,0 +1,305 @@
+"""Invoices: a period's events, rated by a plan, exactly.
+
+The same events give the same invoice, in whatever order and however often they arrive: an event counts once (by id and
+meter), in the period of its own time, rated in the order of time and id. Lines and tax add up to the total, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from breakeven.economics.money import Money, Rational, exact, exactly, exponent, fraction, plain, whole
+from breakeven.economics.plans import Discount, Plan, Prepaid, Step, Tax, label
+from breakeven.economics.proration import Period, moment
+from breakeven.economics.rating import Stretch, Usage, charge, ordered_meters
+from breakeven.errors import DataError, Place, UsageError
+
+
+class Event(NamedTuple):
+    """One use of one meter. Several meters of one request share its id."""
+
+    time: datetime
+    id: str
+    meter: str
+    quantity: Rational
+
+    @classmethod
+    def of(cls, row: Any) -> Event:
+        """An event from a mapping or a sequence (time, id, meter, quantity); times may be ISO 8601 text."""
+        try:
+            time, name, meter, quantity = (row[key] for key in cls._fields) if isinstance(row, Mapping) else row
+        except (KeyError, TypeError, ValueError):
+            raise DataError("event-shape", found=repr(row)[:120]) from None
+        return cls(moment(time), str(name), str(meter), quantity if type(quantity) is int else exact(quantity, field=meter))
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Who is billed. `plans`: later plans by the moment they start; `seats`: how many from when on; `credits`: prepaid.
+
+    `taxes` replaces the plan's taxes; `periods_billed` counts earlier invoices, for coupons that end.
+    """
+
+    id: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    plans: tuple[tuple[datetime, Plan], ...] = ()
+    seats: tuple[tuple[datetime, int], ...] = ()
+    coupons: tuple[Discount, ...] = ()
+    credits: Money | None = None
+    taxes: tuple[Tax, ...] | None = None
+    periods_billed: int = 0
+
+
+class Line(NamedTuple):
+    """A line: `exact` is the amount before rounding in major units, `minor` the rounded one in minor units."""
+
+    name: str
+    kind: str
+    minor: int
+    exact: Rational
+    taxed: bool = True
+    meter: str | None = None
+    quantity: Rational | None = None
+    share: Fraction | None = None
+    plan: str | None = None
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """The document. `lines` and `taxes` add up to `total`; `credits` are taken from it; `due` is what remains.
+
+    `in_trial` is usage that the trial gave away, `unpriced` usage of meters that the plan has no fee for.
+    """
+
+    customer: str
+    plan: Plan
+    period: Period
+    lines: tuple[Line, ...]
+    taxes: tuple[Line, ...]
+    credits: Money
+    credits_left: Money
+    in_trial: Mapping[str, Rational]
+    unpriced: Mapping[str, Rational]
+
+    @property
+    def currency(self) -> str:
+        """ISO 4217 code of every amount on the document."""
+        return self.plan.currency
+
+    @property
+    def subtotal(self) -> Money:
+        """The lines before tax."""
+        return Money(sum(line.minor for line in self.lines), self.currency)
+
+    @property
+    def tax(self) -> Money:
+        """All taxes."""
+        return Money(sum(line.minor for line in self.taxes), self.currency)
+
+    @property
+    def total(self) -> Money:
+        """Lines and taxes."""
+        return self.subtotal + self.tax
+
+    @property
+    def due(self) -> Money:
+        """What is to be paid after prepaid credits."""
+        return self.total - self.credits
+
+    def as_json(self) -> dict[str, Any]:
+        """The document as JSON: amounts as decimal text, unrounded amounts beside them, order and rounding stated."""
+        return {
+            "customer": self.customer, "plan": self.plan.name, "plan_version": self.plan.version, "currency": self.currency,
+            "period": self.period.as_json(), "lines": [self._line(line) for line in self.lines],
+            "subtotal": self.subtotal.as_json(), "taxes": [self._line(line) for line in self.taxes],
+            "tax": self.tax.as_json(), "total": self.total.as_json(), "credits": self.credits.as_json(),
+            "due": self.due.as_json(), "credits_left": self.credits_left.as_json(),
+            "in_trial": {meter: plain(count) for meter, count in self.in_trial.items()},
+            "unpriced": {meter: plain(count) for meter, count in self.unpriced.items()},
+            "order": list(self.plan.order), "rounding": self.plan.rounding.model_dump(), "prorate": self.plan.prorate,
+        }
+
+    def _line(self, line: Line) -> dict[str, Any]:
+        return {
+            "name": line.name, "kind": line.kind, "meter": line.meter, "amount": str(Money(line.minor, self.currency).amount),
+            "unrounded": plain(line.exact), "quantity": None if line.quantity is None else plain(line.quantity),
+            "share": None if line.share is None else str(line.share), "taxed": line.taxed, "plan": line.plan,
+        }
+
+
+def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Period) -> Invoice:
+    """The invoice of a period; `plan` is the one at its start.
+
+    Events are `Event`s, mappings or sequences of (time, id, meter, quantity). Raises DataError where two events of one
+    id and meter differ, where a quantity is negative, and where use has no customer to bill.
+    """
+    with exactly():
+        stretches, trial_end = _stretches(plan, customer, period)
+        in_trial = _count(events, period, stretches, trial_end)
+        book = _Book(stretches[-1].plan if stretches else plan)
+        unpriced: dict[str, Rational] = {}
+        for stretch in stretches:
+            priced = {getattr(fee, "meter", None) for fee in stretch.plan.fees}
+            for fee in stretch.plan.fees:
+                amount, quantity, share = charge(fee, stretch)
+                book.add(Line(label(fee), fee.kind, 0, amount, fee.taxed, getattr(fee, "meter", None), quantity, share,
+                              f"{stretch.plan.name} {stretch.plan.version}"))
+            for meter, quantity in stretch.usage.sums.items():
+                if meter not in priced:
+                    unpriced[meter] = fraction(unpriced.get(meter, 0)) + fraction(quantity)
+        for step in book.plan.order:
+            _STEPS[step](book, customer, stretches)
+        return Invoice(customer.id, book.plan, period, tuple(book.lines), tuple(book.taxes), book.credits, book.credits_left,
+                       in_trial, unpriced)
+
+
+def _stretches(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
+    """The served part of the period cut where the plan changes, and the end of the trial."""
+    served = period.overlap(customer.started, customer.ended)
+    trial_end = customer.started + timedelta(days=plan.trial_days) if customer.started and plan.trial_days else None
+    changes = sorted(customer.plans, key=lambda entry: entry[0])
+    for _, later in changes:
+        if later.currency != plan.currency:
+            raise UsageError("currency-mix", first=plan.currency, second=later.currency)
+    edges = [None, *(time for time, _ in changes), None]
+    stretches = []
+    for first, last, each in zip(edges[:-1], edges[1:], [plan, *(later for _, later in changes)], strict=True):
+        part = served.overlap(first, last) if served else None
+        if part is not None:
+            stretches.append(Stretch(period, part, part.overlap(trial_end, None), each, Usage(ordered_meters(each)),
+                                     customer.seats, customer.started))
+    return stretches, trial_end
+
+
+def _count(events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None) -> dict[str, Rational]:
+    """Counts every event of the period once into its stretch; returns what fell into the trial."""
+    seen: dict[tuple[str, str], Event] = {}
+    start, end = period.start, period.end
+    trial = Usage()
+    for row in events:
+        event = row if type(row) is Event and type(row[3]) is int else Event.of(row)
+        time, name, meter, quantity = event
+        try:
+            if not start <= time < end:
+                continue
+        except TypeError:
+            raise UsageError("time-without-zone", at=Place(field="time"), found=str(time)) from None
+        first = seen.setdefault((name, meter), event)
+        if first is not event:
+            if first != event:
+                raise DataError("event-conflict", id=name, meter=meter, first=str(first.quantity), second=str(quantity))
+            continue
+        if quantity < 0:
+            raise DataError("event-negative", at=Place(field=meter), id=name, found=str(quantity))
+        usage = trial if trial_end is not None and time < trial_end else _usage_at(stretches, event)
+        usage.add(*event)
+    return trial.sums
+
+
+def _usage_at(stretches: list[Stretch], event: Event) -> Usage:
+    """The stretch of a moment; use shortly before the start or after the end is billed in the nearest stretch."""
+    if not stretches:
+        raise DataError("event-not-served", id=event.id, time=event.time.isoformat())
+    chosen = stretches[0]
+    for stretch in stretches[1:]:
+        if stretch.part.start > event.time:
+            break
+        chosen = stretch
+    return chosen.usage
+
+
+class _Book:
+    """The document while it is written. Rounding per line rounds each; per document, each is a step of the rounded sum."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.lines: list[Line] = []
+        self.taxes: list[Line] = []
+        self.credits = self.credits_left = Money(0, plan.currency)
+        self._scale = 10 ** exponent(plan.currency)
+        self._exact = Fraction(0)
+        self._minor = 0
+
+    def add(self, line: Line, *, tax: bool = False) -> None:
+        """Rounds a line and keeps it."""
+        mode = self.plan.rounding.mode
+        if self.plan.rounding.per == "line":
+            minor = whole(line.exact * self._scale, mode)
+        else:
+            self._exact += fraction(line.exact)
+            minor = whole(self._exact * self._scale, mode) - self._minor
+            self._minor += minor
+        (self.taxes if tax else self.lines).append(line._replace(minor=minor))
+
+    def base(self, *, taxed: bool | None = None, fees: tuple[str, ...] = ()) -> Fraction:
+        """What later steps build on, in major units: the sum of some lines, rounded or exact as the plan rounds."""
+        lines = [line for line in self.lines if taxed in (None, line.taxed) and (not fees or line.name in fees)]
+        if self.plan.rounding.per == "line":
+            return Fraction(sum(line.minor for line in lines), self._scale)
+        return sum((fraction(line.exact) for line in lines), Fraction(0))
+
+
+def _minimum(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
+    """Raises the sum of the fees to the commitment, prorated over the plans of the period."""
+    due = sum((Fraction(stretch.plan.minimum) * stretch.share for stretch in stretches), Fraction(0))
+    if due > book.base():
+        book.add(Line("minimum", "minimum", 0, due - book.base()))
+
+
+def _discounts(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
+    for discount in book.plan.discounts:
+        _reduce(book, discount, customer.periods_billed)
+
+
+def _coupons(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
+    for coupon in (*book.plan.coupons, *customer.coupons):
+        _reduce(book, coupon, customer.periods_billed, kind="coupon")
+
+
+def _reduce(book: _Book, off: Discount, billed: int, kind: str = "discount") -> None:
+    """Takes a discount off the taxed and the untaxed lines in proportion, never below zero; after tax, off the total."""
+    if off.periods is not None and billed >= off.periods:
+        return
+    parts = {taxed: book.base(taxed=taxed, fees=off.fees) for taxed in (True, False)}
+    if book.taxes:
+        parts = {False: sum(parts.values()) + sum(fraction(tax.exact) for tax in book.taxes)}
+    whole_base = sum(parts.values(), Fraction(0))
+    if whole_base <= 0:
+        return
+    amount = whole_base * fraction(off.rate) if off.rate is not None else min(fraction(off.amount or 0), whole_base)
+    for taxed, part in parts.items():
+        if part:
+            book.add(Line(off.name, kind, 0, -amount * part / whole_base, taxed))
+
+
+def _tax(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
+    """Taxes on the taxed sum; what inclusive prices contain is taken out of the lines first."""
+    taxes = book.plan.taxes if customer.taxes is None else customer.taxes
+    contained = sum((fraction(tax.rate) for tax in taxes if tax.inclusive), Fraction(0))
+    net = book.base(taxed=True) / (1 + contained)
+    for tax in taxes:
+        amount = net * fraction(tax.rate)
+        if tax.inclusive:
+            book.add(Line(tax.name, "tax contained", 0, -amount))
+        book.add(Line(tax.name, "tax", 0, amount), tax=True)
+
+
+def _credits(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
+    """Prepaid credits, those bought now included, pay everything but the buying of credits."""
+    currency = book.plan.currency
+    bought = [fee.price if fee.credits is None else fee.credits
+              for stretch in stretches for fee in stretch.plan.fees if isinstance(fee, Prepaid)]
+    held = (customer.credits or Money(0, currency)) + Money.of(sum(map(fraction, bought), Fraction(0)), currency)
+    payable = sum(line.minor for line in (*book.lines, *book.taxes) if line.kind != "prepaid")
+    book.credits = Money(max(0, min(held.minor, payable)), currency)
+    book.credits_left = held - book.credits
+
+
+_STEPS: dict[Step, Any] = {
+    "minimum": _minimum, "discounts": _discounts, "coupons": _coupons, "tax": _tax, "credits": _credits,
+}
