@@ -1,0 +1,333 @@
+"""A package, opened: what serving, evaluation and `predict` answer with.
+
+Nothing is loaded before the format, the task and every file have been checked; nothing outside the folder is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from breakeven.artifacts import read_json
+from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
+from breakeven.packaging.contents import check_contents
+from breakeven.packaging.hardware import hardware
+
+if TYPE_CHECKING:
+    from breakeven.task import Model, Predictor, Scoring, Session, Task
+
+FORMAT = 1
+PACKAGE = "package.json"
+CHECK = "check.json"
+BATCH_CASES = 64
+BATCH_SIZE = 1024                  # padded size of a batch, in the model's own unit (tokens)
+# What package.json must hold, and of which type.
+SHAPE: dict[str, type | tuple[type, ...]] = {
+    "task": str, "task_version": int, "candidate": str, "model": str, "model_version": int, "settings": dict,
+    "facts": dict, "meters": list,
+    "runtimes": dict, "tolerance": (int, float), "calibration": dict, "limits": dict, "hardware": dict,
+    "versions": dict,
+}
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """The checked content of `package.json`; a newer format or a missing part is an IntegrityError."""
+    path = folder / PACKAGE
+    if not path.is_file():
+        raise IntegrityError("package-missing-info", at=Place(file=str(folder)))
+    info = read_json(path)
+    found = info.get("format") if isinstance(info, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise IntegrityError("format-newer", at=Place(file=str(path)), found=found, known=FORMAT)
+    if found != FORMAT:
+        raise IntegrityError("package-shape", at=Place(file=str(path)), part="format")
+    for name, kind in SHAPE.items():
+        if not isinstance(info.get(name), kind):
+            raise IntegrityError("package-shape", at=Place(file=str(path)), part=name)
+    runtimes = info["runtimes"]
+    for name in ("reference", "chosen"):
+        if not isinstance(runtimes.get(name), str) or not _plain(runtimes[name]):
+            raise IntegrityError("package-shape", at=Place(file=str(path)), part=f"runtimes.{name}")
+    return dict(info)
+
+
+def _plain(name: str) -> bool:
+    """Whether a runtime's name can be one folder and nothing else."""
+    return bool(name) and name.replace("-", "").replace("_", "").isalnum()
+
+
+def batches(sizes: Sequence[int] | None, count: int, *, cases: int = BATCH_CASES,
+            size: int = BATCH_SIZE) -> list[list[int]]:
+    """Indices in batches: alike in size where sizes are known, so that little is padded; one case at least."""
+    if sizes is None:
+        return [list(range(start, min(start + cases, count))) for start in range(0, count, cases)]
+    result: list[list[int]] = []
+    for index in sorted(range(count), key=lambda i: sizes[i]):
+        last = result[-1] if result else None
+        if last is None or len(last) >= cases or (len(last) + 1) * max(sizes[index], 1) > size:
+            result.append([index])
+        else:
+            last.append(index)
+    return result
+
+
+def predict_all(predictor: Predictor, inputs: list[Any]) -> list[Any]:
+    """Raw outputs in the order of `inputs`, answered in batches of like sizes."""
+    if len(inputs) == 1:
+        return predictor.predict(inputs)
+    outputs: list[Any] = [None] * len(inputs)
+    for batch in batches(predictor.sizes(inputs), len(inputs)):
+        for index, raw in zip(batch, predictor.predict([inputs[i] for i in batch]), strict=True):
+            outputs[index] = raw
+    return outputs
+
+
+def open_package(folder: Path, *, runtime: str | None = None, threads: int = 1, task: Task | None = None) -> Package:
+    """Opens a package with its chosen runtime, or with the one named. `task`: only for a task that no table knows."""
+    info = read_info(folder)
+    task = _task(folder, info, task)
+    name = runtime or str(info["runtimes"]["chosen"])
+    if name not in (info["runtimes"]["reference"], info["runtimes"]["chosen"]):
+        raise IntegrityError("package-no-runtime", at=Place(file=str(folder)), runtime=name,
+                             allowed=sorted({info["runtimes"]["reference"], info["runtimes"]["chosen"]}))
+    model = _model(folder, info, task)
+    return Package(folder, info, task, model, runtime=name, threads=threads)
+
+
+def _task(folder: Path, info: Mapping[str, Any], task: Task | None) -> Task:
+    if task is None:
+        from breakeven import tasks
+
+        task = tasks.find(str(info["task"]))
+    name = task_name(task)
+    if name != info["task"]:
+        raise IntegrityError("package-other-task", at=Place(file=str(folder)), found=info["task"], expected=name)
+    if info["task_version"] != task.version:
+        raise IntegrityError("package-version", at=Place(file=str(folder)), what=f"task '{info['task']}'",
+                             found=info["task_version"], known=task.version)
+    return task
+
+
+def task_name(task: Task) -> str:
+    """The name under which a task is found again: its own, or `module:Class` for one from outside."""
+    from breakeven import tasks
+
+    return task.name if task.name in tasks.TABLE else f"{type(task).__module__}:{type(task).__qualname__}"
+
+
+def _model(folder: Path, info: Mapping[str, Any], task: Task) -> Model:
+    from pydantic import ValidationError
+
+    entry = task.model(str(info["model"]))
+    if info["model_version"] != entry.version:
+        raise IntegrityError("package-version", at=Place(file=str(folder)), what=f"model '{info['model']}'",
+                             found=info["model_version"], known=entry.version)
+    kind = entry.load()
+    try:
+        settings = kind.settings.model_validate(info["settings"])
+    except ValidationError as error:
+        raise IntegrityError("package-shape", at=Place(file=str(folder / PACKAGE)), part="settings") from error
+    return kind(settings, task)
+
+
+def load_predictor(model: Model, folder: Path, runtime: str, threads: int) -> Predictor:
+    """The predictor of one runtime; whatever a broken file makes a framework raise becomes one of our errors."""
+    place = folder / runtime
+    check_contents(place)
+    try:
+        return model.load(place, runtime, threads=threads)
+    except BreakevenError:
+        raise
+    except MemoryError as error:
+        raise EnvironmentFault("package-memory", at=Place(file=str(place))) from error
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise IntegrityError("package-unloadable", at=Place(file=str(place)), runtime=runtime, reason=reason) from error
+
+
+class Package:
+    """A loaded package. One object answers one batch at a time; it keeps nothing between calls."""
+
+    def __init__(self, folder: Path, info: dict[str, Any], task: Task, model: Model, *, runtime: str,
+                 threads: int) -> None:
+        self.folder = folder
+        self.info = info
+        self.task = task
+        self.facts: dict[str, Any] = info["facts"]
+        self.runtime = runtime
+        self.threads = threads
+        self.chain = _chain(info.get("transforms"))
+        self.scoring: Scoring = task.scoring()
+        self._model = model
+        self._predictor = load_predictor(model, folder, runtime, threads)
+
+    @property
+    def candidate(self) -> str:
+        """The candidate's name in the project file."""
+        return str(self.info["candidate"])
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """`{max_inputs, max_bytes}` of one request."""
+        return dict(self.info["limits"])
+
+    def parse(self, payload: Any) -> Any:
+        """A checked input from a decoded JSON payload; InputError names the field."""
+        return self.task.parse(payload, self.facts)
+
+    def prepare(self, inputs: list[Any]) -> list[Any]:
+        """Parsed inputs after the packaged transforms, as the model takes them."""
+        return inputs if self.chain is None else list(self.chain.apply(self.task, inputs))
+
+    def raw(self, inputs: list[Any]) -> list[Any]:
+        """Calibrated raw outputs of parsed inputs, in order. Any number: long lists are answered in batches."""
+        if not inputs:
+            return []
+        outputs = predict_all(self._predictor, self.prepare(inputs))
+        return self.scoring.calibrated(outputs, self.info["calibration"]) if self.info["calibration"] else outputs
+
+    def default_rule(self) -> dict[str, Any]:
+        """The answer rule without a payoff, for a package that no decision stands beside."""
+        return self.scoring.rule({}, None, self.facts)
+
+    def answer(self, raw: list[Any], rule: Mapping[str, Any] | None) -> list[Any]:
+        """Answers from calibrated raw outputs, by the rule of the decision (None: the default rule)."""
+        return self.scoring.decide(raw, self.default_rule() if rule is None else rule)
+
+    def render(self, raw: list[Any], answers: list[Any]) -> list[Any]:
+        """The JSON outputs of answers."""
+        return [self.task.render(one, answer, self.facts) for one, answer in zip(raw, answers, strict=True)]
+
+    def usage(self, inputs: list[Any], outputs: list[Any]) -> dict[str, int]:
+        """Quantity by meter of these answers together."""
+        counted = dict.fromkeys(self.info["meters"], 0)
+        for item, output in zip(inputs, outputs, strict=True):
+            for meter, quantity in self.task.usage(item, output).items():
+                counted[meter] = counted.get(meter, 0) + quantity
+        return counted
+
+    def sizes(self, inputs: list[Any]) -> list[int] | None:
+        """Work by input, in the model's own unit; None: all alike."""
+        return self._predictor.sizes(self.prepare(inputs))
+
+    def stream(self, item: Any) -> Iterator[Any]:
+        """Parts of the answer to one parsed input as they come."""
+        return self._predictor.stream(self.prepare([item])[0])
+
+    def session(self) -> Session | None:
+        """A stateful policy's session, None for a stateless model."""
+        return self._predictor.session()
+
+    def close(self) -> None:
+        """Frees what was loaded."""
+        self._predictor.close()
+
+    def __enter__(self) -> Package:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def moved(self) -> list[str]:
+        """What differs from where the package was measured: hardware key and library versions, in words."""
+        here, there = hardware()["key"], self.info["hardware"].get("key")
+        found = [] if here == there else [f"hardware: {there} -> {here}"]
+        now = library_versions(self.info["versions"])
+        return found + [f"{name}: {then} -> {now.get(name)}" for name, then in sorted(self.info["versions"].items())
+                        if now.get(name) != then]
+
+    def check_here(self) -> dict[str, Any]:
+        """Parity and speed on this machine, where it differs from the one measured; falls back to the reference.
+
+        Returns `{moved, checked, runtime, rows, agree, ms_chosen, ms_reference, fell_back, reason}`. EnvironmentFault
+        where even the reference does not give the recorded answers.
+        """
+        moved, path = self.moved(), self.folder / CHECK
+        result: dict[str, Any] = {"moved": moved, "checked": False, "runtime": self.runtime, "fell_back": False,
+                                  "reason": None}
+        if not moved or not path.is_file():
+            return result
+        check = read_json(path)
+        inputs = [self.parse(payload) for payload in check["inputs"]]
+        expected = _from_json(self.scoring, check["outputs"])
+        agree, spent = self._against(self._predictor, inputs, expected)
+        result |= {"checked": True, "rows": len(inputs), "agree": agree, "ms_chosen": spent}
+        reference = str(self.info["runtimes"]["reference"])
+        if self.runtime == reference:
+            if agree < len(inputs):
+                raise self._not_here(agree, len(inputs))
+            return result
+        return result | self._fall_back(reference, inputs, expected, (agree, spent))
+
+    def _not_here(self, agree: int, rows: int) -> EnvironmentFault:
+        return EnvironmentFault("package-not-here", at=Place(file=str(self.folder)), agree=agree, rows=rows)
+
+    def _fall_back(self, reference: str, inputs: list[Any], expected: list[Any],
+                   chosen: tuple[int, float]) -> dict[str, Any]:
+        other = load_predictor(self._model, self.folder, reference, self.threads)
+        agree, spent = self._against(other, inputs, expected)
+        held = chosen[0] == len(inputs)
+        if held and chosen[1] <= spent:
+            other.close()
+            return {"ms_reference": spent}
+        if agree < len(inputs):
+            other.close()
+            if held:
+                return {"ms_reference": spent}
+            raise self._not_here(agree, len(inputs))
+        self._predictor.close()
+        self._predictor, self.runtime = other, reference
+        reason = "slower" if held else "parity"
+        return {"ms_reference": spent, "runtime": reference, "fell_back": True, "reason": reason}
+
+    def _against(self, predictor: Predictor, inputs: list[Any], expected: list[Any]) -> tuple[int, float]:
+        """(rows that agree with the recorded outputs, milliseconds a row one by one, the best of three rounds)."""
+        prepared = self.prepare(inputs)
+        outputs = [predictor.predict([item])[0] for item in prepared]
+        tolerance = float(self.info["tolerance"])
+        agree = sum(self.task.agree(one, other, tolerance) for one, other in zip(outputs, expected, strict=True))
+        rounds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            for item in prepared:
+                predictor.predict([item])
+            rounds.append((time.perf_counter() - started) * 1000 / len(prepared))
+        return agree, round(min(rounds), 4)
+
+
+def library_versions(names: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
+    """Installed versions of the named distributions; what is not installed is left out."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from breakeven import __version__
+
+    found = {"breakeven": __version__, "python": platform.python_version()}
+    for name in names:
+        if name not in found:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                continue
+    return {name: found[name] for name in sorted(found)}
+
+
+def _chain(data: Any) -> Any:
+    if not data:
+        return None
+    from breakeven.transforms import Chain
+
+    return Chain.from_json(data)
+
+
+def as_json(scoring: Scoring, raw: list[Any]) -> dict[str, Any]:
+    """Raw outputs as JSON-able arrays, by the scoring's own packing."""
+    return {name: {"dtype": array.dtype.str, "values": array.tolist()} for name, array in scoring.pack(raw).items()}
+
+
+def _from_json(scoring: Scoring, data: Mapping[str, Any]) -> list[Any]:
+    import numpy as np
+
+    return scoring.unpack({name: np.array(entry["values"], dtype=entry["dtype"]) for name, entry in data.items()})
