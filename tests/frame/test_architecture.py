@@ -16,7 +16,7 @@ LAYERS: dict[str, int] = {
     name: height
     for height, names in enumerate(
         [
-            ["__init__", "errors"],
+            ["errors"],
             ["yaml12", "quantity", "artifacts", "economics"],
             ["config", "task", "pipeline"],
             ["ledger", "tasks", "data"],
@@ -31,7 +31,7 @@ LAYERS: dict[str, int] = {
             ["project"],
             ["report"],
             ["console"],
-            ["cli", "__main__"],
+            ["cli", "__main__", "__init__"],
         ]
     )
     for name in names
@@ -58,7 +58,9 @@ def imports(tree: ast.AST) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module] if node.module != "breakeven" else [f"breakeven.{alias.name}" for alias in node.names]
+            found += (
+                [node.module] if node.module != "breakeven" else [f"breakeven.{alias.name}" for alias in node.names]
+            )
     return found
 
 
@@ -102,7 +104,19 @@ def test_every_room_has_its_layer(path: Path) -> None:
 
 
 def test_economics_knows_no_file_clock_or_network() -> None:
-    forbidden = {"os", "pathlib", "time", "socket", "httpx", "urllib", "io", "subprocess", "tempfile", "shutil", "random"}
+    forbidden = {
+        "os",
+        "pathlib",
+        "time",
+        "socket",
+        "httpx",
+        "urllib",
+        "io",
+        "subprocess",
+        "tempfile",
+        "shutil",
+        "random",
+    }
     for path in (SOURCE / "economics").rglob("*.py"):
         names = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
         assert not names & forbidden, f"{path.name} imports {sorted(names & forbidden)}"
