@@ -22,15 +22,42 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_CONFIG_BYTES = 10_000_000
 BLOCK_BYTES = 16 * 1024 * 1024
 # Formats that run code or hide a program when they are opened, by their first bytes.
-MAGIC = {b"\x89HDF": "HDF5 (.h5, .keras)", b"PK\x03\x04": "a zip archive (.pth, .keras, .npz)", b"\x7fELF": "a program",
-         b"MZ": "a program", b"\x1f\x8b": "a gzip archive", b"\x80\x02": "a pickle", b"\x80\x03": "a pickle",
-         b"\x80\x04": "a pickle", b"\x80\x05": "a pickle"}
+MAGIC = {
+    b"\x89HDF": "HDF5 (.h5, .keras)",
+    b"PK\x03\x04": "a zip archive (.pth, .keras, .npz)",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+}
 ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft")
 # Exponent bits of the float types of safetensors: all set means infinite or not a number.
-FLOAT_BITS = {"F64": ("<u8", 0x7FF0000000000000), "F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00),
-              "BF16": ("<u2", 0x7F80)}
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4,
-              "U16": 2, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+FLOAT_BITS = {
+    "F64": ("<u8", 0x7FF0000000000000),
+    "F32": ("<u4", 0x7F800000),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+}
+ITEM_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U64": 8,
+    "U32": 4,
+    "U16": 2,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+}
 
 
 def check_contents(folder: Path) -> None:
@@ -247,8 +274,12 @@ def _finite_onnx(path: Path) -> None:
     import numpy as np
     import onnx
 
-    kinds = {onnx.TensorProto.FLOAT: "F32", onnx.TensorProto.DOUBLE: "F64", onnx.TensorProto.FLOAT16: "F16",
-             onnx.TensorProto.BFLOAT16: "BF16"}
+    kinds = {
+        onnx.TensorProto.FLOAT: "F32",
+        onnx.TensorProto.DOUBLE: "F64",
+        onnx.TensorProto.FLOAT16: "F16",
+        onnx.TensorProto.BFLOAT16: "BF16",
+    }
     # Only initializers are weights: a constant in the graph may be -inf on purpose, as attention masks are.
     for tensor in _onnx_model(path).graph.initializer:
         if tensor.data_type not in kinds:

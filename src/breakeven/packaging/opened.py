@@ -22,12 +22,22 @@ FORMAT = 1
 PACKAGE = "package.json"
 CHECK = "check.json"
 BATCH_CASES = 64
-BATCH_SIZE = 1024                  # padded size of a batch, in the model's own unit (tokens)
+BATCH_SIZE = 1024  # padded size of a batch, in the model's own unit (tokens)
 # What package.json must hold, and of which type.
 SHAPE: dict[str, type | tuple[type, ...]] = {
-    "task": str, "task_version": int, "candidate": str, "model": str, "model_version": int, "settings": dict,
-    "facts": dict, "meters": list,
-    "runtimes": dict, "tolerance": (int, float), "calibration": dict, "limits": dict, "hardware": dict,
+    "task": str,
+    "task_version": int,
+    "candidate": str,
+    "model": str,
+    "model_version": int,
+    "settings": dict,
+    "facts": dict,
+    "meters": list,
+    "runtimes": dict,
+    "tolerance": (int, float),
+    "calibration": dict,
+    "limits": dict,
+    "hardware": dict,
     "versions": dict,
 }
 
@@ -58,8 +68,9 @@ def _plain(name: str) -> bool:
     return bool(name) and name.replace("-", "").replace("_", "").isalnum()
 
 
-def batches(sizes: Sequence[int] | None, count: int, *, cases: int = BATCH_CASES,
-            size: int = BATCH_SIZE) -> list[list[int]]:
+def batches(
+    sizes: Sequence[int] | None, count: int, *, cases: int = BATCH_CASES, size: int = BATCH_SIZE
+) -> list[list[int]]:
     """Indices in batches: alike in size where sizes are known, so that little is padded; one case at least."""
     if sizes is None:
         return [list(range(start, min(start + cases, count))) for start in range(0, count, cases)]
@@ -90,8 +101,12 @@ def open_package(folder: Path, *, runtime: str | None = None, threads: int = 1, 
     task = _task(folder, info, task)
     name = runtime or str(info["runtimes"]["chosen"])
     if name not in (info["runtimes"]["reference"], info["runtimes"]["chosen"]):
-        raise IntegrityError("package-no-runtime", at=Place(file=str(folder)), runtime=name,
-                             allowed=sorted({info["runtimes"]["reference"], info["runtimes"]["chosen"]}))
+        raise IntegrityError(
+            "package-no-runtime",
+            at=Place(file=str(folder)),
+            runtime=name,
+            allowed=sorted({info["runtimes"]["reference"], info["runtimes"]["chosen"]}),
+        )
     model = _model(folder, info, task)
     return Package(folder, info, task, model, runtime=name, threads=threads)
 
@@ -105,8 +120,13 @@ def _task(folder: Path, info: Mapping[str, Any], task: Task | None) -> Task:
     if name != info["task"]:
         raise IntegrityError("package-other-task", at=Place(file=str(folder)), found=info["task"], expected=name)
     if info["task_version"] != task.version:
-        raise IntegrityError("package-version", at=Place(file=str(folder)), what=f"task '{info['task']}'",
-                             found=info["task_version"], known=task.version)
+        raise IntegrityError(
+            "package-version",
+            at=Place(file=str(folder)),
+            what=f"task '{info['task']}'",
+            found=info["task_version"],
+            known=task.version,
+        )
     return task
 
 
@@ -122,8 +142,13 @@ def _model(folder: Path, info: Mapping[str, Any], task: Task) -> Model:
 
     entry = task.model(str(info["model"]))
     if info["model_version"] != entry.version:
-        raise IntegrityError("package-version", at=Place(file=str(folder)), what=f"model '{info['model']}'",
-                             found=info["model_version"], known=entry.version)
+        raise IntegrityError(
+            "package-version",
+            at=Place(file=str(folder)),
+            what=f"model '{info['model']}'",
+            found=info["model_version"],
+            known=entry.version,
+        )
     kind = entry.load()
     try:
         settings = kind.settings.model_validate(info["settings"])
@@ -150,8 +175,9 @@ def load_predictor(model: Model, folder: Path, runtime: str, threads: int) -> Pr
 class Package:
     """A loaded package. One object answers one batch at a time; it keeps nothing between calls."""
 
-    def __init__(self, folder: Path, info: dict[str, Any], task: Task, model: Model, *, runtime: str,
-                 threads: int) -> None:
+    def __init__(
+        self, folder: Path, info: dict[str, Any], task: Task, model: Model, *, runtime: str, threads: int
+    ) -> None:
         self.folder = folder
         self.info = info
         self.task = task
@@ -235,8 +261,11 @@ class Package:
         here, there = hardware()["key"], self.info["hardware"].get("key")
         found = [] if here == there else [f"hardware: {there} -> {here}"]
         now = library_versions(self.info["versions"])
-        return found + [f"{name}: {then} -> {now.get(name)}" for name, then in sorted(self.info["versions"].items())
-                        if now.get(name) != then]
+        return found + [
+            f"{name}: {then} -> {now.get(name)}"
+            for name, then in sorted(self.info["versions"].items())
+            if now.get(name) != then
+        ]
 
     def check_here(self) -> dict[str, Any]:
         """Parity and speed on this machine, where it differs from the one measured; falls back to the reference.
@@ -245,8 +274,13 @@ class Package:
         where even the reference does not give the recorded answers.
         """
         moved, path = self.moved(), self.folder / CHECK
-        result: dict[str, Any] = {"moved": moved, "checked": False, "runtime": self.runtime, "fell_back": False,
-                                  "reason": None}
+        result: dict[str, Any] = {
+            "moved": moved,
+            "checked": False,
+            "runtime": self.runtime,
+            "fell_back": False,
+            "reason": None,
+        }
         if not moved or not path.is_file():
             return result
         check = read_json(path)
@@ -264,8 +298,9 @@ class Package:
     def _not_here(self, agree: int, rows: int) -> EnvironmentFault:
         return EnvironmentFault("package-not-here", at=Place(file=str(self.folder)), agree=agree, rows=rows)
 
-    def _fall_back(self, reference: str, inputs: list[Any], expected: list[Any],
-                   chosen: tuple[int, float]) -> dict[str, Any]:
+    def _fall_back(
+        self, reference: str, inputs: list[Any], expected: list[Any], chosen: tuple[int, float]
+    ) -> dict[str, Any]:
         other = load_predictor(self._model, self.folder, reference, self.threads)
         agree, spent = self._against(other, inputs, expected)
         held = chosen[0] == len(inputs)

@@ -42,7 +42,7 @@ __all__ = ["Package", "build", "identity", "open_package", "read_info"]
 LIMITS = {"max_inputs": 256, "max_bytes": 1_000_000}
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers", "tokenizers", "onnxruntime", "scipy", "scikit-learn")
 IMPORTED_AS = {"scikit-learn": "sklearn"}
-FASTER = 1.1                       # below this ratio a difference in speed is noise, and the reference is kept
+FASTER = 1.1  # below this ratio a difference in speed is noise, and the reference is kept
 SINGLE_ROWS = 24
 SHUFFLED_ROWS = 192
 CHECK_ROWS = 8
@@ -70,12 +70,29 @@ class Tried:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "raw"}
 
 
-def build(model: Model, *, trained: Path, folder: Path, candidate: str, model_name: str, facts: Mapping[str, Any],
-          chain: Any, cases: Cases, task: Task, calibration: Mapping[str, Any] | None = None,
-          sample: list[Any] | None = None, tolerance: float = 0.01, agreement: float = 0.99,
-          runtimes: Sequence[str] | None = None, threads: int = 1, seconds: float = 3.0,
-          licences: Mapping[str, Any] | None = None, limits: Mapping[str, int] | None = None, example: Any = None,
-          allow_not_finite: bool = False) -> dict[str, Any]:
+def build(
+    model: Model,
+    *,
+    trained: Path,
+    folder: Path,
+    candidate: str,
+    model_name: str,
+    facts: Mapping[str, Any],
+    chain: Any,
+    cases: Cases,
+    task: Task,
+    calibration: Mapping[str, Any] | None = None,
+    sample: list[Any] | None = None,
+    tolerance: float = 0.01,
+    agreement: float = 0.99,
+    runtimes: Sequence[str] | None = None,
+    threads: int = 1,
+    seconds: float = 3.0,
+    licences: Mapping[str, Any] | None = None,
+    limits: Mapping[str, int] | None = None,
+    example: Any = None,
+    allow_not_finite: bool = False,
+) -> dict[str, Any]:
     """Writes the package into the empty `folder` and returns the content of `package.json`.
 
     `cases`: validation rows, inputs parsed and not yet transformed; every row is compared. `chain`: fitted transforms
@@ -89,9 +106,23 @@ def build(model: Model, *, trained: Path, folder: Path, candidate: str, model_na
     offered = model.runtimes()
     tried: list[Tried] = []
     for name in (offered[0], *(name for name in offered[1:] if runtimes is None or name in runtimes)):
-        tried.append(_try(model, trained, folder, name, reference=tried[0] if tried else None, inputs=inputs, task=task,
-                          sample=sample or inputs[:256], tolerance=tolerance, agreement=agreement, threads=threads,
-                          seconds=seconds, allow_not_finite=allow_not_finite))
+        tried.append(
+            _try(
+                model,
+                trained,
+                folder,
+                name,
+                reference=tried[0] if tried else None,
+                inputs=inputs,
+                task=task,
+                sample=sample or inputs[:256],
+                tolerance=tolerance,
+                agreement=agreement,
+                threads=threads,
+                seconds=seconds,
+                allow_not_finite=allow_not_finite,
+            )
+        )
     chosen = choose(tried)
     for item in tried[1:]:
         if item is not chosen:
@@ -100,14 +131,25 @@ def build(model: Model, *, trained: Path, folder: Path, candidate: str, model_na
         calibration = task.scoring().calibrate(chosen.raw, cases.targets, facts) if cases.targets is not None else {}
     rows = _check_rows(task, chain, inputs, facts)
     info = {
-        "format": FORMAT, "task": task_name(task), "task_version": task.version, "candidate": candidate,
-        "model": model_name, "model_version": task.model(model_name).version,
-        "settings": model.options.model_dump(mode="json"), "facts": dict(facts), "meters": list(task.meters),
+        "format": FORMAT,
+        "task": task_name(task),
+        "task_version": task.version,
+        "candidate": candidate,
+        "model": model_name,
+        "model_version": task.model(model_name).version,
+        "settings": model.options.model_dump(mode="json"),
+        "facts": dict(facts),
+        "meters": list(task.meters),
         "runtimes": {"reference": offered[0], "chosen": chosen.runtime, "tried": [item.as_json() for item in tried]},
-        "tolerance": tolerance, "agreement": agreement, "transforms": None if chain is None else chain.as_json(),
-        "calibration": dict(calibration), "limits": {**LIMITS, **(limits or {})},
-        "example": example if example is not None else (rows[0][0] if rows else None), "hardware": hardware(),
-        "versions": library_versions(_used()), "licences": dict(licences or {}),
+        "tolerance": tolerance,
+        "agreement": agreement,
+        "transforms": None if chain is None else chain.as_json(),
+        "calibration": dict(calibration),
+        "limits": {**LIMITS, **(limits or {})},
+        "example": example if example is not None else (rows[0][0] if rows else None),
+        "hardware": hardware(),
+        "versions": library_versions(_used()),
+        "licences": dict(licences or {}),
     }
     write_json(folder / PACKAGE, info)
     if rows:
@@ -126,9 +168,22 @@ def choose(tried: Sequence[Tried]) -> Tried:
     return reference
 
 
-def _try(model: Model, trained: Path, folder: Path, name: str, *, reference: Tried | None, inputs: list[Any],
-         task: Task, sample: list[Any], tolerance: float, agreement: float, threads: int, seconds: float,
-         allow_not_finite: bool) -> Tried:
+def _try(
+    model: Model,
+    trained: Path,
+    folder: Path,
+    name: str,
+    *,
+    reference: Tried | None,
+    inputs: list[Any],
+    task: Task,
+    sample: list[Any],
+    tolerance: float,
+    agreement: float,
+    threads: int,
+    seconds: float,
+    allow_not_finite: bool,
+) -> Tried:
     """Packages, loads, compares and times one runtime. The reference must hold; any other may fail, and says why."""
     found = Tried(name, threads, rows=len(inputs))
     place = folder / name
@@ -162,8 +217,9 @@ def _try(model: Model, trained: Path, folder: Path, name: str, *, reference: Tri
     return found
 
 
-def _measure(found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task, tolerance: float,
-             seconds: float) -> None:
+def _measure(
+    found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task, tolerance: float, seconds: float
+) -> None:
     """Answers every row in batches, some alone and some in other company, and times both ways."""
     plan = batches(predictor.sizes(inputs), len(inputs))
     predictor.predict([inputs[index] for index in plan[0]])
@@ -194,12 +250,13 @@ def _pass(predictor: Predictor, inputs: list[Any], plan: list[list[int]]) -> tup
     return outputs, (time.perf_counter() - started) / len(inputs)
 
 
-def _same_in_other_company(found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task,
-                           tolerance: float) -> bool:
+def _same_in_other_company(
+    found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task, tolerance: float
+) -> bool:
     """Whether rows answered in shuffled batches of an odd size, short beside long, keep their answers."""
     some = random.Random(1).sample(range(len(inputs)), min(SHUFFLED_ROWS, len(inputs)))
     for start in range(0, len(some), 7):
-        batch = some[start:start + 7]
+        batch = some[start : start + 7]
         for index, raw in zip(batch, predictor.predict([inputs[i] for i in batch]), strict=True):
             if not task.agree(raw, found.raw[index], tolerance):
                 return False
@@ -232,7 +289,23 @@ def identity(folder: Path) -> str:
     info = read_info(folder)
     kept = {info["runtimes"]["reference"], info["runtimes"]["chosen"]}
     files = {name: entry["sha256"] for name, entry in hash_tree(folder).items() if name.split("/")[0] in kept}
-    parts = ("task", "task_version", "model", "model_version", "settings", "facts", "transforms", "calibration",
-             "limits", "tolerance")
-    return fingerprint({**{name: info.get(name) for name in parts}, "reference": info["runtimes"]["reference"],
-                        "chosen": info["runtimes"]["chosen"], "files": files})
+    parts = (
+        "task",
+        "task_version",
+        "model",
+        "model_version",
+        "settings",
+        "facts",
+        "transforms",
+        "calibration",
+        "limits",
+        "tolerance",
+    )
+    return fingerprint(
+        {
+            **{name: info.get(name) for name in parts},
+            "reference": info["runtimes"]["reference"],
+            "chosen": info["runtimes"]["chosen"],
+            "files": files,
+        }
+    )

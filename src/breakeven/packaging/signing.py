@@ -199,9 +199,11 @@ def _statement(place: Path) -> dict[str, Any]:
         bundle = json.loads(place.read_text(encoding="utf-8"))
         payload = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True))
         predicate = payload["predicate"]
-        return {"hint": bundle["verificationMaterial"]["publicKey"]["hint"],
-                "files": {item["name"]: item["digest"] for item in predicate["resources"]},
-                "ignored": set(predicate["serialization"].get("ignore_paths", []))}
+        return {
+            "hint": bundle["verificationMaterial"]["publicKey"]["hint"],
+            "files": {item["name"]: item["digest"] for item in predicate["resources"]},
+            "ignored": set(predicate["serialization"].get("ignore_paths", [])),
+        }
     except OSError as error:
         raise unreadable(place, error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
