@@ -1,0 +1,44 @@
+"""The audit log: who changed what, chained so that no line can change or leave unseen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breakeven.ledger import chain, clock, schema
+
+_LOCK = 0x62726B76  # one writer of the audit chain at a time on PostgreSQL; on SQLite there is only one
+
+
+def write_audit(connection: Connection, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+    """Adds a line in the caller's transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    last = connection.execute(sa.select(schema.audit.c.hash).order_by(schema.audit.c.position.desc()).limit(1)).scalar()
+    row = {"time": clock.now(), "actor": actor, "action": action, "subject": subject,
+           "detail": json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)}
+    row["hash"] = chain.link(last or _genesis(connection), row, chain.AUDIT_FIELDS)
+    connection.execute(sa.insert(schema.audit), row)
+
+
+def _genesis(connection: Connection) -> str:
+    ledger = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "ledger")).scalar_one()
+    return chain.genesis(ledger, "audit")
+
+
+def verify_audit(connection: Connection) -> tuple[Any, int]:
+    """(first line that does not follow, or None; lines read)."""
+    rows = connection.execute(sa.select(schema.audit).order_by(schema.audit.c.position)).mappings()
+    broken, count, _ = chain.broken_at(rows, _genesis(connection), chain.AUDIT_FIELDS)
+    return broken, count
+
+
+def audit_rows(connection: Connection, limit: int = 1000) -> list[dict[str, Any]]:
+    """The newest lines, newest first."""
+    rows = connection.execute(sa.select(schema.audit).order_by(schema.audit.c.position.desc()).limit(limit)).mappings()
+    return [{"time": clock.text(row["time"]), "actor": row["actor"], "action": row["action"], "subject": row["subject"],
+             "detail": json.loads(row["detail"]), "hash": row["hash"]} for row in rows]

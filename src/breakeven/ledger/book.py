@@ -1,0 +1,204 @@
+"""The ledger: one object, few doors. Opening it creates or migrates; closing it writes what is queued."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breakeven.errors import InputError, Place
+from breakeven.ledger import chain, clock, schema
+from breakeven.ledger.audit import audit_rows, verify_audit, write_audit
+from breakeven.ledger.customers import Customers
+from breakeven.ledger.events import Charge, insert
+from breakeven.ledger.feedback import Feedback
+from breakeven.ledger.keys import Key, Keys
+from breakeven.ledger.limits import NOTHING, Admission, Balances, MemoryBalances, counted, limits_of, used_in
+from breakeven.ledger.owner import Lock
+from breakeven.ledger.plans import PricePlan
+from breakeven.ledger.replay import Replay
+from breakeven.ledger.store import Stores, connect, prepare
+from breakeven.ledger.usage import usage_rows
+from breakeven.ledger.writer import Deliver, Entry, Writer
+
+ENVIRONMENT = "BREAKEVEN_DATABASE_URL"
+
+
+def ledger_place(project: str | Path) -> str:
+    """Where a project's ledger is: the environment's database, else `ledger.sqlite` in the folder."""
+    return os.environ.get(ENVIRONMENT) or str(Path(project) / "ledger.sqlite")
+
+
+def open_ledger(place: str | Path, *, create: bool = True) -> Ledger:
+    """The ledger at a path or URL. On SQLite this process becomes its owner; Busy if another one is."""
+    stores = connect(place, create=create)
+    lock = Lock.take(stores.path) if stores.path is not None else None
+    try:
+        prepare(stores)
+        return Ledger(stores, lock)
+    except BaseException:
+        stores.dispose()
+        if lock is not None:
+            lock.release()
+        raise
+
+
+class Ledger:
+    """Customers, keys, charges, usage, feedback and audit of one business."""
+
+    def __init__(self, stores: Stores, lock: Lock | None = None) -> None:
+        self.stores = stores
+        self.lock = lock
+        # One chain for the one owner of a file; a chain for every process on PostgreSQL.
+        self.writer = Writer(stores, "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}")
+        remember = None if stores.sqlite else 0.5
+        self.customers = Customers(self.writer, stores.reading)
+        self.keys = Keys(self.writer, stores.reading, remember_seconds=remember)
+        self.feedback = Feedback(self.writer, stores.reading, stores.private_reading)
+        self.replay = Replay(self.writer, stores, self._fact("salt"))
+        self.balances: Balances = MemoryBalances(self._used)
+        self._plans: dict[str, PricePlan] = {"": PricePlan()}
+
+    def close(self) -> None:
+        """Writes what is queued, anchors the chain in the audit log, closes the files."""
+        head = self.writer.head
+        if head.seq and self.writer.fault is None:
+            self.writer.wait(lambda connection, _: write_audit(
+                connection, "ledger", "chain.anchor", head.writer, {"seq": head.seq, "hash": head.hash}))
+        self.writer.close()
+        self.stores.dispose()
+        if self.lock is not None:
+            self.lock.release()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _fact(self, name: str) -> str:
+        with self.stores.reading.connect() as connection:
+            value: str = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar_one()
+            return value
+
+    def plan(self, version: str) -> PricePlan:
+        """A price plan by the version that events carry; an unknown version has no rates."""
+        if version not in self._plans:
+            with self.stores.reading.connect() as connection:
+                body = connection.execute(sa.select(schema.plans.c.body).where(schema.plans.c.version == version)).scalar()
+            if body is None:
+                return PricePlan(version=version)
+            data = json.loads(body)
+            self._plans[version] = PricePlan.of(data["rates"], data["currency"])
+        return self._plans[version]
+
+    def keep_plan(self, plan: PricePlan) -> PricePlan:
+        """Remembers a plan under its version, so that its events can be priced for ever."""
+        if plan.rates and plan.version not in self._plans:
+            row = {"version": plan.version, "body": json.dumps(plan.as_json()), "created": clock.now()}
+            self.writer.wait(lambda connection, _: connection.execute(
+                insert(connection, schema.plans).on_conflict_do_nothing(), row) and None)
+            self._plans[plan.version] = plan
+        return plan
+
+    def _used(self, customer: str, period: str) -> dict[str, int]:
+        return used_in(self.stores.reading, customer, period, self.plan)
+
+    def admit(self, key: Key, quantities: Mapping[str, int], plan: PricePlan) -> Admission:
+        """Reserves what a request may use at most; Refused `quota-exhausted` or `spend-cap-reached`, nothing reserved."""
+        terms = self.customers.terms(key.customer)
+        if not terms.quotas and terms.spend_cap is None:
+            return Admission(key.customer, "", NOTHING)
+        limits = limits_of(terms)
+        wanted, period = counted(quantities, limits, plan), clock.month(clock.now())
+        self.balances.reserve(key.customer, period, wanted, limits)
+        return Admission(key.customer, period, wanted)
+
+    def settle_soon(self, admission: Admission | None, charge: Charge, deliver: Deliver, token: Any = None) -> None:
+        """Queues a charge; `deliver` hears of it after the commit, with the reservation turned into use."""
+        if admission is None or not admission.period:
+            self.writer.put(Entry(charge, deliver, token))
+        else:
+            held = admission
+            self.writer.put(Entry(charge, lambda entries: self._settled(entries, held, deliver), token))
+
+    def settle(self, admission: Admission | None, charge: Charge) -> bool:
+        """Writes a charge and waits. False: this Idempotency-Key was charged before and nothing was added."""
+        import threading
+
+        done, heard = threading.Event(), []
+        self.settle_soon(admission, charge, lambda entries: (heard.extend(entries), done.set())[0])
+        done.wait()
+        if heard[0].error is not None:
+            raise heard[0].error
+        return bool(heard[0].result)
+
+    def release(self, admission: Admission | None) -> None:
+        """Gives back what was reserved; nothing was used."""
+        if admission is not None and admission.period:
+            self.balances.settle(admission, NOTHING)
+
+    def _settled(self, entries: list[Entry], admission: Admission, deliver: Deliver) -> None:
+        for entry in entries:
+            used: Mapping[str, int] = NOTHING
+            if entry.result and isinstance(entry.work, Charge):
+                limits = limits_of(self.customers.terms(admission.customer))
+                used = counted(entry.work.quantities, limits, self.plan(entry.work.plan))
+            self.balances.settle(admission, used)
+        deliver(entries)
+
+    def record(self, batch: Iterable[Charge]) -> int:
+        """Writes many charges in few transactions; how many were new. One that is there already is left alone."""
+        import threading
+
+        charges = list(batch)
+        for charge in charges:
+            for meter, quantity in charge.quantities.items():
+                if isinstance(quantity, bool) or not isinstance(quantity, int):
+                    raise InputError("quantity-not-whole", at=Place(field=meter), found=quantity)
+        entries = [Entry(charge, done=threading.Event()) for charge in charges]
+        for entry in entries:
+            self.writer.put(entry)
+        for entry in entries:
+            assert entry.done is not None
+            entry.done.wait()
+        for entry in entries:
+            if entry.error is not None and entry.error.code != "event-doubled":
+                raise entry.error
+        return sum(1 for entry in entries if entry.result)
+
+    def usage(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
+        """Quantities and exact prices in [start, end), by customer (id or name), key, model, plan and meter."""
+        with self.stores.reading.connect() as connection:
+            owner = self.customers.find(customer) if customer is not None else None
+            return usage_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"), self.plan)
+
+    def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest lines of the audit log."""
+        with self.stores.reading.connect() as connection:
+            return audit_rows(connection, limit)
+
+    def note(self, actor: str, action: str, subject: str, **detail: Any) -> None:
+        """Adds a line to the audit log."""
+        self.writer.wait(lambda connection, _: write_audit(connection, actor, action, subject, detail))
+
+    def verify(self) -> dict[str, Any]:
+        """Walks every chain and compares the totals with the events. `{holds, events, audit, broken: [...]}`."""
+        from breakeven.ledger.verify import verify
+
+        with self.stores.reading.connect() as connection:
+            return verify(connection, self._fact("ledger"))
+
+    def change(self, work: Callable[[Connection, Callable[[], Connection]], Any]) -> Any:
+        """Runs a change on the writer's connections, in its own savepoint of the next commit."""
+        return self.writer.wait(work)
+
+    def genesis(self) -> str:
+        """The hash before the first event of this process's chain."""
+        return chain.genesis(self._fact("ledger"), self.writer.head.writer)

@@ -1,0 +1,174 @@
+"""What the command line does to a ledger. Runs in the owner's process if there is one, else takes the lock for a moment.
+
+Every function takes the ledger's place (a path or URL, see `ledger_place`) and returns JSON-able rows.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from breakeven.errors import Busy
+from breakeven.ledger.book import Ledger, open_ledger
+from breakeven.ledger.customers import Terms
+from breakeven.ledger.keys import DEFAULT_SCOPES
+from breakeven.ledger.owner import Command, Lock, ask
+
+
+def _customers_add(ledger: Ledger, name: str, terms: dict[str, Any] | None = None) -> dict[str, Any]:
+    customer = ledger.customers.add(name, terms=None if terms is None else Terms.from_json(terms), actor="command")
+    return customer.as_json()
+
+
+def _customers_terms(ledger: Ledger, customer: str, terms: dict[str, Any]) -> dict[str, Any]:
+    return ledger.customers.set_terms(customer, Terms.from_json(terms), actor="command").as_json()
+
+
+def _customers_list(ledger: Ledger) -> list[dict[str, Any]]:
+    return [customer.as_json() for customer in ledger.customers.list()]
+
+
+def _keys_create(ledger: Ledger, customer: str, scopes: list[str], expires: str | None = None,
+                 not_before: str | None = None, name: str = "") -> dict[str, Any]:
+    ledger.customers.add(customer, actor="command") if not customer.startswith("cus_") else None
+    secret, key = ledger.keys.create(customer, scopes=scopes, expires=expires, not_before=not_before, name=name,
+                                     actor="command")
+    return {"secret": secret, **key.as_json()}
+
+
+def _keys_list(ledger: Ledger, customer: str | None = None) -> list[dict[str, Any]]:
+    return [key.as_json() for key in ledger.keys.list(customer)]
+
+
+def _keys_revoke(ledger: Ledger, id: str) -> dict[str, Any]:  # noqa: A002  the wire's word
+    return ledger.keys.revoke(id, actor="command").as_json()
+
+
+def _usage(ledger: Ledger, customer: str | None = None, start: str | None = None,
+           end: str | None = None) -> list[dict[str, Any]]:
+    return ledger.usage(customer, start, end)
+
+
+def _feedback_add(ledger: Ledger, id: str, value: dict[str, Any], index: int | None = None) -> dict[str, Any]:  # noqa: A002
+    return ledger.feedback.add(id, value, index=index)
+
+
+def _feedback_list(ledger: Ledger, customer: str | None = None) -> list[dict[str, Any]]:
+    return ledger.feedback.list(None if customer is None else ledger.customers.find(customer))
+
+
+def _audit(ledger: Ledger, limit: int = 1000) -> list[dict[str, Any]]:
+    return ledger.audit(limit)
+
+
+def _verify(ledger: Ledger) -> dict[str, Any]:
+    return ledger.verify()
+
+
+COMMANDS: dict[str, Command] = {
+    "customers.add": _customers_add,
+    "customers.terms": _customers_terms,
+    "customers.list": _customers_list,
+    "keys.create": _keys_create,
+    "keys.list": _keys_list,
+    "keys.revoke": _keys_revoke,
+    "usage": _usage,
+    "feedback.add": _feedback_add,
+    "feedback.list": _feedback_list,
+    "audit": _audit,
+    "verify": _verify,
+}
+
+
+def call(place: str | Path, command: str, /, *, create: bool = False, **arguments: Any) -> Any:
+    """Runs one command where it may run: in the owner's process, else here with the lock."""
+    text = str(place)
+    if not text.startswith("postgres"):
+        path = Path(text.removeprefix("sqlite:///")).absolute()
+        for wait in (0.0, 0.1, 0.3, 0.6):  # an owner that starts or stops is neither free nor listening for an instant
+            time.sleep(wait)
+            try:
+                return _here(text, command, arguments, create=create)
+            except Busy:
+                if Lock.file(path).exists():
+                    try:
+                        return ask(path, command, arguments)
+                    except Busy as error:
+                        busy = error
+        raise busy
+    return _here(text, command, arguments, create=create)
+
+
+def _here(place: str, name: str, arguments: dict[str, Any], *, create: bool) -> Any:
+    with open_ledger(place, create=create) as ledger:
+        return COMMANDS[name](ledger, **arguments)
+
+
+def customers_add(place: str | Path, name: str, terms: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A new customer, or the one of that name."""
+    row: dict[str, Any] = call(place, "customers.add", create=True, name=name, terms=terms)
+    return row
+
+
+def customers_terms(place: str | Path, customer: str, terms: dict[str, Any]) -> dict[str, Any]:
+    """Sets a customer's quotas, spend cap and rate."""
+    row: dict[str, Any] = call(place, "customers.terms", customer=customer, terms=terms)
+    return row
+
+
+def customers_list(place: str | Path) -> list[dict[str, Any]]:
+    """All customers."""
+    rows: list[dict[str, Any]] = call(place, "customers.list")
+    return rows
+
+
+def keys_create(place: str | Path, customer: str, *, scopes: tuple[str, ...] = DEFAULT_SCOPES, expires: str | None = None,
+                not_before: str | None = None, name: str = "") -> dict[str, Any]:
+    """A key for a customer (made if the name is new); `secret` is in this row and nowhere else, ever."""
+    row: dict[str, Any] = call(place, "keys.create", create=True, customer=customer, scopes=list(scopes), expires=expires,
+                               not_before=not_before, name=name)
+    return row
+
+
+def keys_list(place: str | Path, customer: str | None = None) -> list[dict[str, Any]]:
+    """Keys without their secrets."""
+    rows: list[dict[str, Any]] = call(place, "keys.list", customer=customer)
+    return rows
+
+
+def keys_revoke(place: str | Path, id: str) -> dict[str, Any]:  # noqa: A002  the wire's word
+    """Ends a key within a second, in a running server too."""
+    row: dict[str, Any] = call(place, "keys.revoke", id=id)
+    return row
+
+
+def usage(place: str | Path, customer: str | None = None, start: str | None = None,
+          end: str | None = None) -> list[dict[str, Any]]:
+    """Quantities and exact prices in [start, end)."""
+    rows: list[dict[str, Any]] = call(place, "usage", customer=customer, start=start, end=end)
+    return rows
+
+
+def feedback_add(place: str | Path, id: str, value: dict[str, Any], index: int | None = None) -> dict[str, Any]:  # noqa: A002
+    """A word on an answer: correct, label, rating, comment."""
+    row: dict[str, Any] = call(place, "feedback.add", id=id, value=value, index=index)
+    return row
+
+
+def feedback_list(place: str | Path, customer: str | None = None) -> list[dict[str, Any]]:
+    """All feedback, oldest first."""
+    rows: list[dict[str, Any]] = call(place, "feedback.list", customer=customer)
+    return rows
+
+
+def audit(place: str | Path, limit: int = 1000) -> list[dict[str, Any]]:
+    """The newest lines of the audit log."""
+    rows: list[dict[str, Any]] = call(place, "audit", limit=limit)
+    return rows
+
+
+def verify(place: str | Path) -> dict[str, Any]:
+    """Whether every chain and total holds."""
+    found: dict[str, Any] = call(place, "verify")
+    return found

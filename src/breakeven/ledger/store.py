@@ -1,0 +1,195 @@
+"""Opening the two databases: SQLite files with one writing connection, or PostgreSQL with a schema for the private part.
+
+SQLite's write-ahead log can be damaged when two connections write or checkpoint at once (fixed in 3.51.3; Python often
+carries an older one). So exactly one connection writes and checkpoints; readers never do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from breakeven.errors import EnvironmentFault, IntegrityError, Place, UsageError
+from breakeven.ledger import schema
+
+Migration = Callable[[Connection, Connection], None]
+MIGRATIONS: dict[int, Migration] = {}  # from version -> what makes it the next; called inside one transaction
+
+
+@dataclass
+class Stores:
+    """Engines of one ledger: one writing and one reading engine each for the public and the private part."""
+
+    url: str
+    path: Path | None  # the SQLite file, None on PostgreSQL
+    writing: Engine
+    private_writing: Engine
+    reading: Engine
+    private_reading: Engine
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether one process owns the whole ledger."""
+        return self.path is not None
+
+    def dispose(self) -> None:
+        """Closes readers first: the last connection to close a write-ahead log also checkpoints it."""
+        for engine in (self.reading, self.private_reading, self.writing, self.private_writing):
+            engine.dispose()
+
+
+def private_path(path: Path) -> Path:
+    """Where what must be erasable lies: `private.sqlite` beside `ledger.sqlite`."""
+    return path.with_name("private.sqlite" if path.stem == "ledger" else f"{path.stem}.private.sqlite")
+
+
+def connect(place: str | Path, *, create: bool) -> Stores:
+    """The stores behind a path or a SQLAlchemy URL. Nothing is created or migrated yet."""
+    text = str(place)
+    if text.startswith(("postgresql", "postgres:")):
+        return _postgresql(text)
+    if "://" in text and not text.startswith("sqlite:///"):
+        raise UsageError("ledger-url", url=text.split("@")[-1])
+    path = Path(text.removeprefix("sqlite:///")).absolute()
+    if not path.exists() and not create:
+        raise EnvironmentFault("ledger-missing", at=Place(file=str(path)))
+    return _sqlite(path)
+
+
+def _sqlite(path: Path) -> Stores:
+    private = private_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file in (path, private):
+            if not file.exists():
+                file.touch(mode=0o600)
+            file.chmod(0o600)  # whatever the umask was
+    except OSError as error:
+        raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+    unnamed = {"schema_translate_map": {schema.PRIVATE: None}}
+    return Stores(str(path), path, _sqlite_engine(path, writes=True),
+                  _sqlite_engine(private, writes=True).execution_options(**unnamed),
+                  _sqlite_engine(path, writes=False),
+                  _sqlite_engine(private, writes=False).execution_options(**unnamed))
+
+
+def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
+    pool = {"poolclass": sa.StaticPool} if writes else {"pool_size": 4, "max_overflow": 4}
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 5.0}, **pool)
+
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
+        cursor = connection.cursor()
+        if writes:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+        else:
+            cursor.execute("PRAGMA query_only=1")
+            cursor.execute("PRAGMA wal_autocheckpoint=0")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _postgresql(url: str) -> Stores:
+    url = "postgresql+psycopg://" + url.split("://", 1)[1]
+    try:
+        engine = sa.create_engine(url, pool_size=6, max_overflow=2, pool_timeout=0.05, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault("package-missing", package=error.name, extra="postgres", purpose="PostgreSQL ledger") from error
+    return Stores(url, None, engine, engine, engine, engine)
+
+
+def prepare(stores: Stores, *, migrations: Mapping[int, Migration] = MIGRATIONS, target: int = schema.SCHEMA) -> None:
+    """Creates the tables of a new ledger, refuses a newer one, migrates an older one after a backup."""
+    try:
+        found = _version(stores)
+    except sa.exc.DatabaseError as error:
+        raise _unreadable(stores, error) from error
+    if found is None:
+        _create(stores, target)
+    elif found > target:
+        raise UsageError("ledger-newer", at=Place(file=stores.url if stores.sqlite else None), found=found, known=target)
+    elif found < target:
+        _migrate(stores, found, target, migrations)
+
+
+def _unreadable(stores: Stores, error: sa.exc.DatabaseError) -> Exception:
+    reason = str(error.orig).strip().splitlines()[0]
+    where = Place(file=stores.url) if stores.sqlite else Place()
+    if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.OperationalError):
+        return IntegrityError("ledger-broken", at=where, reason=reason)
+    return EnvironmentFault("ledger-unreachable", at=where, reason=reason)
+
+
+def _version(stores: Stores) -> int | None:
+    with stores.writing.connect() as connection:
+        if not sa.inspect(connection).has_table("facts"):
+            return None
+        found = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "schema")).scalar()
+    return None if found is None else int(found)
+
+
+def _create(stores: Stores, target: int) -> None:
+    import secrets
+
+    if not stores.sqlite:
+        with stores.writing.begin() as connection:
+            connection.execute(sa.schema.CreateSchema(schema.PRIVATE, if_not_exists=True))
+    # The private part first: a ledger that says it is complete always finds its other half.
+    with stores.private_writing.begin() as connection:
+        schema.private.create_all(connection)
+        if connection.execute(sa.select(sa.func.count()).select_from(schema.private_facts)).scalar() == 0:
+            connection.execute(sa.insert(schema.private_facts), {"name": "schema", "value": str(target)})
+    with stores.writing.begin() as connection:
+        schema.public.create_all(connection)
+        connection.execute(sa.insert(schema.facts), [
+            {"name": "schema", "value": str(target)},
+            {"name": "ledger", "value": secrets.token_hex(8)},
+            {"name": "salt", "value": secrets.token_hex(32)},
+        ])
+
+
+def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, Migration]) -> None:
+    missing = [version for version in range(found, target) if version not in migrations]
+    if missing:
+        raise UsageError("ledger-too-old", found=found, known=target)
+    if stores.path is not None:
+        backup(stores.path, f"before-{target}-from-{found}")
+    with stores.private_writing.begin() as private, stores.writing.begin() as connection:
+        for version in range(found, target):
+            migrations[version](connection, private)
+        for engine_connection, table in ((private, schema.private_facts), (connection, schema.facts)):
+            engine_connection.execute(table.update().where(table.c.name == "schema").values(value=str(target)))
+
+
+def backup(path: Path, label: str) -> list[Path]:
+    """Copies both SQLite files, write-ahead log included, to `<name>.<label>-<time>`; returns the copies."""
+    copies = []
+    for file in (path, private_path(path)):
+        copy = file.with_name(f"{file.name}.{label}-{time.strftime('%Y%m%dT%H%M%S')}")
+        if shutil.disk_usage(file.parent).free < 2 * file.stat().st_size:
+            raise EnvironmentFault("file-unwritable", at=Place(file=str(copy)), reason="not enough free space for a backup")
+        copy.touch(mode=0o600)
+        source, sink = sqlite3.connect(file), sqlite3.connect(copy)
+        try:
+            source.backup(sink)
+        finally:
+            sink.close()
+            source.close()
+        copies.append(copy)
+    return copies

@@ -1,0 +1,73 @@
+"""Reading usage: sums by customer, day and meter over any stretch of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breakeven.ledger import clock, schema
+from breakeven.ledger.plans import PricePlan
+
+Cell = tuple[str, str, str, str, str]  # customer, key, release, plan, meter
+
+
+def usage_rows(connection: Connection, customer: str | None, start: int | None, end: int | None,
+               plans: Callable[[str], PricePlan]) -> list[dict[str, Any]]:
+    """One row per customer, key, release, plan and meter in [start, end): quantity, events, price (exact, unrounded)."""
+    sums: dict[Cell, list[int]] = {}
+    for cell, quantity, count in _parts(connection, customer, start, end):
+        found = sums.setdefault(cell, [0, 0])
+        found[0] += quantity
+        found[1] += count
+    names = {row.id: row.name for row in connection.execute(sa.select(schema.customers.c.id, schema.customers.c.name))}
+    rows = []
+    for (owner, key, release, plan, meter), (quantity, count) in sorted(sums.items()):
+        terms = plans(plan)
+        rows.append({"customer": owner, "name": names.get(owner), "key": key, "model": release, "plan": plan, "meter": meter,
+                     "quantity": quantity, "events": count, "price": terms.price({meter: quantity}),
+                     "currency": terms.currency if terms.rates else None})
+    return rows
+
+
+def _parts(connection: Connection, customer: str | None, start: int | None,
+           end: int | None) -> Iterator[tuple[Cell, int, int]]:
+    """Whole hours from the totals, the ragged ends from the events themselves."""
+    first = None if start is None else -(-start // clock.HOUR) * clock.HOUR
+    last = None if end is None else end // clock.HOUR * clock.HOUR
+    if first is not None and last is not None and first > last:
+        yield from _from_events(connection, customer, start or 0, end or 0)
+        return
+    yield from _from_totals(connection, customer, first, last)
+    if start is not None and first is not None and start < first:
+        yield from _from_events(connection, customer, start, first)
+    if end is not None and last is not None and last < end:
+        yield from _from_events(connection, customer, last, end)
+
+
+def _from_totals(connection: Connection, customer: str | None, start: int | None,
+                 end: int | None) -> Iterator[tuple[Cell, int, int]]:
+    totals = schema.totals.c
+    cell = (totals.customer, totals.key, totals.release, totals.plan, totals.meter)
+    query = sa.select(*cell, sa.func.sum(totals.quantity), sa.func.sum(totals.events)).group_by(*cell)
+    for column, bound, after in ((totals.hour, start, True), (totals.hour, end, False)):
+        if bound is not None:
+            query = query.where(column >= bound if after else column < bound)
+    if customer is not None:
+        query = query.where(totals.customer == customer)
+    for row in connection.execute(query):
+        yield (row[0], row[1], row[2], row[3], row[4]), int(row[5]), int(row[6])
+
+
+def _from_events(connection: Connection, customer: str | None, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
+    events = schema.events.c
+    query = sa.select(events.customer, events.key, events.release, events.plan, events.quantities)
+    query = query.where(events.time >= start, events.time < end)
+    if customer is not None:
+        query = query.where(events.customer == customer)
+    for row in connection.execute(query):
+        for meter, quantity in json.loads(row[4]).items():
+            yield (row[0], row[1], row[2], row[3], meter), int(quantity), 1

@@ -1,0 +1,222 @@
+"""The one thread that writes: it commits together all that queued during the last commit, with no timer.
+
+An entry is acknowledged only after its transaction is on the disk. The private part commits first: if the machine stops
+between the two, a stored answer without an event is simply never replayed, and nothing is charged that was not answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from breakeven.errors import BreakevenError, EnvironmentFault
+from breakeven.ledger import chain, schema
+from breakeven.ledger.events import Charge, Head, append, existing
+from breakeven.ledger.store import Stores
+
+log = logging.getLogger("breakeven.ledger")
+
+Deliver = Callable[["list[Entry]"], None]
+Change = Callable[[Connection, Callable[[], Connection]], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One thing to write: a charge, or a change (a function of the public connection and the private one on demand)."""
+
+    work: Charge | Change
+    deliver: Deliver | None = None  # called on the writer's thread, once a commit for all entries that share it
+    token: Any = None
+    result: Any = None  # of a charge: True recorded, False already there under another id
+    error: BreakevenError | None = None
+    done: threading.Event | None = field(default=None)
+
+
+class Writer:
+    """Owns the writing connections. `put` never blocks; entries are answered in the order they came."""
+
+    def __init__(self, stores: Stores, writer: str, *, batch: int = 4096) -> None:
+        self.stores = stores
+        self.batch = batch
+        self.fault: BreakevenError | None = None
+        self.commits = 0
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._head = self._read_head(writer)
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def head(self) -> Head:
+        """Where the chain stands after the last commit."""
+        return self._head
+
+    def put(self, entry: Entry) -> None:
+        """Queues an entry; its `deliver` is called after the commit."""
+        self._queue.put(entry)
+
+    def wait(self, work: Charge | Change) -> Any:
+        """Queues, waits for the commit and returns the result or raises."""
+        entry = Entry(work, done=threading.Event())
+        self.put(entry)
+        assert entry.done is not None
+        entry.done.wait()
+        if entry.error is not None:
+            raise entry.error
+        return entry.result
+
+    def queued(self) -> int:
+        """Entries that wait for a commit."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Writes what is queued, then ends the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _read_head(self, writer: str) -> Head:
+        with self.stores.reading.connect() as connection:
+            ledger = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "ledger")).scalar_one()
+            last = connection.execute(
+                sa.select(schema.events.c.seq, schema.events.c.hash).where(schema.events.c.writer == writer)
+                .order_by(schema.events.c.position.desc()).limit(1)).first()
+        return Head(writer, last.seq, last.hash) if last else Head(writer, 0, chain.genesis(ledger, writer))
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            entries = []
+            entry = self._queue.get()
+            while True:
+                if entry is None:
+                    open_ = False
+                else:
+                    entries.append(entry)
+                if len(entries) >= self.batch or self._queue.empty():
+                    break
+                entry = self._queue.get()
+            if entries:
+                self._write(entries)
+                _deliver(entries)
+
+    def _write(self, entries: list[Entry]) -> None:
+        if self.fault is not None:
+            _fail(entries, self.fault)
+            return
+        try:
+            self._commit(entries)
+        except sa.exc.IntegrityError:
+            self._one_by_one(entries)
+        except sa.exc.DBAPIError as error:
+            self._recover(entries, error)
+        except Exception as error:  # a defect of ours must not leave callers waiting for ever
+            log.exception("ledger write failed")
+            _fail(entries, EnvironmentFault("ledger-write-failed", reason=type(error).__name__))
+
+    def _commit(self, entries: list[Entry]) -> None:
+        with self._transaction() as (connection, private):
+            for entry in entries:
+                if not isinstance(entry.work, Charge):
+                    self._change(entry, connection, private)
+            charges = [entry.work for entry in entries if isinstance(entry.work, Charge)]
+            doubled, head = append(connection, private, charges, self._head) if charges else (set(), self._head)
+        self._head = head
+        self.commits += 1
+        for entry in entries:
+            if isinstance(entry.work, Charge):
+                entry.result = entry.work.id not in doubled
+
+    def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection]) -> None:
+        assert not isinstance(entry.work, Charge)
+        try:
+            with connection.begin_nested():
+                entry.result = entry.work(connection, private)
+        except BreakevenError as error:
+            entry.error = error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[Connection, Callable[[], Connection]]]:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(self.stores.writing.connect())
+            opened: list[Connection] = []
+
+            def private() -> Connection:
+                if not self.stores.sqlite:
+                    return connection
+                if not opened:
+                    opened.append(stack.enter_context(self.stores.private_writing.connect()))
+                return opened[0]
+
+            yield connection, private
+            for part in [*opened, connection]:
+                part.commit()
+
+    def _one_by_one(self, entries: list[Entry]) -> None:
+        """A row of the group broke a rule: each gets its own transaction, so that only that one is refused."""
+        for entry in entries:
+            entry.error = entry.result = None
+            try:
+                self._commit([entry])
+            except sa.exc.IntegrityError:
+                entry.error = BreakevenError("event-doubled", id=getattr(entry.work, "id", "?"))
+            except sa.exc.DBAPIError as error:
+                self._recover([entry], error)
+
+    def _recover(self, entries: list[Entry], error: sa.exc.DBAPIError) -> None:
+        """After a failed commit: look up what did arrive, write the rest once more, or refuse with the cause."""
+        reason = str(error.orig).strip().splitlines()[0]
+        log.error("ledger commit failed: %s", reason)
+        if self.stores.sqlite:
+            if "locked" in reason or "full" in reason:
+                _fail(entries, EnvironmentFault("ledger-busy", reason=reason))
+            else:  # after a failed sync nothing that is read back can be trusted: stop, and let a person look
+                self.fault = EnvironmentFault("ledger-stopped", reason=reason)
+                _fail(entries, self.fault)
+            return
+        for pause in (0.0, 0.2, 0.5, 1.0, 2.0):
+            time.sleep(pause)
+            with contextlib.suppress(sa.exc.DBAPIError):
+                self._again(entries)
+                return
+        _fail(entries, EnvironmentFault("ledger-busy", reason=reason))
+
+    def _again(self, entries: list[Entry]) -> None:
+        with self.stores.reading.connect() as connection:
+            arrived = existing(connection, [entry.work for entry in entries if isinstance(entry.work, Charge)])
+        self._head = self._read_head(self._head.writer)
+        rest = []
+        for entry in entries:
+            if isinstance(entry.work, Charge) and entry.work.id in arrived:
+                entry.result = True
+            else:
+                rest.append(entry)
+        if rest:
+            self._commit(rest)
+
+
+def _fail(entries: list[Entry], error: BreakevenError) -> None:
+    for entry in entries:
+        if entry.result is None and entry.error is None:
+            entry.error = error
+
+
+def _deliver(entries: list[Entry]) -> None:
+    groups: dict[Deliver, list[Entry]] = {}
+    for entry in entries:
+        if entry.done is not None:
+            entry.done.set()
+        elif entry.deliver is not None:
+            groups.setdefault(entry.deliver, []).append(entry)
+    for deliver, group in groups.items():
+        try:
+            deliver(group)
+        except Exception:  # a closed event loop must not end the writer
+            log.exception("an acknowledgement could not be delivered")
