@@ -97,8 +97,8 @@ def build(
 
     `cases`: validation rows, inputs parsed and not yet transformed; every row is compared. `chain`: fitted transforms
     or None. `calibration` None: fitted here on the chosen runtime's outputs. `runtimes` narrows `model.runtimes()`,
-    whose first is always the reference. A runtime holds when at least `agreement` of the rows agree within `tolerance`, and
-    every row agrees with itself in any batch. `seconds` bounds the timing of each runtime, not the comparison.
+    whose first is always the reference. A runtime holds when at least `agreement` of the rows agree within
+    `tolerance`, and every row agrees with itself in any batch. `seconds` bounds the timing of each runtime, not the comparison.
     """
     if not len(cases):
         raise DataError("package-no-rows", candidate=candidate)
@@ -284,28 +284,22 @@ def _used() -> list[str]:
     return [name for name in LIBRARIES if IMPORTED_AS.get(name, name) in sys.modules]
 
 
-def identity(folder: Path) -> str:
-    """The fingerprint of what a package answers with: not of when, where or how fast it was measured."""
+def identity(folder: Path, *, digests: Mapping[str, str] | None = None) -> str:
+    """The fingerprint of what a package answers with: not of when, where or how fast it was measured.
+
+    `digests`: SHA-256 by relative path where they are known already, so that nothing is read twice.
+    """
     info = read_info(folder)
+    if digests is None:
+        digests = {name: entry["sha256"] for name, entry in hash_tree(folder).items()}
     kept = {info["runtimes"]["reference"], info["runtimes"]["chosen"]}
-    files = {name: entry["sha256"] for name, entry in hash_tree(folder).items() if name.split("/")[0] in kept}
-    parts = (
-        "task",
-        "task_version",
-        "model",
-        "model_version",
-        "settings",
-        "facts",
-        "transforms",
-        "calibration",
-        "limits",
-        "tolerance",
-    )
+    parts = ("task", "task_version", "model", "model_version", "settings", "facts", "transforms", "calibration",
+             "limits", "tolerance")  # fmt: skip
     return fingerprint(
         {
             **{name: info.get(name) for name in parts},
             "reference": info["runtimes"]["reference"],
             "chosen": info["runtimes"]["chosen"],
-            "files": files,
+            "files": {name: digest for name, digest in digests.items() if name.split("/")[0] in kept},
         }
     )
