@@ -1,0 +1,32 @@
+"""The arithmetic of the business: value, cost, price, simulation and doubt. Pure: no file, no clock, no network.
+
+Every public name is loaded on first use; the table says where it lives.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PLACES = {
+    "drivers": ("Amount", "Count", "CountEach", "Driver", "Growth", "Number", "Price", "Range", "Rate"),
+    "draws": ("Estimate", "draw", "stream"),
+    "answer_rule": ("best_answers", "expected_payoffs", "fit_rejection", "shift_base_rates", "shift_probability",
+                    "threshold"),
+    "machines": ("HOURS_PER_MONTH", "SECONDS_PER_MONTH", "break_even_volumes", "cost_per_million", "machines_needed"),
+    "units": ("cascade_cost", "make_or_buy", "point_worth", "price_ceiling", "price_floor", "router_cost",
+              "value_draws"),
+    "gates": ("Gate", "GateResult", "judge"),
+    "facts": ("Alternative", "CandidateFacts", "Machine", "Payment", "Speed", "VerdictPlan"),
+    "verdict": ("CandidateVerdict", "Change", "Margin", "Verdict", "decide"),
+}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name or a module of this package."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,227 @@
+"""The ways to declare a number in a file, what each draws from, and what a field may be.
+
+A form is read into a family and its parameters; `drivers` gives them meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
+
+from breakeven.economics.normal import Z90
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+Family = Literal["point", "normal", "lognormal", "beta", "uniform", "values"]
+Each = Literal["once", "month", "customer"]
+
+FORMS = ("a number, {low, mode, high}, {low, high}, {mean, sd}, {median, p90}, {p10, p90, shape}, {beta: [a, b]} "
+         "or {values, weights}")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a driver may be: its bounds, the decimals it may carry, and the default of `each`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    decimals: int | None = None
+    each: Each = "once"
+    whole: bool = False
+    what: str = "number"
+
+    def check(self, value: float, label: str) -> None:
+        """Raises ValueError in plain words if `value` may not be."""
+        if not math.isfinite(value):
+            raise ValueError(f"{label} is {value}, and a finite number is expected")
+        if value < self.low:
+            word = "negative" if self.low == 0 else f"below {self.low:g}"
+            raise ValueError(f"{label} is {value:g}, which is {word}; a {self.what} is at least {self.low:g}")
+        if value > self.high:
+            raise ValueError(f"{label} is {value:g}; a {self.what} is at most {self.high:g}")
+        if self.whole and value != round(value):
+            raise ValueError(f"{label} is {value:g}; a {self.what} is a whole number")
+        if self.decimals is not None and -int(Decimal(repr(float(value))).as_tuple().exponent) > self.decimals:
+            raise ValueError(f"{label} is {value!r}, with more than {self.decimals} decimals")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        from breakeven.economics.drivers import Driver
+
+        dump = core_schema.plain_serializer_function_ser_schema(lambda driver: driver.as_json())
+        return core_schema.no_info_plain_validator_function(lambda value: Driver.parse(value, self), serialization=dump)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
+        if math.isfinite(self.low):
+            number["minimum"] = self.low
+        if math.isfinite(self.high):
+            number["maximum"] = self.high
+        return {"anyOf": [number, distribution_schema(number)], "description": f"A {self.what}: {FORMS}."}
+
+
+def _number(shape: Mapping[str, Any], key: str) -> float:
+    value = shape[key]
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise ValueError(f"{key} is {value!r}, and a number is expected")
+    if not math.isfinite(float(value)):
+        raise ValueError(f"{key} is {value}, and a finite number is expected")
+    return float(value)
+
+
+def _numbers(value: Any, name: str) -> tuple[float, ...]:
+    if isinstance(value, (str, Mapping)) or not hasattr(value, "__iter__"):
+        raise ValueError(f"{name} is {value!r}, and a list of numbers is expected")
+    return tuple(_number({name: item}, name) for item in value)
+
+
+Built = tuple[Family, tuple[float, ...]]
+
+
+def _point(shape: Mapping[str, Any], limits: Range) -> Built:
+    return "point", (_number(shape, "value"),)
+
+
+def _pert(shape: Mapping[str, Any], limits: Range) -> Built:
+    low, mode, high = (_number(shape, key) for key in ("low", "mode", "high"))
+    if not low <= mode <= high:
+        raise ValueError(f"low {low:g}, mode {mode:g}, high {high:g} are out of order; expected low <= mode <= high")
+    if low == high:
+        return "point", (low,)
+    rise = 4.0 * (mode - low) / (high - low)
+    return "beta", (1.0 + rise, 5.0 - rise, low, high)
+
+
+def _uniform(shape: Mapping[str, Any], limits: Range) -> Built:
+    low, high = _number(shape, "low"), _number(shape, "high")
+    if low > high:
+        raise ValueError(f"low {low:g} is above high {high:g}")
+    return ("point", (low,)) if low == high else ("uniform", (low, high))
+
+
+def _moments(shape: Mapping[str, Any], limits: Range) -> Built:
+    mean, sd = _number(shape, "mean"), _number(shape, "sd")
+    if sd < 0.0:
+        raise ValueError(f"sd is {sd:g}, which is negative")
+    limits.check(mean, "mean")
+    if sd == 0.0:
+        return "point", (mean,)
+    if math.isfinite(limits.low) and math.isfinite(limits.high):
+        return _beta_by_moments(mean, sd, limits)
+    if limits.low == 0.0:
+        if mean == 0.0:
+            raise ValueError("mean is 0 with a positive sd; a positive number with mean 0 has no spread")
+        sigma2 = math.log1p((sd / mean) ** 2)
+        return "lognormal", (math.log(mean) - 0.5 * sigma2, math.sqrt(sigma2))
+    return "normal", (mean, sd)
+
+
+def _beta_by_moments(mean: float, sd: float, limits: Range) -> Built:
+    width = limits.high - limits.low
+    share, spread = (mean - limits.low) / width, sd / width
+    room = share * (1.0 - share)
+    if spread**2 >= room:
+        most = math.sqrt(room) * width
+        raise ValueError(f"sd {sd:g} is too wide for a {limits.what} with mean {mean:g}; expected below {most:.3g}")
+    total = room / spread**2 - 1.0
+    return "beta", (share * total, (1.0 - share) * total, limits.low, limits.high)
+
+
+def _median(shape: Mapping[str, Any], limits: Range) -> Built:
+    median, p90 = _number(shape, "median"), _number(shape, "p90")
+    if median <= 0.0:
+        raise ValueError(f"median is {median:g}; a lognormal one is above 0")
+    if p90 < median:
+        raise ValueError(f"p90 {p90:g} is below median {median:g}")
+    return ("point", (median,)) if p90 == median else ("lognormal", (math.log(median), math.log(p90 / median) / Z90))
+
+
+def _deciles(shape: Mapping[str, Any], limits: Range) -> Built:
+    low, high = _number(shape, "p10"), _number(shape, "p90")
+    if shape.get("shape") not in ("normal", "lognormal"):
+        raise ValueError("{p10, p90} needs shape: normal or shape: lognormal")
+    if low > high:
+        raise ValueError(f"p10 {low:g} is above p90 {high:g}")
+    if shape["shape"] == "lognormal" and low <= 0.0:
+        raise ValueError(f"p10 is {low:g}; a lognormal one is above 0")
+    if low == high:
+        return "point", (low,)
+    if shape["shape"] == "normal":
+        return "normal", (0.5 * (low + high), 0.5 * (high - low) / Z90)
+    return "lognormal", (0.5 * math.log(low * high), 0.5 * math.log(high / low) / Z90)
+
+
+def _beta(shape: Mapping[str, Any], limits: Range) -> Built:
+    parameters = _numbers(shape["beta"], "beta")
+    if len(parameters) != 2 or min(parameters) <= 0.0:
+        raise ValueError(f"beta is {list(parameters)}; expected two numbers above 0: [a, b]")
+    return "beta", (*parameters, 0.0, 1.0)
+
+
+def _values(shape: Mapping[str, Any], limits: Range) -> Built:
+    values = _numbers(shape["values"], "values")
+    if not values:
+        raise ValueError("values is empty; expected at least one number")
+    weights = _numbers(shape["weights"], "weights") if "weights" in shape else (1.0 / len(values),) * len(values)
+    if len(weights) != len(values):
+        raise ValueError(f"there are {len(values)} values and {len(weights)} weights")
+    if min(weights) < 0.0:
+        raise ValueError("a weight is negative")
+    if abs(sum(weights) - 1.0) > 1e-6:
+        raise ValueError(f"weights sum to {sum(weights):g}, and 1 is expected")
+    return "values", (*values, *(weight / sum(weights) for weight in weights))
+
+
+_BUILDERS: dict[frozenset[str], Callable[[Mapping[str, Any], Range], Built]] = {
+    frozenset({"value"}): _point,
+    frozenset({"low", "mode", "high"}): _pert,
+    frozenset({"low", "high"}): _uniform,
+    frozenset({"mean", "sd"}): _moments,
+    frozenset({"median", "p90"}): _median,
+    frozenset({"p10", "p90"}): _deciles,
+    frozenset({"beta"}): _beta,
+    frozenset({"values"}): _values,
+}
+
+
+def shape_of(shape: Mapping[str, Any], limits: Range) -> Built:
+    """Family and parameters of one declared distribution; ValueError in plain words where it is none."""
+    build = _BUILDERS.get(frozenset(shape)) or _BUILDERS.get(frozenset(shape) - {"shape", "weights"})
+    if build is None:
+        raise ValueError(f"found keys {', '.join(map(str, shape)) or 'none'}; expected {FORMS}")
+    return build(shape, limits)
+
+
+def inside(limits: Range) -> str:
+    """Forms whose support stays inside `limits`, for messages."""
+    if math.isfinite(limits.high):
+        return "{mean, sd}, {low, mode, high} or {beta: [a, b]}"
+    return "{mean, sd}, {median, p90} or {p10, p90, shape: lognormal}"
+
+
+def distribution_schema(number: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of every form but the plain number."""
+    plain = {"type": "number"}
+    keys = dict.fromkeys(("low", "mode", "high", "mean", "sd", "median", "p10", "p90"), plain)
+    return {"type": "object", "additionalProperties": False, "properties": {
+        "value": number, **keys, "shape": {"enum": ["normal", "lognormal"]},
+        "beta": {"type": "array", "items": plain, "minItems": 2, "maxItems": 2},
+        "values": {"type": "array", "items": plain, "minItems": 1}, "weights": {"type": "array", "items": plain},
+        "unit": {"type": "string"}, "source": {"type": "string"}, "as_of": {"type": "string"},
+        "each": {"enum": ["once", "month", "customer"]}}}
+
+
+NUMBER = Range()
+AMOUNT = Range(low=0.0, what="positive amount")
+PRICE = Range(low=0.0, decimals=12, what="price")
+RATE = Range(low=0.0, high=1.0, what="rate")
+COUNT = Range(low=0.0, what="count")
+COUNT_EACH = Range(low=0.0, each="customer", what="count")
+GROWTH = Range(low=-1.0, what="growth rate")
