@@ -34,7 +34,8 @@ class Event(NamedTuple):
             time, name, meter, quantity = (row[key] for key in cls._fields) if isinstance(row, Mapping) else row
         except (KeyError, TypeError, ValueError):
             raise DataError("event-shape", found=repr(row)[:120]) from None
-        return cls(moment(time), str(name), str(meter), quantity if type(quantity) is int else exact(quantity, field=meter))
+        number = quantity if type(quantity) is int else exact(quantity, field=str(meter))
+        return cls(moment(time), str(name), str(meter), number)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ class Invoice:
     def as_json(self) -> dict[str, Any]:
         """The document as JSON: amounts as decimal text, unrounded amounts beside them, order and rounding stated."""
         return {
-            "customer": self.customer, "plan": self.plan.name, "plan_version": self.plan.version, "currency": self.currency,
-            "period": self.period.as_json(), "lines": [self._line(line) for line in self.lines],
+            "customer": self.customer, "plan": self.plan.name, "plan_version": self.plan.version,
+            "currency": self.currency, "period": self.period.as_json(),
+            "lines": [self._line(line) for line in self.lines],
             "subtotal": self.subtotal.as_json(), "taxes": [self._line(line) for line in self.taxes],
             "tax": self.tax.as_json(), "total": self.total.as_json(), "credits": self.credits.as_json(),
             "due": self.due.as_json(), "credits_left": self.credits_left.as_json(),
@@ -126,8 +128,9 @@ class Invoice:
 
     def _line(self, line: Line) -> dict[str, Any]:
         return {
-            "name": line.name, "kind": line.kind, "meter": line.meter, "amount": str(Money(line.minor, self.currency).amount),
-            "unrounded": plain(line.exact), "quantity": None if line.quantity is None else plain(line.quantity),
+            "name": line.name, "kind": line.kind, "meter": line.meter,
+            "amount": f"{Money(line.minor, self.currency).amount:f}", "unrounded": plain(line.exact),
+            "quantity": None if line.quantity is None else plain(line.quantity),
             "share": None if line.share is None else str(line.share), "taxed": line.taxed, "plan": line.plan,
         }
 
@@ -154,8 +157,8 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
                     unpriced[meter] = fraction(unpriced.get(meter, 0)) + fraction(quantity)
         for step in book.plan.order:
             _STEPS[step](book, customer, stretches)
-        return Invoice(customer.id, book.plan, period, tuple(book.lines), tuple(book.taxes), book.credits, book.credits_left,
-                       in_trial, unpriced)
+        return Invoice(customer.id, book.plan, period, tuple(book.lines), tuple(book.taxes), book.credits,
+                       book.credits_left, in_trial, unpriced)
 
 
 def _stretches(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
@@ -176,7 +179,9 @@ def _stretches(plan: Plan, customer: Customer, period: Period) -> tuple[list[Str
     return stretches, trial_end
 
 
-def _count(events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None) -> dict[str, Rational]:
+def _count(
+    events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None
+) -> dict[str, Rational]:
     """Counts every event of the period once into its stretch; returns what fell into the trial."""
     seen: dict[tuple[str, str], Event] = {}
     start, end = period.start, period.end
@@ -214,7 +219,7 @@ def _usage_at(stretches: list[Stretch], event: Event) -> Usage:
 
 
 class _Book:
-    """The document while it is written. Rounding per line rounds each; per document, each is a step of the rounded sum."""
+    """The document while it is written: each line rounded, or (per document) each a step of the rounded sum."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -262,12 +267,12 @@ def _coupons(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
 
 
 def _reduce(book: _Book, off: Discount, billed: int, kind: str = "discount") -> None:
-    """Takes a discount off the taxed and the untaxed lines in proportion, never below zero; after tax, off the total."""
+    """Takes a discount off taxed and untaxed lines in proportion, never below zero; after tax, off the total."""
     if off.periods is not None and billed >= off.periods:
         return
     parts = {taxed: book.base(taxed=taxed, fees=off.fees) for taxed in (True, False)}
     if book.taxes:
-        parts = {False: sum(parts.values()) + sum(fraction(tax.exact) for tax in book.taxes)}
+        parts = {False: sum((*parts.values(), *(fraction(tax.exact) for tax in book.taxes)), Fraction(0))}
     whole_base = sum(parts.values(), Fraction(0))
     if whole_base <= 0:
         return

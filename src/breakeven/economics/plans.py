@@ -1,7 +1,7 @@
 """Price plans as settings: what a customer is charged for, in which order it is computed, and how it is rounded.
 
-A plan is data. `invoice` rates a period of events by it; `rate` tells the price of one request where that is known. Rates
-are shares (0.013 is 1.3%), prices are per unit of a meter, tiers are inclusive at the top.
+A plan is data. `invoice` rates a period of events by it; `rate` tells the price of one request where that is known.
+Rates are shares (0.013 is 1.3%), prices are per unit of a meter, tiers are inclusive at the top.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from breakeven.economics.money import Amount, Currency, Rational, RoundingMode, Share, declared, exact, exactly, expected, plain
+from breakeven.economics.money import (
+    Amount,
+    Currency,
+    Rational,
+    RoundingMode,
+    Share,
+    declared,
+    exact,
+    exactly,
+    expected,
+    plain,
+)
 from breakeven.errors import Finding
 
 Step = Literal["minimum", "discounts", "coupons", "tax", "credits"]
@@ -86,7 +97,7 @@ class Days(PerUnit):
 
 
 class Tier(Terms):
-    """Units above the tier before, up to and with `up_to` (none: without end): a price each and a flat fee on entering."""
+    """Units above the tier before, up to and with `up_to` (none: no end): a price each, a flat fee on entering."""
 
     above: Amount | None = None
     up_to: Amount | None = None
@@ -151,8 +162,8 @@ class Package(Metered):
 class Percentage(Charge):
     """A meter of money (payments): `rate` of each event's quantity plus `fixed` an event.
 
-    The first `free_events` in time order are free of rate and fee. With `free_amount`, what is free of the rate is at most
-    that much of their sum, and the fee is waived for those whose running total stays within it.
+    The first `free_events` in time order are free of rate and fee. With `free_amount`, what is free of the rate is at
+    most that much of their sum, and the fee is waived for those whose running total stays within it.
     """
 
     kind: Literal["percentage"] = "percentage"
@@ -189,7 +200,7 @@ class OneOff(Charge):
 
 
 class Prepaid(Charge):
-    """Credits bought each period: `price` is paid, `credits` (default the same) pay later invoices and this one's usage.
+    """Credits bought each period: `price` is paid, `credits` (default the same) pay usage from now on.
 
     Buying credits is not taxed; what is paid with them is.
     """
@@ -201,8 +212,8 @@ class Prepaid(Charge):
 
 
 Fee: TypeAlias = Annotated[
-    Free | Flat | PerUnit | PerMille | Days | Graduated | Volume | GraduatedPercentage | Package | Percentage | RevenueShare
-    | Seats | OneOff | Prepaid,
+    Free | Flat | PerUnit | PerMille | Days | Graduated | Volume | GraduatedPercentage | Package | Percentage
+    | RevenueShare | Seats | OneOff | Prepaid,
     Field(discriminator="kind"),
 ]
 
@@ -301,21 +312,21 @@ def _spelled_out(data: Any) -> Any:
 
 
 def _short_fee(key: str, value: Any) -> dict[str, Any]:
-    match = _SHORT.fullmatch(key)
-    count, unit = match.groups() if match else (None, key)
+    count, unit = _SHORT.fullmatch(key).groups()  # type: ignore[union-attr]  # only matching keys come here
     price = declared(value)
     if unit in _PERIODS and count is None:
         return {"kind": "flat", "name": key, "price": price, "every": _PERIODS[unit]}
     if unit == "seat" and count is None:
         return {"kind": "seats", "price": price}
     meter = unit if unit.endswith("s") else unit + "s"
-    return {"kind": "per_unit", "meter": meter, "price": price, "per": int(_WORDS.get(count, count or 1))}
+    return {"kind": "per_unit", "meter": meter, "price": price, "per": _WORDS.get(count) or int(count)}
 
 
 def rate(plan: Plan, usage: Mapping[str, Rational | str]) -> Decimal | None:
     """The list price of one request's usage, exact, before commitment, discounts and tax.
 
-    None: not known until the invoice, because a fee depends on what else the period brings (tiers, packages, included units).
+    None: not known until the invoice, because a fee depends on what else the period brings (tiers, packages, included
+    units).
     """
     price = Decimal(0)
     with exactly():

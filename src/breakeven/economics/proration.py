@@ -1,4 +1,4 @@
-"""Shares of time: periods, day counts, and what a change in the middle of a period is worth. Exact fractions, no clock."""
+"""Shares of time: periods, day counts, and what a change in the middle of a period is worth. Exact; no clock."""
 
 from __future__ import annotations
 
@@ -111,13 +111,16 @@ class Change:
 
 
 def change(
-    before: Money, after: Money, at: datetime, period: Period, *, method: Proration = "seconds", mode: RoundingMode = "half_up"
+    before: Money, after: Money, at: datetime, period: Period, *,
+    method: Proration = "seconds", mode: RoundingMode = "half_up",
 ) -> Change:
     """A price paid in advance for `period` changed at a moment in it: both prices over the remaining share."""
     rest = period.share(period.overlap(at, None), method)
     return Change(-before.times(rest, mode), after.times(rest, mode))
 
 
-def simple_interest(principal: Rational, yearly: Rational, start: date, end: date, *, count: DayCount = "ACT/365") -> Fraction:
+def simple_interest(
+    principal: Rational, yearly: Rational, start: date, end: date, *, count: DayCount = "ACT/365"
+) -> Fraction:
     """Interest without compounding, exact: principal x yearly rate x years by the day count."""
     return fraction(principal) * fraction(yearly) * years(start, end, count)

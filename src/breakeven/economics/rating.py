@@ -116,7 +116,7 @@ def _flat(fee: Flat, stretch: Stretch) -> Charged:
 
 
 def _anniversaries(stretch: Stretch) -> int:
-    """How often a yearly fee falls due in the stretch: on the start and each year after it (29 February: on the 28th)."""
+    """How often a yearly fee falls due in the stretch: on the start and each year after (29 February: on the 28th)."""
     start = stretch.started or stretch.period.start
     dates = (_years_after(start, number) for number in range(stretch.part.end.year - start.year + 1))
     return sum(date in stretch.part for date in dates)
@@ -146,8 +146,9 @@ def _seat_time(fee: Seats, stretch: Stretch) -> Fraction:
     """Seats charged for, in whole periods of one seat: 6 seats for half of the period are 3."""
     pieces = [(max(number, fee.minimum), piece) for number, piece in _seat_pieces(stretch)]
     if fee.count == "prorated":
-        share = stretch.period.share
-        return sum((max(0, number - fee.included) * share(piece, stretch.plan.prorate) for number, piece in pieces), Fraction(0))
+        method = stretch.plan.prorate
+        seats = (max(0, number - fee.included) * stretch.period.share(piece, method) for number, piece in pieces)
+        return sum(seats, Fraction(0))
     numbers = [number for number, _ in pieces] or [0]
     chosen = max(numbers) if fee.count == "peak" else numbers[-1]
     return max(0, chosen - fee.included) * stretch.share
@@ -243,7 +244,8 @@ def _revenue_share(fee: RevenueShare, stretch: Stretch) -> Charged:
 
 _CHARGE: dict[type, Callable[[Any, Stretch], Charged]] = {
     Free: _free, Flat: _flat, OneOff: _one_off, Prepaid: _prepaid, Seats: _seats, Percentage: _percentage,
-    RevenueShare: _revenue_share, PerUnit: _metered(_per_unit), PerMille: _metered(_per_unit), Days: _metered(_per_unit),
+    RevenueShare: _revenue_share,
+    PerUnit: _metered(_per_unit), PerMille: _metered(_per_unit), Days: _metered(_per_unit),
     Package: _metered(_package), Graduated: _metered(_graduated), GraduatedPercentage: _metered(_graduated),
     Volume: _metered(_volume),
 }

@@ -1,0 +1,63 @@
+"""How many usage events and invoice lines are rated exactly in a second, on one core.
+
+    python bench/invoice.py [seconds]
+
+Two shapes of work: one customer with many events (events a second), and many customers with a three-fee plan and a few
+events each (lines a second, whole invoices with tax).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from datetime import timedelta
+
+from breakeven.economics.invoice import Customer, Event, invoice
+from breakeven.economics.plans import Plan
+from breakeven.economics.proration import Period
+
+PERIOD = Period.month(2026, 1)
+PLAN = Plan.model_validate({
+    "fees": [
+        {"kind": "flat", "price": "49"},
+        {"kind": "per_unit", "meter": "input_tokens", "price": "0.0000025"},
+        {"kind": "graduated", "meter": "answers", "tiers": [{"up_to": 10, "price": "0.01"}, {"price": "0.004"}]},
+    ],
+    "taxes": [{"name": "VAT", "rate": "0.22"}],
+})
+
+
+def events(count: int) -> list[Event]:
+    meters = ("input_tokens", "answers")
+    return [Event(PERIOD.start + timedelta(seconds=number), f"e{number // 2}", meters[number % 2], number % 97 + 1)
+            for number in range(count)]
+
+
+def best(work, units: int, seconds: float) -> float:
+    """Units a second of the fastest run within the time."""
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        work()
+        fastest = min(fastest, time.perf_counter() - begin)
+    return units / fastest
+
+
+def main(seconds: float = 5.0) -> None:
+    many = events(200_000)
+    few = events(6)
+    customers = [Customer(f"c{number}") for number in range(2_000)]
+    lines = sum(len(document.lines) + len(document.taxes) for document in [invoice(few, PLAN, customers[0], PERIOD)])
+    rates = {
+        "events_per_second": best(lambda: invoice(many, PLAN, customers[0], PERIOD), len(many), seconds),
+        "lines_per_second": best(lambda: [invoice(few, PLAN, each, PERIOD) for each in customers],
+                                 lines * len(customers), seconds),
+    }
+    print(json.dumps({**{name: round(rate) for name, rate in rates.items()}, "python": platform.python_version(),
+                      "processor": platform.processor() or platform.machine()}))
+
+
+if __name__ == "__main__":
+    main(*(float(argument) for argument in sys.argv[1:2]))
