@@ -60,15 +60,12 @@ class Document:
                 return None
         return value
 
-    def validate(self, model: type[Settings], at: Where = (), *, data: Mapping[str, Any] | None = None) -> Settings:
-        """The part at `at` as typed settings; the first problem is raised, the others stand in its `more`.
-
-        `data` stands in for that part where only some of its keys belong to the model.
-        """
+    def validate(self, model: type[Settings], at: Where = ()) -> Settings:
+        """The part at `at` as typed settings; the first problem is raised, the others stand in its `more`."""
         from pydantic import ValidationError
 
         try:
-            return model.model_validate(self.get(*at) if data is None else dict(data))
+            return model.model_validate(self.get(*at))
         except ValidationError as error:
             raise _first(list(_problems(self, model, at, error))) from None
 

@@ -142,7 +142,7 @@ class Project:
                 model = self.task.model(candidate.model).load()
             except ConfigError as error:
                 raise self._placed(error, (*at, "model")) from None
-            self.document.validate(model.settings, at, data=candidate.options())
+            train.check_options(candidate, model, self.document, at)
 
     def steps(self, *, refresh: bool = False) -> list[pipeline.Step]:
         """Every step of the project."""
