@@ -1,0 +1,150 @@
+"""What a report is made of, before any markup: sections of tables, facts, pictures and findings.
+
+The same blocks become HTML, Markdown and terminal output, so a number is formatted once and reads alike everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from breakeven.quantity import Quantity
+from breakeven.report import numbers
+
+Tone = Literal["", "good", "bad", "unsure", "quiet"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One place of a table: words, or a quantity that is formatted here and listed in the appendix."""
+
+    words: str = ""
+    quantity: Quantity | None = None
+    tone: Tone = ""
+    code: bool = False      # a hash, a path, a name out of the file: fixed width
+
+    @property
+    def text(self) -> str:
+        """What is shown, without the interval."""
+        return self.words if self.quantity is None else numbers.amount(self.quantity)
+
+    @property
+    def interval(self) -> str | None:
+        """`[low, high]`, or None."""
+        return numbers.bounds(self.quantity)
+
+    @property
+    def line(self) -> str:
+        """Text and interval in one line."""
+        return f"{self.text} {self.interval}" if self.interval else self.text
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows under heads; the first column names the row. `step` is the artifact its numbers come from."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    step: str | None = None
+    note: str = ""
+    main: bool = False      # the table of the first screen
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Names and what stands for them."""
+
+    title: str
+    pairs: Sequence[tuple[str, Cell]]
+    step: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An inline drawing, its heading, and the sentence under it."""
+
+    key: str
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Coded findings: (level, text, code, subject)."""
+
+    items: Sequence[tuple[str, str, str, str]]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A paragraph; `command` is what makes what is missing."""
+
+    text: str
+    command: str | None = None
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text shown as it is: the project file."""
+
+    title: str
+    text: str
+
+
+Block = Table | Facts | Picture | Findings | Note | Listing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and its blocks."""
+
+    key: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the appendix: a number, where it stands, and all that is known of where it came from."""
+
+    number: int
+    where: str
+    quantity: Quantity
+    when: str | None
+    artifact: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a renderer needs."""
+
+    name: str
+    task: str
+    language: str
+    sentence: str
+    verdict: Literal["ship", "none", "missing"]
+    basis: Sequence[str]
+    sections: Sequence[Section]
+    entries: Sequence[Entry] = field(default_factory=tuple)
+    made: str = ""
+    versions: Any = None
+
+    def cells(self) -> Iterator[tuple[str, str | None, Cell]]:
+        """Every cell with where it stands and the step behind it, in reading order."""
+        for section in self.sections:
+            for block in section.blocks:
+                yield from _cells_of(section, block)
+
+
+def _cells_of(section: Section, block: Block) -> Iterator[tuple[str, str | None, Cell]]:
+    if isinstance(block, Table):
+        for row in block.rows:
+            for head, cell in zip(block.heads, row, strict=True):
+                yield " › ".join(part for part in (section.title, block.title, row[0].text, head) if part), block.step, cell
+    elif isinstance(block, Facts):
+        for name, cell in block.pairs:
+            yield " › ".join(part for part in (section.title, block.title, name) if part), block.step, cell

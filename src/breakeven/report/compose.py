@@ -1,0 +1,128 @@
+"""A Snapshot becomes a Report: the sentence, the table, and a section a stage, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from breakeven.artifacts import now
+from breakeven.report import business, evaluation, numbers, origins, stages
+from breakeven.report.blocks import Block, Cell, Findings, Note, Report, Section, Table
+from breakeven.report.words import Words
+
+if TYPE_CHECKING:
+    from breakeven.project import Snapshot
+
+ORDER = ("collect", "process", "train", "evaluate", "deploy", "business")
+LEVELS = {"problem": 0, "warning": 1, "info": 2}
+
+
+def compose(snapshot: Snapshot) -> Report:
+    """Everything the renderers need, every number registered in the appendix."""
+    words = Words(snapshot.language)
+    verdict = snapshot.verdict or {}
+    report = Report(
+        name=snapshot.name, task=snapshot.task, language=snapshot.language, sentence=sentence(snapshot, words),
+        verdict=standing(verdict), basis=basis(verdict, words),
+        sections=[Section("answer", "", answer(snapshot, words)), *(section(snapshot, words, name) for name in ORDER),
+                  stages.lineage(snapshot, words)],
+        made=now(), versions=snapshot.versions,
+    )
+    return origins.registered(report, snapshot.lineage)
+
+
+def standing(verdict: Mapping[str, Any]) -> Literal["ship", "none", "missing"]:
+    """Whether a candidate ships, none pays, or nobody knows yet."""
+    if not verdict.get("candidates"):
+        return "missing"
+    return "ship" if verdict.get("chosen") else "none"
+
+
+def sentence(snapshot: Snapshot, words: Words) -> str:
+    """The answer in one sentence; where there is none yet, what makes it."""
+    said = (snapshot.verdict or {}).get("sentence") or {}
+    if said.get("code") and words.language != "en":
+        return words.finding(said)
+    return str(said["text"]) if said.get("text") else words("no-answer")
+
+
+def basis(verdict: Mapping[str, Any], words: Words) -> list[str]:
+    """What the answer rests on: price, demand, test rows and how often they were looked at."""
+    if not verdict.get("candidates"):
+        return []
+    price = origins.quantity((verdict.get("price") or {}).get("declared"))
+    demand = origins.quantity((verdict.get("demand") or {}).get("answers_per_month"))
+    found = [words("basis-price", price=numbers.full(price)) if price else words("basis-no-price")]
+    if demand:
+        found.append(words("basis-demand", demand=numbers.amount(demand)))
+    if verdict.get("n_test"):
+        looks = verdict.get("test_looks")
+        found.append(words("basis-test", n=numbers.count(verdict["n_test"])))
+        if looks:
+            found.append(words("basis-looks", looks=looks) if looks != 1 else words("basis-looks-once"))
+    return found
+
+
+def answer(snapshot: Snapshot, words: Words) -> list[Block]:
+    """The first screen below the sentence: what is stale, the table, what to know first, the pictures."""
+    blocks: list[Block] = list(stale(snapshot, words))
+    if (snapshot.verdict or {}).get("candidates"):
+        blocks.append(evaluation.main_table(snapshot, words))
+    else:
+        blocks.append(states(snapshot, words))
+    first = [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
+    blocks += findings(first, words)
+    if (snapshot.verdict or {}).get("candidates"):
+        blocks += evaluation.pictures(snapshot, words)
+    blocks += business.picture(snapshot, words)
+    return blocks
+
+
+def stale(snapshot: Snapshot, words: Words) -> list[Note]:
+    """One note where steps that were run no longer agree with the file."""
+    old = [item for item in snapshot.states if item["state"] == "stale"]
+    if not old:
+        return []
+    text = "; ".join(f"{item['step']} ({item['why']})" if item["why"] else item["step"] for item in old)
+    return [Note(words("stale", steps=text), command="breakeven run", tone="bad")]
+
+
+def states(snapshot: Snapshot, words: Words) -> Table:
+    """Every step with its state, why, and how often it was run."""
+    tones: dict[str, Any] = {"fresh": "good", "stale": "unsure", "missing": "quiet"}
+    rows = [[Cell(item["step"], code=True), Cell(words.term(item["state"]), tone=tones.get(item["state"], "")),
+             Cell(str(snapshot.counters.get(item["step"], 0))), Cell(item["why"] or "")] for item in snapshot.states]
+    return Table(words("status"), [words("step"), words("state"), words("runs"), words("why")], rows)
+
+
+def section(snapshot: Snapshot, words: Words, name: str) -> Section:
+    """One stage: its tables and its findings, or the command that makes it."""
+    blocks = list(_BUILDERS[name](snapshot, words))
+    if not blocks:
+        blocks = [Note(words("missing", stage=name), command=f"breakeven run {name}", tone="quiet")]
+    blocks += findings([item for item in every_finding(snapshot) if item.get("stage") == name], words)
+    return Section(name, words(f"stage-{name}"), blocks)
+
+
+_BUILDERS = {
+    "collect": stages.collect, "process": stages.process, "train": stages.train, "evaluate": evaluation.section,
+    "deploy": stages.deploy, "business": business.section,
+}
+
+
+def every_finding(snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    """Findings of all steps, problems first, none twice."""
+    kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    more: Sequence[Mapping[str, Any]] = (snapshot.verdict or {}).get("findings") or []
+    for item in [*snapshot.findings, *({"stage": "evaluate", **found, **({} if found.get("stage") else {"stage": "evaluate"})}
+                                       for found in more)]:
+        kept.setdefault((item.get("code"), item.get("subject"), str(item.get("fields"))), item)
+    return sorted(kept.values(), key=lambda item: LEVELS.get(str(item.get("level")), 3))
+
+
+def findings(items: Sequence[Mapping[str, Any]], words: Words) -> list[Findings]:
+    """A block of findings, or none."""
+    if not items:
+        return []
+    return [Findings([(str(item.get("level", "info")), words.finding(item), str(item.get("code", "")), str(item.get("subject") or ""))
+                      for item in items])]

@@ -1,0 +1,156 @@
+"""One formatter for every number a reader sees: digits by the width of the interval, currency signs, units last.
+
+A number that nobody measured, declared or quoted is `n/a`; it is never made up and never zero.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+from breakeven.quantity import Quantity
+
+MISSING = "n/a"
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "JP¥", "INR": "₹", "KRW": "₩"}
+_MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
+_BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
+
+
+def currency_of(unit: str) -> tuple[str | None, str]:
+    """The currency a unit starts with and what follows it: `USD/1000 answers` -> `("USD", "/1000 answers")`."""
+    found = _MONEY.match(unit)
+    return (found.group(1), found.group(2)) if found else (None, unit)
+
+
+def decimals_for(quantity: Quantity) -> int:
+    """Decimal places (negative: rounded to tens, hundreds ...) that show two digits of the interval's width."""
+    low, high = quantity.low, quantity.high
+    if low is not None and high is not None and math.isfinite(high - low) and high > low:
+        if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1e5:
+            return 0
+        return 1 - math.floor(math.log10(high - low))
+    return _significant(quantity.value, 3)
+
+
+def plain(value: float | None, decimals: int | None = None) -> str:
+    """A number with thousands separators; three significant digits where no places are given."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    places = _significant(value, 3) if decimals is None else decimals
+    rounded = round(value, places)
+    text = f"{rounded:,.{max(places, 0)}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def count(value: float | None) -> str:
+    """A whole number, in full, with thousands separators."""
+    return MISSING if value is None else plain(value, 0)
+
+
+def declared(value: float) -> str:
+    """A number as its author wrote it: nothing is rounded away."""
+    if not math.isfinite(value):
+        return plain(value)
+    text = f"{value:,.12f}".rstrip("0").rstrip(".")
+    return text if text not in ("0", "-0") or value == 0 else f"{value:g}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one as whole percent; never 0% or 100% unless it is exactly that."""
+    if share is None or math.isnan(share):
+        return MISSING
+    if 0 < share < 0.01:
+        return "<1%"
+    if 0.99 < share < 1:
+        return ">99%"
+    return f"{share * 100:.0f}%"
+
+
+def amount(quantity: Quantity | None) -> str:
+    """The point value with its currency sign, digits by the interval's width."""
+    return MISSING if quantity is None else _writer(quantity)(quantity.value)
+
+
+def bounds(quantity: Quantity | None) -> str | None:
+    """`[low, high]` at the same digits, None where no interval is known. An open end is shown as `..`."""
+    if quantity is None or (quantity.low is None and quantity.high is None):
+        return None
+    write = _writer(quantity)
+    low, high = (".." if bound is None else write(bound) for bound in (quantity.low, quantity.high))
+    return f"[{low}, {high}]"
+
+
+def unit(quantity: Quantity) -> str:
+    """The unit as words without its currency: `per 1,000 answers`, `ms`; empty for a bare ratio."""
+    _, rest = currency_of(quantity.unit)
+    if rest.strip().lower() in _BARE:
+        return ""
+    words = rest.strip().replace("_", " ")
+    words = re.sub(r"^/\s*|(?<=\w)\s*/\s*", lambda found: "per " if found.start() == 0 else " per ", words)
+    return re.sub(r"\b1000\b", "1,000", words)
+
+
+def full(quantity: Quantity | None) -> str:
+    """Value, interval and unit in one line: `$1.17 [$1.16, $1.18] per 1,000 answers`."""
+    if quantity is None:
+        return MISSING
+    return " ".join(part for part in (amount(quantity), bounds(quantity), unit(quantity)) if part)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a reader would say them: `850 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(octets: float | None) -> str:
+    """Bytes in decimal units: `812 B`, `1.2 MB`."""
+    if octets is None:
+        return MISSING
+    for name, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if octets >= factor:
+            return f"{octets / factor:.1f} {name}"
+    return f"{octets:.0f} B"
+
+
+def _writer(quantity: Quantity) -> Callable[[float], str]:
+    """How value and bounds of one quantity are written: same digits, same sign."""
+    code, _ = currency_of(quantity.unit)
+    given = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
+    places = decimals_for(quantity)
+    if code and places == 1:
+        places = 2  # money has no single decimal
+
+    def write(value: float) -> str:
+        text = declared(value) if given else plain(value, places)
+        return text if code is None or text == MISSING else _with_sign(text, code)
+
+    return write
+
+
+def _with_sign(text: str, code: str) -> str:
+    sign = SIGNS.get(code, f"{code} ")
+    return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
+
+
+def _exact(value: float) -> bool:
+    return math.isfinite(value) and value == int(value)
+
+
+def _significant(value: float, digits: int) -> int:
+    """Places that show `digits` significant digits; whole numbers keep all of theirs."""
+    if value == 0 or not math.isfinite(value) or (_exact(value) and abs(value) < 1e15):
+        return 0
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))

@@ -1,0 +1,228 @@
+"""The report in the terminal: the table of candidates and the sentence, a stage or a candidate, two side by side.
+
+Readable at 80 columns (a table that does not fit is turned on its side), without colour, and in plain ASCII where the
+terminal's encoding is not a Unicode one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from breakeven.report import compose, evaluation, origins, pairs
+from breakeven.report.blocks import Block, Cell, Facts, Findings, Listing, Note, Picture, Table
+from breakeven.report.words import Words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from breakeven.project import Snapshot
+
+TONES = {"good": "green", "bad": "red", "unsure": "yellow", "quiet": "dim", "": ""}
+LEVELS = {"problem": "red", "warning": "yellow", "info": "dim"}
+ASCII = {"−": "-", "–": "-", "—": "-", "×": "x", "…": "...", "›": ">", "€": "EUR ", "£": "GBP ", "¥": "CNY ", "₹": "INR ", "₩": "KRW ",
+         "∞": "inf", "→": "->", "·": "-", "’": "'"}
+NARROWEST = 40
+
+
+def print_verdict(console: Console, snapshot: Snapshot) -> None:
+    """The table of candidates, the sentence, and the findings that a reader should know."""
+    words = Words(snapshot.language)
+    verdict = snapshot.verdict or {}
+    if not verdict.get("candidates"):
+        _print(console, compose.sentence(snapshot, words))
+        return
+    _table(console, evaluation.main_table(snapshot, words), words)
+    _print(console, _legend(words), style="dim")
+    _print(console, "; ".join(compose.basis(verdict, words)), style="dim")
+    console.print()
+    said = compose.sentence(snapshot, words)
+    _print(console, said if said.startswith("->") else f"-> {said}", style="bold", hang="   ")
+    first = [item for item in compose.every_finding(snapshot) if item.get("level") in ("problem", "warning")]
+    for block in compose.findings(first, words):
+        console.print()
+        _block(console, block, words)
+
+
+def show(console: Console, snapshot: Snapshot, what: str) -> None:
+    """A stage by name, or all that is known of one candidate."""
+    words = Words(snapshot.language)
+    if what in compose.ORDER:
+        if what == "evaluate" and (snapshot.verdict or {}).get("candidates"):
+            print_verdict(console, snapshot)
+        blocks: Sequence[Block] = compose.section(snapshot, words, what).blocks
+    else:
+        blocks = pairs.candidate(snapshot, words, what)
+    for block in blocks:
+        _block(console, block, words)
+
+
+def compare(console: Console, snapshot: Snapshot, one: str, other: str) -> None:
+    """Two candidates side by side, with paired differences where the verdict states them."""
+    words = Words(snapshot.language)
+    for block in pairs.compare(snapshot, words, one, other):
+        _block(console, block, words)
+
+
+def status(console: Console, snapshot: Snapshot) -> None:
+    """Every step: fresh, stale or missing, why, and how often it was run."""
+    words = Words(snapshot.language)
+    _table(console, compose.states(snapshot, words), words)
+
+
+def _block(console: Console, block: Block, words: Words) -> None:
+    if isinstance(block, Table):
+        _table(console, block, words)
+        console.print()
+    elif isinstance(block, Facts):
+        _facts(console, block)
+    elif isinstance(block, Findings):
+        for level, text, code, subject in block.items:
+            name = words(f"level-{level}")
+            _print(console, f"{name}: {subject + ': ' if subject else ''}{text} ({code})", style=LEVELS.get(level, ""), hang="  ")
+    elif isinstance(block, Note):
+        _print(console, f"{block.text} {block.command or ''}".rstrip(), style=TONES[block.tone])
+    elif isinstance(block, Listing):
+        _print(console, block.text)
+    elif isinstance(block, Picture):
+        return
+
+
+def _facts(console: Console, block: Facts) -> None:
+    from rich.table import Table as Grid
+
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_column(overflow="fold", max_width=34)
+    grid.add_column(overflow="fold", ratio=1)
+    for name, cell in block.pairs:
+        grid.add_row(_text(console, name, "dim"), _cell(console, cell, lines=False))
+    if block.title:
+        _print(console, block.title, style="bold")
+    console.print(grid)
+    console.print()
+
+
+def _table(console: Console, block: Table, words: Words) -> None:
+    """The table as it is where it fits, else turned: a column a row, as many rows at a time as fit."""
+    if block.title:
+        _print(console, block.title, style="bold")
+    if _width(console, block.heads, block.rows) <= console.width:
+        _grid(console, block.heads, block.rows)
+    elif _foldable(block):
+        _grid(console, block.heads, block.rows)
+    else:
+        for rows in _chunks(console, block):
+            heads = [block.heads[0], *(row[0].text for row in rows)]
+            turned = [[Cell(head), *(row[place] for row in rows)] for place, head in enumerate(block.heads) if place]
+            _grid(console, heads, turned, tones=["", *(row[0].tone for row in rows)])
+    if block.note:
+        _print(console, block.note, style="dim")
+
+
+def _foldable(block: Table) -> bool:
+    """Words may be folded; numbers must not."""
+    return not any(cell.quantity for row in block.rows for cell in row[2:])
+
+
+def _grid(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, tones: Sequence[str] = ()) -> None:
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    for place, head in enumerate(heads):
+        numeric = bool(rows) and any(row[place].quantity for row in rows)
+        grid.add_column(_text(console, head, f"bold {TONES[tones[place]]}" if tones else "bold"), overflow="fold", no_wrap=numeric)
+    for row in rows:
+        grid.add_row(*(_cell(console, cell) for cell in row))
+    console.print(grid)
+
+
+def _cell(console: Console, cell: Cell, *, lines: bool = True) -> Text:
+    """Value and mark; the interval on a line of its own below, dim."""
+    text = _text(console, cell.text, TONES[cell.tone])
+    if cell.quantity is not None:
+        text.append(f" {origins.MARKS[cell.quantity.origin]}", style="dim")
+        if cell.interval:
+            text.append(("\n" if lines else " ") + plain(console, cell.interval), style="dim")
+    return text
+
+
+def _width(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
+    """Columns a table takes when nothing is folded but heads."""
+    total = 0
+    for place, head in enumerate(heads):
+        parts = [max((part for part in head.split()), key=len, default="")]
+        for row in rows:
+            parts += _cell(console, row[place]).plain.split("\n")
+        total += max(map(_cells, parts), default=0) + 2
+    return total
+
+
+def _chunks(console: Console, block: Table) -> Iterator[Sequence[Sequence[Cell]]]:
+    """Rows in groups that fit side by side."""
+    left = max(map(_cells, block.heads), default=0) + 2
+    held: list[Sequence[Cell]] = []
+    used = left
+    for row in block.rows:
+        wide = max(_cells(part) for cell in row for part in _cell(console, cell).plain.split("\n")) + 2
+        if held and used + min(wide, 24) > max(console.width, NARROWEST):
+            yield held
+            held, used = [], left
+        held.append(row)
+        used += min(wide, 24)
+    if held:
+        yield held
+
+
+def _cells(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _legend(words: Words) -> str:
+    return "  ".join(f"{mark} {words.term(origin)}" for origin, mark in origins.MARKS.items())
+
+
+def _print(console: Console, text: str, *, style: str = "", hang: str = "") -> None:
+    from rich.padding import Padding
+
+    lines = _text(console, text, style)
+    if not hang:
+        console.print(lines)
+        return
+    wrapped = lines.wrap(console, max(console.width - len(hang), NARROWEST // 2))
+    for place, line in enumerate(wrapped):
+        console.print(line if place == 0 else Padding(line, (0, 0, 0, len(hang))))
+
+
+def _text(console: Console, text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(plain(console, text), style=style)
+
+
+def plain(console: Console, text: str) -> str:
+    """The text as this terminal can write it: control characters out, ASCII words for signs it has not."""
+    clean = "".join(letter for letter in text if letter in "\n\t" or (letter.isprintable()))
+    encoding = console.encoding or "utf-8"
+    if encoding.lower().replace("-", "").startswith("utf"):
+        return clean
+    try:
+        clean.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        for sign, words in ASCII.items():
+            clean = clean.replace(sign, words)
+        clean = clean.encode(encoding if _known(encoding) else "ascii", "replace").decode(encoding if _known(encoding) else "ascii")
+    return clean
+
+
+def _known(encoding: str) -> bool:
+    import codecs
+
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        return False
+    return True
+

@@ -1,0 +1,35 @@
+"""The labels of the report in the reader's language, from the same catalogue as errors and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from breakeven.errors import catalogue, fill, render
+
+PREFIX = "report-"
+
+
+class Words:
+    """Labels by short name: `words("candidate")` is the text of the entry `report-candidate`."""
+
+    def __init__(self, language: str = "en") -> None:
+        self.language = language
+        self._entries = catalogue(language)
+
+    def __call__(self, name: str, /, **fields: Any) -> str:
+        """The label, its `{places}` filled; an unknown name is shown as it is, so that nothing is hidden."""
+        entry = self._entries.get(PREFIX + name)
+        return fill(entry["text"], fields) if entry else name
+
+    def term(self, name: str) -> str:
+        """A metric, meter, reason or other key of the data: its label where the catalogue has one, else the key in words."""
+        entry = self._entries.get(f"{PREFIX}term-{name}")
+        return entry["text"] if entry else name.replace("_", " ")
+
+    def finding(self, finding: Mapping[str, Any]) -> str:
+        """A finding in the reader's language; its own text where the catalogue does not know the code."""
+        code = str(finding.get("code", ""))
+        if code in self._entries:
+            return render(code, finding.get("fields") or {}, language=self.language)
+        return str(finding.get("text") or code)
