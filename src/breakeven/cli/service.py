@@ -1,0 +1,276 @@
+"""Commands about the service: serve, predict, keys, usage, invoice, feedback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from breakeven.cli.options import answer, as_json, console, open_project, project_options
+from breakeven.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_folder = click.option(
+    "-C", "--project", "folder", default=".", metavar="DIR", help="The project's folder.  [default: .]"
+)
+_customer = click.option("--customer", metavar="NAME", help="Only this customer.")
+
+
+def _ledger(folder: str) -> str:
+    from breakeven.ledger.book import ledger_place
+
+    return ledger_place(Path(folder).expanduser().resolve())
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
+    """Rows as a table; `columns` maps keys to titles. Says `empty` where there is none."""
+    if not rows:
+        click.echo(empty)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for key, title in columns.items():
+        number = isinstance(rows[0].get(key), (int, float)) or key == "price"
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if row.get(key) is None else str(row[key])) for key in columns))
+    console().print(table)
+
+
+@click.command()
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    metavar="KEY.pub",
+    help="Public key that must have signed the release.  [default: the project's own]",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; another than loopback is your decision.",
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--threads", default=None, type=click.IntRange(1, 256), help="Threads of the model.  [default: all cores]"
+)
+@project_options
+def serve(
+    trust: Path | None,
+    host: str,
+    port: int,
+    threads: int | None,
+    folder: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Serve the current release. A release without a valid signature and parity receipt is refused (exit 4)."""
+    from breakeven.serving import project_server
+
+    project = open_project(folder, overrides)
+    project_server.serve(
+        project.root,
+        trust=trust,
+        host=host,
+        port=port,
+        threads=threads,
+        price=project.settings.business.price if project.settings.business else None,
+        currency=project.settings.business.currency if project.settings.business else "USD",
+    )
+
+
+@click.command()
+@click.argument("inputs", nargs=-1)
+@click.option(
+    "--file", "source", type=click.File("r", encoding="utf-8"), help="JSON Lines or plain lines; - for stdin."
+)
+@click.option("--trust", type=click.Path(path_type=Path), metavar="KEY.pub", help="As for serve.")
+@project_options
+def predict(
+    inputs: tuple[str, ...], source: Any, trust: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Answer INPUTS (texts or JSON) with the current release, as the server would; nothing is metered."""
+    from breakeven.packaging.decisions import open_current
+
+    project = open_project(folder, overrides)
+    payloads = [_payload(text) for text in (*inputs, *(line.rstrip("\n") for line in source or ()))]
+    if not payloads:
+        raise UsageError("no-inputs")
+    release, decision = open_current(project.root / "releases", trust or project.root / "keys" / "release.pub")
+    with release.open() as package:
+        items = [package.parse(payload) for payload in payloads]
+        raw = package.raw(items)
+        outputs = package.render(raw, package.answer(raw, decision.rule))
+    if as_json:
+        answer({"model": release.id, "outputs": outputs})
+        return
+    import json
+
+    for output in outputs:
+        click.echo(json.dumps(output, ensure_ascii=False))
+
+
+def _payload(text: str) -> Any:
+    """A line is JSON where it looks like an object, a list or a quoted text, else the text itself."""
+    import json
+
+    if text[:1] in '{["':
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke customers' keys."""
+
+
+@keys.command("create")
+@click.option("--customer", required=True, metavar="NAME", help="Made if the name is new.")
+@click.option("--name", default="", help="What the key is for.")
+@click.option("--expires", metavar="TIME", help="ISO 8601, for example 2027-01-31.")
+@_folder
+@as_json
+def keys_create(customer: str, name: str, expires: str | None, folder: str, as_json: bool) -> None:
+    """Make a key. It is shown once, here, and stored only as a hash."""
+    from breakeven.ledger import commands
+
+    row = commands.keys_create(_ledger(folder), customer, name=name, expires=expires)
+    if as_json:
+        answer(row)
+        return
+    click.echo(row["secret"])
+    click.echo(
+        f"key {row['id']} for {customer}; shown this once, so keep it now. To end it: breakeven keys revoke {row['id']}",
+        err=True,
+    )
+
+
+@keys.command("list")
+@_customer
+@_folder
+@as_json
+def keys_list(customer: str | None, folder: str, as_json: bool) -> None:
+    """List keys, without their secrets."""
+    from breakeven.ledger import commands
+
+    rows = _rows(lambda: commands.keys_list(_ledger(folder), customer))
+    if as_json:
+        answer(rows)
+        return
+    columns = {
+        "id": "key",
+        "customer_name": "customer",
+        "name": "for",
+        "prefix": "begins with",
+        "created": "made",
+        "expires": "expires",
+        "revoked": "revoked",
+    }
+    _table(
+        rows,
+        {key: title for key, title in columns.items() if rows and key in rows[0]},
+        "no keys yet: breakeven keys create",
+    )
+
+
+@keys.command("revoke")
+@click.argument("key")
+@_folder
+@as_json
+def keys_revoke(key: str, folder: str, as_json: bool) -> None:
+    """End KEY within a second, in a running server too."""
+    from breakeven.ledger import commands
+
+    row = commands.keys_revoke(_ledger(folder), key)
+    if as_json:
+        answer(row)
+    else:
+        click.echo(f"revoked {row['id']}")
+
+
+def _rows(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of a ledger; a ledger that nobody has made yet has none."""
+    from breakeven.errors import BreakevenError
+
+    try:
+        return read()
+    except BreakevenError as error:
+        if error.code == "ledger-missing":
+            return []
+        raise
+
+
+@click.command()
+@_customer
+@click.option("--from", "start", metavar="TIME", help="ISO 8601; the first moment counted.")
+@click.option("--to", "end", metavar="TIME", help="ISO 8601; the first moment no longer counted.")
+@_folder
+@as_json
+def usage(customer: str | None, start: str | None, end: str | None, folder: str, as_json: bool) -> None:
+    """What was used, by customer, release and meter, and its exact price."""
+    from breakeven.ledger import commands
+
+    rows = _rows(lambda: commands.usage(_ledger(folder), customer, start, end))
+    if as_json:
+        answer(rows)
+        return
+    _table(
+        rows,
+        {
+            "name": "customer",
+            "model": "release",
+            "meter": "meter",
+            "quantity": "quantity",
+            "events": "requests",
+            "price": "price",
+            "currency": "currency",
+        },
+        "nothing was used yet",
+    )
+
+
+@click.command()
+@_customer
+@_folder
+@as_json
+def feedback(customer: str | None, folder: str, as_json: bool) -> None:
+    """List the feedback that customers sent, oldest first."""
+    from breakeven.ledger import commands
+
+    rows = _rows(lambda: commands.feedback_list(_ledger(folder), customer))
+    if as_json:
+        answer(rows)
+        return
+    import json
+
+    shown = [{**row, "value": json.dumps(row.get("value"), ensure_ascii=False)} for row in rows]
+    _table(shown, {"time": "time", "event": "answer", "index": "index", "value": "feedback"}, "no feedback yet")
+
+
+@click.command()
+@click.option("--customer", required=True, metavar="NAME")
+@click.option("--month", required=True, metavar="YYYY-MM", help="The calendar month to bill, in UTC.")
+@project_options
+def invoice(customer: str, month: str, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Rate a customer's usage of a month by the declared price, exactly. A draft: nothing is numbered or sent."""
+    from breakeven import billing
+
+    project = open_project(folder, overrides)
+    document = billing.draft(project.settings.business, _ledger(folder), customer, month)
+    if as_json:
+        answer(document)
+        return
+    out = sys.stdout
+    out.write(f"draft invoice for {customer}, {document['start']} to {document['end']}, {document['currency']}\n")
+    for line in document["lines"]:
+        out.write(f"  {line['text']:<48} {line['amount']:>14}\n")
+    out.write(f"  {'total':<48} {document['total']:>14}\n")
