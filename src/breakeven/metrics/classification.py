@@ -165,9 +165,7 @@ def threshold(gains: Sequence[Sequence[float]], ratio: Sequence[float]) -> float
 def _worth(price: Term | None, true: str | None, facts: Facts) -> float:
     if price is None:
         return 0.0
-    from breakeven.metrics.amounts import mean
-
-    amount = mean(price.amount)
+    amount = price.amount.mean
     if price.column is None:
         return amount
     means = facts.get("columns", {}).get(price.column, {})

@@ -14,38 +14,46 @@ from typing import Any
 
 import numpy as np
 
+from breakeven.economics.drivers import Driver
 from breakeven.errors import ConfigError, Place
 
 ALTERNATIVE = "alternative"
-_PRODUCT = re.compile(r"^\s*(?:(?P<number>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*\*\s*)?(?P<column>[^\W\d]\w*)\s*$")
+FORMS = "a number, a column, a number times a column ('-1.0 * amount'), or a distribution"
+_PRODUCT = re.compile(r"^\s*(?:(?P<number>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*\*\s*)?(?P<column>[^\W\d]\w*)\s*$")
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
 class Term:
-    """The price of one outcome: an amount (a number, or a distribution or quoted value as declared), times a column."""
+    """The price of one outcome: an amount (a number or a distribution, with its origin), times a column or not."""
 
-    amount: Any
+    amount: Driver
     column: str | None = None
 
 
 def term(declared: Any, outcome: str) -> Term:
     """A declared price: 0.02, '-1.0 * amount', 'amount', or a mapping (distribution, quoted) with an optional `times`."""
-    if isinstance(declared, bool) or declared is None:
-        raise _unreadable(outcome, declared)
-    if isinstance(declared, (int, float)):
-        return Term(float(declared))
+    try:
+        return read_term(declared)
+    except ValueError as error:
+        raise ConfigError("payoff-unreadable", at=Place(field=f"evaluate.payoff.{outcome}"), outcome=outcome, found=declared,
+                          reason=str(error)) from None
+
+
+def read_term(declared: Any) -> Term:
+    """The same, with a ValueError in plain words: for settings, which know the place themselves."""
+    if isinstance(declared, str):
+        found = _PRODUCT.match(declared)
+        if found is None:
+            raise ValueError(f"found {declared!r}; expected {FORMS}")
+        return Term(Driver.parse(float(found["number"] or 1.0)), found["column"])
     if isinstance(declared, Mapping):
         rest = {key: value for key, value in declared.items() if key != "times"}
-        return Term(rest, declared.get("times"))
-    found = _PRODUCT.match(str(declared))
-    if found is None:
-        raise _unreadable(outcome, declared)
-    try:
-        return Term(float(found["number"] or 1.0), found["column"])
-    except ValueError:
-        raise _unreadable(outcome, declared) from None
+        return Term(Driver.parse(rest), declared.get("times"))
+    if declared is None or isinstance(declared, (bool, list)):
+        raise ValueError(f"found {declared!r}; expected {FORMS}")
+    return Term(Driver.parse(declared))
 
 
 def priced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> dict[str, Term]:
@@ -77,19 +85,37 @@ def columns(prices: Mapping[str, Term]) -> list[str]:
     return sorted({price.column for price in prices.values() if price.column})
 
 
-def amounts(prices: Mapping[str, Term], outcome_names: Sequence[str], numbers: Mapping[str, FloatArray],
-            values: Mapping[str, Sequence[float]], n: int) -> FloatArray:
-    """Prices [n, k] of every outcome for every case; `numbers` holds each priced outcome's amount as a scalar array."""
-    table = np.zeros((n, len(outcome_names)))
-    for place, name in enumerate(outcome_names):
-        if name in prices:
-            column = prices[name].column
-            if column is not None and column not in values:
-                raise ConfigError("payoff-unknown-column", at=Place(field=f"evaluate.payoff.{name}"), column=column,
-                                  allowed=sorted(values))
-            table[:, place] = numbers[name] * (1.0 if column is None else np.asarray(values[column], dtype=float))
-    return table
+@dataclass(frozen=True)
+class Share:
+    """One declared price and the outcomes it is paid for."""
+
+    key: str
+    term: Term
+    outcomes: tuple[str, ...]
 
 
-def _unreadable(outcome: str, declared: Any) -> ConfigError:
-    return ConfigError("payoff-unreadable", at=Place(field=f"evaluate.payoff.{outcome}"), outcome=outcome, found=declared)
+def shares(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> list[Share]:
+    """Declared keys with the outcomes that each pays for; together they count every outcome once."""
+    prices = priced(payoff, names, sums)
+    found = []
+    for key, declared in payoff.items():
+        if key != ALTERNATIVE:
+            parts = [part for part in sums.get(key, (key,)) if part in prices and (part == key or part not in payoff)]
+            found.append(Share(key, term(declared, key), tuple(parts)))
+    return found
+
+
+def quantities(share: Share, names: Sequence[str], values: Mapping[str, Sequence[float]], n: int) -> FloatArray:
+    """[n, k]: how much of the share's amount every outcome pays in every case (0, 1, or the column's value)."""
+    if share.term.column is not None and share.term.column not in values:
+        raise ConfigError("payoff-unknown-column", at=Place(field=f"evaluate.payoff.{share.key}"), column=share.term.column,
+                          allowed=sorted(values) or ["none"])
+    column = np.ones(n) if share.term.column is None else np.asarray(values[share.term.column], dtype=float)
+    member = np.array([name in share.outcomes for name in names], dtype=float)
+    return np.outer(column, member)
+
+
+def unpriced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> list[str]:
+    """Outcomes that no price covers and that therefore count as nothing."""
+    prices = priced(payoff, names, sums)
+    return [name for name in names if name not in prices and name not in sums and name != "refused"]

@@ -1,0 +1,123 @@
+"""One candidate's quality: packaged, calibrated on validation rows, and answering the test rows as it would be served."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from breakeven.artifacts import read_json, write_json
+from breakeven.errors import DataError, Finding
+from breakeven.task import Cases, Model, Task
+
+FORMAT = 1
+PACKAGE, TEST, QUALITY = "package", "test.npz", "quality.json"
+POOR_CALIBRATION = 0.10
+
+
+@dataclass(frozen=True)
+class Data:
+    """The processed rows a candidate is judged on. `chain`: the fitted transforms, as packaged."""
+
+    facts: Mapping[str, Any]
+    validation: Cases
+    test: Cases
+    chain: Any
+
+
+def read_data(processed: Path, task: Task, fields: Mapping[str, Any]) -> Data:
+    """Facts of the training rows, validation and test cases, and the chain of transforms."""
+    from breakeven.data.cases import load_cases
+    from breakeven.transforms import Chain
+
+    parts = {split: load_cases(processed, task, fields, split) for split in ("train", "validation", "test")}
+    for split, cases in parts.items():
+        if not len(cases):
+            raise DataError("evaluate-no-rows", split=split)
+    chain = Chain.from_json(read_json(processed / "transforms.json"))
+    return Data(task.facts(parts["train"]), parts["validation"], parts["test"], chain)
+
+
+def judge(model: Model, data: Data, *, task: Task, trained: Path, folder: Path, candidate: str, model_name: str,
+          runtimes: int | Sequence[str] | None, tolerance: float, agreement: float, seconds: float) -> list[Finding]:
+    """Writes `package/`, `test.npz` and `quality.json` into `folder`; returns what a reader should know."""
+    import numpy as np
+
+    from breakeven.packaging.package import build, identity, open_package
+
+    info = build(
+        model, trained=trained, folder=folder / PACKAGE, candidate=candidate, model_name=model_name, facts=data.facts,
+        chain=data.chain, cases=data.validation, task=task, runtimes=_allowed(model, runtimes), tolerance=tolerance,
+        agreement=agreement, seconds=seconds, licences=_licences(trained),
+    )
+    with open_package(folder / PACKAGE, task=task) as package:
+        started = time.perf_counter()
+        raw = package.raw(data.test.inputs)
+        spent = time.perf_counter() - started
+        validation = _validation(task, package.raw(data.validation.inputs), data)
+    np.savez_compressed(folder / TEST, ids=np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw))
+    chosen = next(tried for tried in info["runtimes"]["tried"] if tried["runtime"] == info["runtimes"]["chosen"])
+    write_json(folder / QUALITY, {
+        "format": FORMAT, "candidate": candidate, "n": len(data.test), "facts": dict(data.facts), "validation": validation,
+        "columns": column_means(data.validation), "agreement": chosen.get("agreement"), "calibration": info["calibration"],
+        "seconds_per_case": spent / len(data.test), "identity": identity(folder / PACKAGE), "package_mb": _megabytes(folder / PACKAGE),
+    })
+    return _findings(candidate, validation)
+
+
+def read_answers(folder: Path, task: Task, ids: Sequence[str]) -> list[Any]:
+    """Calibrated raw outputs in the order of the test cases; raises DataError where the rows are not the same."""
+    import numpy as np
+
+    with np.load(folder / TEST, allow_pickle=False) as arrays:
+        stored = {name: arrays[name] for name in arrays.files}
+    if stored.pop("ids").tolist() != list(ids):
+        raise DataError("evaluate-other-rows", candidate=folder.name)
+    return task.scoring().unpack(stored)
+
+
+def column_means(cases: Cases) -> dict[str, Any]:
+    """Means of the numeric columns, also by true class: what a rule may assume of a column that requests lack."""
+    means: dict[str, Any] = {}
+    for name, values in cases.columns.items():
+        by_class: dict[str, list[float]] = {}
+        for target, value in zip(cases.targets or [], values, strict=False):
+            by_class.setdefault(str(target), []).append(value)
+        means[name] = {"mean": sum(values) / max(len(values), 1),
+                       "by_class": {label: sum(group) / len(group) for label, group in by_class.items()}}
+    return means
+
+
+def _validation(task: Task, raw: list[Any], data: Data) -> dict[str, float]:
+    import numpy as np
+
+    scoring = task.scoring()
+    answers = scoring.decide(raw, scoring.rule({}, None, data.facts))
+    found = scoring.metrics(answers, raw, data.validation, np.ones((1, len(raw))), data.facts)
+    return {name: float(values[0]) for name, values in found.items() if np.isfinite(values[0])}
+
+
+def _findings(candidate: str, validation: Mapping[str, float]) -> list[Finding]:
+    gap = validation.get("expected_calibration_error", 0.0)
+    if gap <= POOR_CALIBRATION:
+        return []
+    return [Finding("calibration-poor", "warning", "evaluate", candidate, {"candidate": candidate, "gap": round(100 * gap, 1)})]
+
+
+def _allowed(model: Model, limit: int | Sequence[str] | None) -> list[str] | None:
+    if limit is None:
+        return None
+    return list(model.runtimes()[:limit]) if isinstance(limit, int) else list(limit)
+
+
+def _licences(trained: Path) -> dict[str, Any]:
+    """The licence of the pretrained weights, as training recorded it."""
+    path = trained / "training.json"
+    base = read_json(path).get("base") if path.is_file() else None
+    return {base.get("weights", "weights"): base.get("licence")} if isinstance(base, dict) else {}
+
+
+def _megabytes(folder: Path) -> float:
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 4)

@@ -1,0 +1,192 @@
+"""The verdict's two files, `measurements.json` and `verdict.json`, from facts: nothing is measured or timed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from breakeven.economics.drivers import Driver
+from breakeven.economics.verdict import Verdict, decide
+from breakeven.errors import ConfigError, Finding, Place
+from breakeven.measuring import facts as facts_of
+from breakeven.measuring.facts import Files
+from breakeven.measuring.settings import Settings
+from breakeven.measuring.worth import Bench, Plan, Worth
+from breakeven.metrics import payoff as paying
+from breakeven.quantity import Quantity
+from breakeven.task import Cases, Task
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Business:
+    """What the verdict reads of the business section: money per answer, answers a month."""
+
+    currency: str = "USD"
+    price: Driver | None = None
+    answers_per_month: Driver | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Both files as JSON, and what a reader should know."""
+
+    measurements: dict[str, Any]
+    verdict: dict[str, Any]
+    findings: list[Finding]
+
+
+def bench_of(task: Task, cases: Cases, files: Mapping[str, Files], settings: Settings, seed: int) -> Bench:
+    """The test rows with what is the same for all candidates; the payoff, base rates and columns are checked here."""
+    first = next(iter(files.values()))
+    facts = first.quality["facts"]
+    plan = Plan(settings.payoff, settings.base_rates, settings.reject, settings.draws, seed)
+    bench = Bench(task, cases, facts, plan, first.quality.get("columns", {}))
+    _check_rates(settings.base_rates, facts, cases)
+    paying.check(settings.payoff, bench.scoring.outcome_names(facts))
+    for share in bench.shares():
+        paying.quantities(share, (), cases.columns, len(cases))
+    return bench
+
+
+def conclude(bench: Bench, files: Mapping[str, Files], raw: Mapping[str, list[Any]], *, settings: Settings,
+             business: Business, looks: int) -> Result:
+    """Judges every candidate's stored answers and decides; pure."""
+    metric = metric_name(settings, bench.task)
+    limit = facts_of.latency_limit(settings)
+    worths = {name: bench.judge(answers) for name, answers in raw.items()}
+    measured = {name: facts_of.measurements(files[name], worths[name], settings, limit) for name in files}
+    _check_gates(settings, measured)
+    known = {name: facts_of.candidate(name, files[name], bench, worths[name], settings=settings, metric=metric,
+                                      measured=measured[name]) for name in files}
+    demand = settings.demand.answers_per_month or business.answers_per_month
+    plan = facts_of.plan(settings, bench=bench, metric=metric, currency=business.currency, price=business.price,
+                         demand=demand, seed=bench.plan.seed)
+    decided = decide(known, plan)
+    constant = bench.best_constant()
+    alternatives = {other.name: {"value": _shown(other.value), "price": _shown(other.price)} for other in plan.alternatives}
+    if constant is not None:
+        alternatives["constant"] = {"answer": constant[0], "value": constant[1].quantity("per answer").as_json(), "price": None}
+    shown = _verdict(decided, bench, worths, measured, metric=metric)
+    shown |= {"alternatives": alternatives, "test_looks": looks}
+    found = findings(bench, files, worths, decided, settings=settings, metric=metric, looks=looks)
+    shown["findings"] = [item.as_json() for item in [*decided.findings, *found]]
+    return Result({name: {key: quantity.as_json() for key, quantity in every.items()} for name, every in measured.items()},
+                  finite(shown), [*decided.findings, *found])
+
+
+def _verdict(decided: Verdict, bench: Bench, worths: Mapping[str, Worth], measured: Mapping[str, Mapping[str, Quantity]], *,
+             metric: str) -> dict[str, Any]:
+    shown = decided.as_json()
+    for name, worth in worths.items():
+        pictures = worth.pictures
+        entry = shown["candidates"][name]
+        entry |= {
+            "metric": worth.metrics[metric].as_json() if metric in worth.metrics else None,
+            "metrics": {key: quantity.as_json() for key, quantity in worth.metrics.items()},
+            "per_class": pictures.get("per_class", {}),
+            "per_slice": _per_slice(bench, worth, metric),
+            "pictures": {key: value for key, value in pictures.items() if key not in ("per_class", "per_slice")},
+            "rule": worth.rule,
+        }
+        if entry.get("latency_ms_p95") is None and "latency_ms_p95" in measured[name]:
+            entry["latency_ms_p95"] = measured[name]["latency_ms_p95"].as_json()
+    return {
+        "format": FORMAT, "task": bench.task.name, "metric": metric, "n_test": len(bench.cases), **shown,
+        "base_rates": {"test": _rates(bench.cases), "market": bench.plan.base_rates},
+    }
+
+
+def _per_slice(bench: Bench, worth: Worth, metric: str) -> dict[str, Any]:
+    """The metric of every slice and group, with an interval, where it can be computed."""
+    import numpy as np
+
+    from breakeven.metrics.intervals import percentile
+
+    found: dict[str, Any] = {}
+    for field, values in {**bench.cases.slices, **bench.cases.groups}.items():
+        found[field] = {}
+        for value in sorted({str(item) for item in values}):
+            mine = [index for index, item in enumerate(values) if str(item) == value]
+            part = bench.cases.take(mine)
+            answers, raw = [worth.answers[i] for i in mine], [worth.raw[i] for i in mine]
+
+            def measure(weights: Any, part: Cases = part, answers: list[Any] = answers, raw: list[Any] = raw) -> Any:
+                return {metric: bench.scoring.metrics(answers, raw, part, weights, bench.facts)[metric]}
+
+            point = float(measure(np.ones((1, len(part))))[metric][0])
+            small = Bench(bench.task, part, bench.facts, bench.plan, bench.columns)
+            interval = percentile(small.draws.of(measure)[metric])
+            if math.isfinite(point):
+                quantity = Quantity(point, bench.unit(metric), "measured", interval.low, interval.high, n=len(part),
+                                    method=interval.method)
+                found[field][value] = {"n": len(part), metric: quantity.as_json()}
+    return found
+
+
+def metric_name(settings: Settings, task: Task) -> str:
+    """The declared metric, or the task's first."""
+    return settings.metric or next(iter(task.metrics))
+
+
+def findings(bench: Bench, files: Mapping[str, Files], worths: Mapping[str, Worth], decided: Verdict, *, settings: Settings,
+             metric: str, looks: int) -> list[Finding]:
+    """What a reader of the verdict should know beside the numbers."""
+    from breakeven.measuring import notices
+
+    return [
+        *notices.of_data(bench), *notices.of_payoff(bench), *notices.of_settings(settings, looks),
+        *notices.of_gates(decided), *notices.of_slices(bench, worths, decided.chosen, metric),
+        *notices.of_files(files, decided.chosen),
+    ]
+
+
+def _check_rates(rates: Mapping[str, float] | None, facts: Mapping[str, Any], cases: Cases) -> None:
+    if rates is None:
+        return
+    import difflib
+
+    classes = list(facts.get("classes", []))
+    for name, rate in rates.items():
+        if name not in classes:
+            nearest = difflib.get_close_matches(name, classes, 1, 0.3)
+            raise ConfigError("base-rate-unknown", at=Place(field=f"evaluate.base_rates.{name}"), name=name, allowed=classes,
+                              nearest=nearest[0] if nearest else classes[0])
+        if rate > 0 and name not in (cases.targets or []):
+            raise ConfigError("base-rate-no-cases", at=Place(field=f"evaluate.base_rates.{name}"), name=name)
+
+
+def _check_gates(settings: Settings, measured: Mapping[str, Mapping[str, Quantity]]) -> None:
+    """A gate on a name that nothing measures would never be told from a failed one."""
+    import difflib
+
+    known = sorted({name for every in measured.values() for name in every} | {"cost_per_1000", "marginal_per_1000",
+                                                                               "latency_ms_p95", "memory_mb", "capacity_per_second"})
+    for name in settings.gates:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1, 0.3)
+            raise ConfigError("gate-unknown", at=Place(field=f"evaluate.gates.{name}"), name=name, allowed=known,
+                              nearest=nearest[0] if nearest else known[0])
+
+
+def _rates(cases: Cases) -> dict[str, float]:
+    targets = [str(target) for target in cases.targets or []]
+    return {label: targets.count(label) / len(targets) for label in sorted(set(targets))}
+
+
+def _shown(value: Any) -> Any:
+    return value.quantity("per answer").as_json()
+
+
+def finite(value: Any) -> Any:
+    """The JSON with every number that is not finite as null: a report can show an absence, not an infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [finite(item) for item in value]
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,200 @@
+"""From stored test answers to what the arithmetic of the verdict takes: metrics, values and their paired draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from breakeven.economics.draws import Estimate, draw
+from breakeven.economics.units import value_draws
+from breakeven.metrics import payoff as paying
+from breakeven.metrics.intervals import Draws, FloatArray, Interval, bca, wilson
+from breakeven.quantity import Origin, Quantity, weakest
+from breakeven.task import Cases, Task
+
+if TYPE_CHECKING:
+    from breakeven.task import Scoring
+
+FEWEST_OF_A_CLASS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What values an answer: the payoff, the market's base rates (None: the test's), and when to refuse."""
+
+    payoff: Mapping[str, Any]
+    base_rates: Mapping[str, float] | None
+    reject: str | float | None
+    draws: int
+    seed: int
+
+
+@dataclass
+class Worth:
+    """One candidate judged on the test rows. Estimates hold paired draws, the same worlds for every candidate."""
+
+    rule: dict[str, Any]
+    answers: list[Any]
+    raw: list[Any]
+    metrics: dict[str, Quantity]
+    value: Estimate
+    value_at_test_rates: Estimate
+    perfect: Estimate | None
+    pictures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The test rows with everything that is the same for all candidates: draws, prices, classes."""
+
+    task: Task
+    cases: Cases
+    facts: Mapping[str, Any]
+    plan: Plan
+    columns: Mapping[str, Any]
+
+    @property
+    def scoring(self) -> Scoring:
+        """The task's scoring."""
+        return self.task.scoring()
+
+    @property
+    def draws(self) -> Draws:
+        """One set of draws for all candidates, over rows or the task's units."""
+        return Draws.over(len(self.cases), self.cases.units, draws=self.plan.draws, seed=self.plan.seed)
+
+    def sums(self) -> Mapping[str, Sequence[str]]:
+        """Outcomes that are sums of others, where the scoring has any."""
+        named = getattr(self.scoring, "sums", None)
+        return named(self.facts) if named else {}
+
+    def shares(self) -> list[paying.Share]:
+        """The payoff's prices with the outcomes each pays for."""
+        return paying.shares(self.plan.payoff, self.scoring.outcome_names(self.facts), self.sums())
+
+    def rule(self) -> dict[str, Any]:
+        """The answer rule under payoff, base rates and reject level."""
+        extra: dict[str, Any] = {"columns": self.columns}
+        if self.plan.reject is not None:
+            extra["reject"] = None if self.plan.reject == "never" else self.plan.reject
+        return self.scoring.rule(self.plan.payoff, self.plan.base_rates, {**self.facts, **extra})
+
+    def value(self, answers: list[Any], *, at_market: bool) -> Estimate:
+        """Value per answer of these answers: point over all cases, draws over resampled cases and declared prices."""
+        names = self.scoring.outcome_names(self.facts)
+        outcomes = self.scoring.outcomes(answers, self.cases, self.facts)
+        rates = self.plan.base_rates if at_market else None
+        options: dict[str, Any] = {"classes": self.cases.targets, "base_rates": rates} if rates else {}
+        point, drawn = 0.0, np.zeros(self.plan.draws)
+        origins: dict[str, Origin] = {"outcomes": "measured", "base_rates": "declared" if rates else "assumed"}
+        for share in self.shares():
+            amounts = draw(share.term.amount, self.plan.seed, f"payoff/{share.key}", self.plan.draws)
+            paid = paying.quantities(share, names, self.cases.columns, len(self.cases))
+            point += share.term.amount.mean * float(value_draws(outcomes, paid, np.ones((1, len(self.cases))), **options)[0])
+            parts = [value_draws(outcomes, paid, weights, **options) for weights in self.draws.weights()]
+            drawn = drawn + amounts * np.concatenate(parts)
+            origins[f"payoff.{share.key}"] = share.term.amount.origin
+        return Estimate(point, drawn, weakest(origins.values()), origins)
+
+    def judge(self, raw: list[Any]) -> Worth:
+        """Answers as served, their metrics with intervals and their value."""
+        rule = self.rule()
+        answers = self.scoring.decide(raw, rule)
+        targets = self.cases.targets
+        return Worth(
+            rule, answers, raw, self.metrics(answers, raw), self.value(answers, at_market=True),
+            self.value(answers, at_market=False), None if targets is None else self.value(list(targets), at_market=True),
+            self.scoring.pictures(answers, raw, self.cases, self.facts),
+        )
+
+    def metrics(self, answers: list[Any], raw: list[Any]) -> dict[str, Quantity]:
+        """Every metric that can be computed, with a 95% interval: Wilson for plain shares of rows, else BCa bootstrap."""
+        def measure(weights: FloatArray) -> dict[str, FloatArray]:
+            return self.scoring.metrics(answers, raw, self.cases, weights, self.facts)
+
+        points = {name: float(values[0]) for name, values in measure(np.ones((1, len(self.cases)))).items()}
+        drawn, left_out = self.draws.of(measure), measure(self.draws.jackknife())
+        units = len(np.unique(self.draws.units))
+        found = {}
+        for name, point in points.items():
+            if np.isfinite(point):
+                n = self.counted(name, answers)
+                interval = self._interval(name, point, n, units, bca(drawn[name], point, left_out[name]))
+                found[name] = Quantity(point, self.unit(name), "measured", interval.low, interval.high,
+                                       n=n if units == len(self.cases) else min(n, units), method=interval.method)
+        return found
+
+    def counted(self, name: str, answers: Sequence[Any]) -> int:
+        """How many cases a metric rests on: those of the class for a recall, those answered so for a precision."""
+        kind, _, label = name.partition("_")
+        targets = list(self.cases.targets or [])
+        if kind == "recall" and label in targets:
+            return targets.count(label)
+        if kind == "precision" and label in answers:
+            return list(answers).count(label)
+        if kind == "f1" and label in targets:
+            return targets.count(label)
+        return len(self.cases)
+
+    def unit(self, name: str) -> str:
+        """The metric's unit, as the task states it; a share for metrics of a single class."""
+        info = self.task.metrics.get(name)
+        return info.unit if info else "share"
+
+    def _interval(self, name: str, point: float, n: int, units: int, found: Interval) -> Interval:
+        plain = name in ("accuracy", "coverage") or name.startswith(("recall_", "precision_"))
+        if plain and units == len(self.cases):
+            return wilson(round(point * n), n)
+        info = self.task.metrics.get(name)
+        bounded = info is None or (info.low, info.high) == (0.0, 1.0)
+        if bounded and found.low == found.high and point in (0.0, 1.0):
+            # Rows without a single error of the kind cannot be resampled into one; the score interval still can say how few.
+            return wilson(point * n, n)
+        return found
+
+    def best_constant(self) -> tuple[Any, Estimate] | None:
+        """The answer that would be worth most if it were given to everyone; None where the task has no such answer."""
+        constants = getattr(self.scoring, "constants", None)
+        offered = [(answer, self.value([answer] * len(self.cases), at_market=True))
+                   for answer in (constants(self.facts) if constants else [])]
+        return max(offered, key=lambda pair: pair[1].point, default=None)
+
+    def point_worth(self, worth: Worth, metric: str, step: float = 0.01) -> Estimate | None:
+        """Value per answer of one more point of the metric, errors turned right in proportion; None where it has none.
+
+        Turning a share s of every kind of error right moves the value by s times the distance to the perfect answers'.
+        """
+        perfect = worth.perfect
+        share = self.share_for(worth, metric, step)
+        if perfect is None or share is None:
+            return None
+        gain = Estimate(perfect.point - worth.value.point, perfect.draws - worth.value.draws)
+        return Estimate(share * gain.point, share * gain.draws, worth.value.origin, worth.value.inputs)
+
+    def share_for(self, worth: Worth, metric: str, step: float) -> float | None:
+        """The share of errors to turn right until the metric is `step` better; beyond perfection it is extrapolated."""
+        if self.cases.targets is None or metric not in worth.metrics:
+            return None
+        info = self.task.metrics.get(metric)
+        sign = 1.0 if info is None or info.higher_is_better else -1.0
+        start, best = sign * worth.metrics[metric].value, sign * self.improved(worth, metric, 1.0)
+        if not best > start + 1e-12:
+            return None
+        goal = min(start + step, best)
+        low, high = 0.0, 1.0
+        for _ in range(30):
+            middle = (low + high) / 2
+            low, high = (middle, high) if sign * self.improved(worth, metric, middle) < goal else (low, middle)
+        return high * step / (goal - start)
+
+    def improved(self, worth: Worth, metric: str, share: float) -> float:
+        """The metric if `share` of every kind of error were right: each case counted partly as it is, partly as it should be."""
+        n = len(self.cases)
+        twice = self.cases.take([*range(n), *range(n)])
+        weights = np.concatenate([np.full(n, 1 - share), np.full(n, share)])[None, :]
+        answers = [*worth.answers, *(self.cases.targets or [])]
+        values = self.scoring.metrics(answers, worth.raw * 2, twice, weights, self.facts)
+        return float(values[metric][0])

@@ -1,5 +1,0 @@
-"""The mean of a declared amount."""
-from __future__ import annotations
-from typing import Any
-def mean(amount: Any) -> float:
-    return float(amount)

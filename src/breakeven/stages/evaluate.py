@@ -1,0 +1,172 @@
+"""evaluate: each candidate packaged and judged, all of them through the server, then the verdict.
+
+Three kinds of steps with three sets of settings: a new payoff, price or gate re-runs the verdict alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from breakeven.artifacts import fingerprint, read_json, write_json
+from breakeven.economics.drivers import Driver
+from breakeven.errors import ConfigError, Place
+from breakeven.measuring import quality, speed
+from breakeven.measuring.settings import Settings
+from breakeven.pipeline import Context, Setup, Stage, Step
+from breakeven.stages import train
+
+VERSION = 1
+SPEED, VERDICT = "evaluate/speed", "evaluate/verdict"
+RESERVED = ("speed", "verdict")
+PACKAGING_SECONDS = 3.0
+LOOKS = "test-looks.json"
+
+
+def steps(setup: Setup) -> list[Step]:
+    """One step a candidate, one for the load tests, one for the verdict."""
+    names = [candidate.name for candidate in setup.config.train.candidates]
+    for name in names:
+        if name in RESERVED:
+            raise ConfigError("candidate-reserved", at=Place(field=f"train.candidates.{name}"), name=name)
+    return [*(_candidate_step(setup, name) for name in names), _speed_step(setup, names), _verdict_step(setup, names)]
+
+
+def _candidate_step(setup: Setup, name: str) -> Step:
+    settings: Settings = setup.config.evaluate
+    read = {"evaluate.runtimes": settings.runtimes, "evaluate.tolerance": settings.tolerance,
+            "evaluate.agreement": settings.agreement, "collect.fields": train.fields_of(setup)}
+    return Step(f"evaluate/{name}", VERSION, _run_candidate, settings=read, needs=(f"train/{name}", "process"))
+
+
+def _run_candidate(context: Context) -> None:
+    setup, name = context.setup, context.step.name.split("/", 1)[1]
+    settings: Settings = setup.config.evaluate
+    candidate = next(one for one in setup.config.train.candidates if one.name == name)
+    data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
+    found = quality.judge(
+        train.model_of(setup.task, candidate), data, task=setup.task, trained=context.need(f"train/{name}"),
+        folder=context.folder, candidate=name, model_name=candidate.model, runtimes=settings.runtimes,
+        tolerance=settings.tolerance, agreement=settings.agreement, seconds=PACKAGING_SECONDS,
+    )
+    for finding in found:
+        context.find(finding)
+
+
+def _speed_step(setup: Setup, names: list[str]) -> Step:
+    load = setup.config.evaluate.load
+    read = {"evaluate.load.seconds": load.seconds, "evaluate.load.rounds": load.rounds}
+    return Step(SPEED, VERSION, _run_speed, settings=read, needs=(*(f"evaluate/{name}" for name in names), "process"))
+
+
+def _run_speed(context: Context) -> None:
+    setup = context.setup
+    names = [candidate.name for candidate in setup.config.train.candidates]
+    packages = {name: context.need(f"evaluate/{name}") / quality.PACKAGE for name in names}
+    former = context.store.folder(SPEED) / speed.SPEED
+    data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
+    load = setup.config.evaluate.load
+    plan = speed.Plan(load.seconds, load.rounds, payloads=[setup.task.payload(item) for item in data.test.inputs[:speed.PAYLOADS]])
+
+    def report(done: float, total: float, what: str) -> None:
+        context.progress.update(SPEED, done, total, {"candidate": what})
+
+    found = speed.measure(packages, plan, former=read_json(former) if former.is_file() else None, report=report)
+    write_json(context.folder / speed.SPEED, found.as_json())
+    for finding in found.findings:
+        context.find(finding)
+
+
+def _verdict_step(setup: Setup, names: list[str]) -> Step:
+    settings: Settings = setup.config.evaluate
+    both = settings.model_dump(mode="json", exclude={"runtimes", "tolerance", "agreement", "load"})
+    read = {f"evaluate.{key}": value for key, value in both.items()}
+    read |= {f"business.{key}": value for key, value in business_settings(setup).items()}
+    needs = (*(f"train/{name}" for name in names), *(f"evaluate/{name}" for name in names), SPEED, "process")
+    return Step(VERDICT, VERSION, _run_verdict, settings=read, needs=needs, exports=("measurements.json", "verdict.json"))
+
+
+def business_settings(setup: Setup) -> dict[str, Any]:
+    """The part of the business section that the verdict reads, as JSON."""
+    business = setup.config.business
+    if business is None:
+        return {}
+    data: dict[str, Any] = business.model_dump(mode="json")
+    return {key: data[key] for key in ("currency", "price", "customers") if data.get(key) is not None}
+
+
+def _run_verdict(context: Context) -> None:
+    from breakeven.data.cases import load_cases
+    from breakeven.measuring import verdict
+
+    setup = context.setup
+    settings: Settings = setup.config.evaluate
+    cases = load_cases(context.need("process"), setup.task, train.fields_of(setup), "test")
+    files = {candidate.name: _files(context, candidate.name) for candidate in setup.config.train.candidates}
+    bench = verdict.bench_of(setup.task, cases, files, settings, setup.seed)
+    raw = {name: quality.read_answers(context.need(f"evaluate/{name}"), setup.task, cases.ids) for name in files}
+    result = verdict.conclude(bench, files, raw, settings=settings, business=_business(setup), looks=count_look(context))
+    write_json(context.folder / "measurements.json", verdict.finite(result.measurements))
+    write_json(context.folder / "verdict.json", result.verdict)
+    for finding in result.findings:
+        context.find(finding)
+
+
+def _files(context: Context, name: str) -> Any:
+    from breakeven.measuring.facts import Files
+
+    trained, judged = context.need(f"train/{name}"), context.need(f"evaluate/{name}")
+    measured = read_json(context.need(SPEED) / speed.SPEED)
+    return Files(read_json(trained / train.RECORD), read_json(judged / quality.QUALITY),
+                 read_json(judged / quality.PACKAGE / "package.json"), measured["candidates"].get(name),
+                 measured.get("hardware", {}).get("key"))
+
+
+def _business(setup: Setup) -> Any:
+    """Price and demand as the business section declares them."""
+    from breakeven.measuring.verdict import Business
+
+    business = setup.config.business
+    if business is None:
+        return Business()
+    price = getattr(getattr(business, "price", None), "per_answer", None)
+    return Business(business.currency, None if price is None else Driver.parse(price), answers_per_month(business))
+
+
+def answers_per_month(business: Any) -> Driver | None:
+    """The demand of the first month: customers at the start times the answers each buys."""
+    customers = getattr(business, "customers", None)
+    if customers is None:
+        return None
+    start, each = Driver.parse(customers.start), Driver.parse(customers.answers_each)
+    return Driver.of(start.mean * each.mean, "answers/month", each.origin) if start.mean > 0 else None
+
+
+def count_look(context: Context) -> int:
+    """How many different sets of answers were judged on this very test set, this one included."""
+    path: Path = context.store.root / LOOKS
+    known = read_json(path) if path.is_file() else {}
+    manifest = context.store.manifest("process")
+    key = manifest.fingerprint if manifest else "unknown"
+    settings: Settings = context.setup.config.evaluate
+    names = [candidate.name for candidate in context.setup.config.train.candidates]
+    judged = {name: getattr(context.store.manifest(f"evaluate/{name}"), "fingerprint", None) for name in names}
+    look = fingerprint({"judged": judged, "payoff": settings.payoff, "rates": settings.base_rates, "reject": settings.reject})
+    seen = list(known.get(key, []))
+    if look[:16] not in seen:
+        seen.append(look[:16])
+        write_json(path, {**known, key: seen})
+    return len(seen)
+
+
+def estimate(setup: Setup) -> list[dict[str, Any]]:
+    """Rough minutes and memory: packaging is bounded a runtime, the load tests by their own setting."""
+    settings: Settings = setup.config.evaluate
+    rows = [{"step": f"evaluate/{candidate.name}", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}
+            for candidate in setup.config.train.candidates]
+    return [*rows, {"step": SPEED, "minutes": settings.load.seconds / 60 + 0.2 * len(rows), "memory_gb": 1.5,
+                    "download_mb": 0.0, "money": 0.0},
+            {"step": VERDICT, "minutes": 0.1, "memory_gb": 0.5, "download_mb": 0.0, "money": 0.0}]
+
+
+STAGE = Stage("evaluate", Settings, steps, estimate)
