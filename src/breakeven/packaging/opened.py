@@ -322,7 +322,7 @@ class Package:
         prepared = self.prepare(inputs)
         outputs = [predictor.predict([item])[0] for item in prepared]
         tolerance = float(self.info["tolerance"])
-        agree = sum(self.task.agree(one, other, tolerance) for one, other in zip(outputs, expected, strict=True))
+        agree = sum(bool(self.task.agree(one, other, tolerance)) for one, other in zip(outputs, expected, strict=True))
         rounds = []
         for _ in range(3):
             started = time.perf_counter()

@@ -98,7 +98,7 @@ def build(
     `cases`: validation rows, inputs parsed and not yet transformed; every row is compared. `chain`: fitted transforms
     or None. `calibration` None: fitted here on the chosen runtime's outputs. `runtimes` narrows `model.runtimes()`,
     whose first is always the reference. A runtime holds when at least `agreement` of the rows agree within
-    `tolerance`, and every row agrees with itself in any batch. `seconds` bounds the timing of each runtime, not the comparison.
+    `tolerance`, and every row agrees with itself in any batch. `seconds` bounds the timing of a runtime.
     """
     if not len(cases):
         raise DataError("package-no-rows", candidate=candidate)
@@ -211,7 +211,7 @@ def _try(
     if reference is None and not found.batch_independent:
         raise IntegrityError("package-batch-dependent", at=Place(file=str(place)), runtime=name)
     expected = (reference or found).raw
-    same = sum(task.agree(one, other, tolerance) for one, other in zip(found.raw, expected, strict=True))
+    same = sum(bool(task.agree(one, other, tolerance)) for one, other in zip(found.raw, expected, strict=True))
     found.agreement = round(same / len(inputs), 6)
     found.within = found.failed is None and found.agreement >= agreement
     return found

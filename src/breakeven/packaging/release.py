@@ -102,7 +102,7 @@ class Release:
 def open_release(folder: Path, trust: Path) -> Release:
     """Checks signature, manifest, record and parity receipt of a release against the public key `trust`.
 
-    Every failure is an IntegrityError (exit 4) or, for a key that is no key, a UsageError; nothing has been loaded then.
+    Every failure is an IntegrityError (exit 4), or a UsageError for a key that is no key; nothing has been loaded then.
     """
     digests = verify(folder, trust)
     present = {name.split("/")[0] for name in digests} | {SIGNATURE}
@@ -112,9 +112,8 @@ def open_release(folder: Path, trust: Path) -> Release:
     _check_manifest(folder, digests)
     info = read_part(folder / RELEASE, ("id", "package", "product", "task"))
     parity = read_part(folder / PARITY, ("release", "package"))
-    package = identity(
-        folder / MODEL, digests={name.removeprefix(f"{MODEL}/"): value for name, value in digests.items()}
-    )
+    inside = {name.removeprefix(f"{MODEL}/"): value for name, value in digests.items() if name.startswith(f"{MODEL}/")}
+    package = identity(folder / MODEL, digests=inside)
     if info["package"] != package:
         raise IntegrityError("release-other-package", at=Place(file=str(folder / RELEASE)))
     _check_parity(folder / PARITY, parity, info)
