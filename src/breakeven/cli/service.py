@@ -149,7 +149,7 @@ def keys_create(customer: str, name: str, expires: str | None, folder: str, as_j
         return
     click.echo(row["secret"])
     click.echo(
-        f"key {row['id']} for {customer}; shown this once, so keep it now. To end it: breakeven keys revoke {row['id']}",
+        f"key {row['id']} for {customer}: shown this once, keep it now; to end it: breakeven keys revoke {row['id']}",
         err=True,
     )
 
