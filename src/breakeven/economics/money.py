@@ -32,8 +32,8 @@ _HUNDREDTHS = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW "
     "CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR "
     "ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV "
-    "MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP "
-    "STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+    "MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD "
+    "SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
 )
 EXPONENTS: dict[str, int] = {
     code: places
@@ -153,7 +153,7 @@ def whole(value: Rational, mode: RoundingMode = "half_up") -> int:
 def to_places(value: Rational, places: int | None, mode: RoundingMode = "half_up") -> Fraction:
     """`value` rounded to decimal places; None leaves it exact."""
     number = Fraction(value)
-    return number if places is None else Fraction(whole(number * 10**places, mode), 10**places)
+    return number if places is None else whole(number * Fraction(10) ** places, mode) / Fraction(10) ** places
 
 
 def _half_away(number: Fraction) -> int:
