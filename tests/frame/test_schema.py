@@ -1,0 +1,79 @@
+"""The schema: exported, complete, and every field of it read by something."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+from breakeven import recipes, tasks
+from breakeven.config import read
+from breakeven.project import ProjectSettings, schema
+
+SOURCE = Path(__file__).parents[2] / "src" / "breakeven"
+
+
+def models(annotation: Any, seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation not in seen:
+            seen.add(annotation)
+            yield annotation
+            for info in annotation.model_fields.values():
+                yield from models(info.annotation, seen)
+        return
+    for argument in get_args(annotation):
+        yield from models(argument, seen)
+
+
+def all_settings() -> list[type[BaseModel]]:
+    seen: set[type[BaseModel]] = set()
+    found = list(models(ProjectSettings, seen))
+    for name in tasks.TABLE:
+        task = tasks.find(name)
+        for model in task.models:
+            found += list(models(task.model(model).load().settings, seen))
+    return found
+
+
+def test_every_field_of_the_schema_is_read_by_something() -> None:
+    text = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    unread = []
+    for model in all_settings():
+        for name in model.model_fields:
+            # Its declaration is `name: type`; a reader is an attribute access, a key, or a keyword.
+            if not re.search(rf"\.{name}\b(?!\s*:)|[\"']{name}[\"']", text):
+                unread.append(f"{model.__name__}.{name}")
+    assert not unread, f"settings that nothing reads: {unread}"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    silent = [
+        f"{model.__name__}.{name}"
+        for model in all_settings()
+        for name, info in model.model_fields.items()
+        if not info.description and not list(models(info.annotation, set()))
+    ]
+    assert not silent, f"settings without a description: {silent}"
+
+
+def test_unknown_keys_are_refused_everywhere() -> None:
+    lenient = [model.__name__ for model in all_settings() if model.model_config.get("extra") not in ("forbid",)]
+    assert set(lenient) <= {"Candidate"}, f"{lenient} take unknown keys; a candidate's own are checked by its model"
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_json_schema_takes_every_recipe(name: str, tmp_path: Path) -> None:
+    recipes.write(name, tmp_path)
+    data = read(tmp_path / "breakeven.yaml").data
+    jsonschema.validate(json.loads(json.dumps(data, default=str)), schema())
+
+
+def test_the_json_schema_refuses_what_the_program_refuses() -> None:
+    with pytest.raises(jsonschema.ValidationError, match="trian"):
+        jsonschema.validate({"version": 1, "trian": {}}, schema())
