@@ -16,8 +16,19 @@ CLASSES = ["negative", "positive", "neutral"]
 def q(value: float, unit: str, origin: str = "measured", *, spread: float | None = None, **more: Any) -> dict[str, Any]:
     """Quantity JSON; `spread` is half the interval."""
     low, high = (None, None) if spread is None else (value - spread, value + spread)
-    return {"value": value, "low": low, "high": high, "unit": unit, "origin": origin, "n": None, "method": None,
-            "hardware": None, "source": None, **({"interval": 0.95} if low is not None else {}), **more}
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "origin": origin,
+        "n": None,
+        "method": None,
+        "hardware": None,
+        "source": None,
+        **({"interval": 0.95} if low is not None else {}),
+        **more,
+    }
 
 
 LADDER = {
@@ -34,39 +45,90 @@ def candidate(name: str) -> dict[str, Any]:
     metric, spread, p95, marginal, volume, value, doubt, best = LADDER[name]
     money, weak = "USD/1000 answers", {"capacity": "measured", "machine_price": "declared"}
     good = name in ("linear", "frozen", "encoder")
-    confusion = [[260, 21, 29, 0], [18, 301, 22, 0], [41, 37, 171, 0]] if good else [[0, 310, 0, 0], [0, 341, 0, 0], [0, 249, 0, 0]]
+    confusion = (
+        [[260, 21, 29, 0], [18, 301, 22, 0], [41, 37, 171, 0]]
+        if good
+        else [[0, 310, 0, 0], [0, 341, 0, 0], [0, 249, 0, 0]]
+    )
     quality = q(metric, "macro_f1", spread=spread, n=900, method="paired bootstrap over rows, 2000 draws")
     return {
         "metric": quality,
-        "metrics": {"macro_f1": quality, "accuracy": q(metric + 0.02, "accuracy", spread=spread, n=900),
-                    "log_loss": q(0.9 - metric / 2, "nats", spread=0.03, n=900)},
+        "metrics": {
+            "macro_f1": quality,
+            "accuracy": q(metric + 0.02, "accuracy", spread=spread, n=900),
+            "log_loss": q(0.9 - metric / 2, "nats", spread=0.03, n=900),
+        },
         "latency_ms_p95": q(p95, "ms", spread=p95 * 0.06, n=3, hardware=HERE, method="open loop at 70% load, 3 rounds"),
         "marginal_per_1000": q(marginal, money, "declared", spread=marginal * 0.05, inputs=weak),
-        "at_volume_per_1000": q(volume, money, "declared", spread=0.03, inputs={**weak, "answers_per_month": "assumed"}),
-        "cost_parts": {"machines": q(volume - 0.02, money, "declared", spread=0.03), "training": q(0.02, money, "declared")},
+        "at_volume_per_1000": q(
+            volume, money, "declared", spread=0.03, inputs={**weak, "answers_per_month": "assumed"}
+        ),
+        "cost_parts": {
+            "machines": q(volume - 0.02, money, "declared", spread=0.03),
+            "training": q(0.02, money, "declared"),
+        },
         "machine": {"name": "small", "count": 1, "utilization": 0.0031},
-        "value_per_1000": q(value, money, "declared", spread=doubt, n=900, inputs={"confusion": "measured", "payoff": "declared"}),
+        "value_per_1000": q(
+            value, money, "declared", spread=doubt, n=900, inputs={"confusion": "measured", "payoff": "declared"}
+        ),
         "value_at_test_rates_per_1000": q(value - 0.4, money, "declared", spread=doubt, n=900),
-        "floor_per_1000": q(volume, money, "declared", spread=0.03), "ceiling_per_1000": q(max(value, 0), money, "declared", spread=0.5),
+        "floor_per_1000": q(volume, money, "declared", spread=0.03),
+        "ceiling_per_1000": q(max(value, 0), money, "declared", spread=0.5),
         "recommended_per_1000": q(4.6, money, "assumed", spread=0.4),
         "contribution_per_month": q(60 * (4 - volume), "USD/month", "declared", spread=9),
-        "point_worth_per_month": q(31.5, "USD/month", "declared", spread=4.0), "probability_best": best,
-        "probability_pays": 1.0 if good else 0.0, "break_even_answers": [[17_500.0, None]] if good else [],
+        "point_worth_per_month": q(31.5, "USD/month", "declared", spread=4.0),
+        "probability_best": best,
+        "probability_pays": 1.0 if good else 0.0,
+        "break_even_answers": [[17_500.0, None]] if good else [],
         "gates": [
-            {"gate": "macro_f1", "limit": 0.7, "kind": "min", "judged": "bound", "found": quality, "passes": "yes" if good else "no"},
-            {"gate": "latency_ms_p95", "limit": 100, "kind": "max", "judged": "bound", "found": q(p95, "ms", spread=p95 * 0.06),
-             "passes": "yes"},
+            {
+                "gate": "macro_f1",
+                "limit": 0.7,
+                "kind": "min",
+                "judged": "bound",
+                "found": quality,
+                "passes": "yes" if good else "no",
+            },
+            {
+                "gate": "latency_ms_p95",
+                "limit": 100,
+                "kind": "max",
+                "judged": "bound",
+                "found": q(p95, "ms", spread=p95 * 0.06),
+                "passes": "yes",
+            },
         ],
-        "within_gates": good, "pays": good, "why_not": None if good else "does not pass its gates: macro_f1",
-        "changes": [] if good else [{"kind": "metric", "candidate": name, "found": metric, "needed": 0.7, "unit": "macro_f1"}],
-        "still_improving": name == "encoder", "rule": {"kind": "argmax", "base_rates": {"negative": 0.3, "positive": 0.4, "neutral": 0.3}},
-        "per_class": {}, "per_slice": {"channel": {"film": {"n": 420, "macro_f1": q(metric + 0.01, "macro_f1", spread=0.03)},
-                                                   "tweet": {"n": 480, "macro_f1": q(metric - 0.01, "macro_f1", spread=0.03)}}},
+        "within_gates": good,
+        "pays": good,
+        "why_not": None if good else "does not pass its gates: macro_f1",
+        "changes": []
+        if good
+        else [{"kind": "metric", "candidate": name, "found": metric, "needed": 0.7, "unit": "macro_f1"}],
+        "still_improving": name == "encoder",
+        "rule": {"kind": "argmax", "base_rates": {"negative": 0.3, "positive": 0.4, "neutral": 0.3}},
+        "per_class": {},
+        "per_slice": {
+            "channel": {
+                "film": {"n": 420, "macro_f1": q(metric + 0.01, "macro_f1", spread=0.03)},
+                "tweet": {"n": 480, "macro_f1": q(metric - 0.01, "macro_f1", spread=0.03)},
+            }
+        },
         "pictures": {
-            "classes": CLASSES, "confusion": confusion,
-            "reliability": [{"from": b / 10, "to": (b + 1) / 10, "n": 20 + 60 * max(b - 4, 0), "confidence": b / 10 + 0.05,
-                             "accuracy": min(1.0, b / 10 + 0.03)} for b in range(3, 10)],
-            "per_class": {label: {"n": 300, "answered": 310, "precision": 0.8, "recall": 0.79, "f1": 0.795} for label in CLASSES},
+            "classes": CLASSES,
+            "confusion": confusion,
+            "reliability": [
+                {
+                    "from": b / 10,
+                    "to": (b + 1) / 10,
+                    "n": 20 + 60 * max(b - 4, 0),
+                    "confidence": b / 10 + 0.05,
+                    "accuracy": min(1.0, b / 10 + 0.03),
+                }
+                for b in range(3, 10)
+            ],
+            "per_class": {
+                label: {"n": 300, "answered": 310, "precision": 0.8, "recall": 0.79, "f1": 0.795} for label in CLASSES
+            },
             "per_slice": {},
         },
     }
@@ -75,19 +137,49 @@ def candidate(name: str) -> dict[str, Any]:
 def verdict() -> dict[str, Any]:
     """verdict.json."""
     return {
-        "format": 1, "task": "text-classification", "metric": "macro_f1", "currency": "USD", "n_test": 900, "test_looks": 2,
-        "basis": "price", "demand": {"answers_per_month": q(60_000, "answers/month", "assumed", spread=9000),
-                                     "peak_factor": q(3, "peak to mean", "assumed")},
-        "price": {"declared": q(4, "USD/1000 answers", "declared")}, "alternatives": [], "base_rates": {"test": {}, "market": None},
-        "candidates": {name: candidate(name) for name in LADDER}, "chosen": "linear",
-        "margin": {"rival": "encoder", "metric_points": 4.5, "value_more_per_1000": q(1.3, "USD/1000 answers", "declared", spread=0.5),
-                   "cost_more_per_1000": q(1.75, "USD/1000 answers", "declared", spread=0.03), "pays_from": [[81_000, None]],
-                   "pays_at_metric": 0.845, "probability_chosen_ahead": 0.96},
-        "sentence": {"code": "example-sentence", "fields": {}, "text": (
-            "ship 'linear': 'encoder' is 4.5 points better in macro F1, worth 1.30 USD more per 1,000 answers, and costs 1.75 USD "
-            "more; it would pay above 81,000 answers a month, or at a metric of 0.845")},
-        "findings": [{"code": "verdict-still-improving", "level": "warning", "stage": "evaluate", "subject": "encoder",
-                      "fields": {"candidate": "encoder"}, "text": "was still improving"}],
+        "format": 1,
+        "task": "text-classification",
+        "metric": "macro_f1",
+        "currency": "USD",
+        "n_test": 900,
+        "test_looks": 2,
+        "basis": "price",
+        "demand": {
+            "answers_per_month": q(60_000, "answers/month", "assumed", spread=9000),
+            "peak_factor": q(3, "peak to mean", "assumed"),
+        },
+        "price": {"declared": q(4, "USD/1000 answers", "declared")},
+        "alternatives": [],
+        "base_rates": {"test": {}, "market": None},
+        "candidates": {name: candidate(name) for name in LADDER},
+        "chosen": "linear",
+        "margin": {
+            "rival": "encoder",
+            "metric_points": 4.5,
+            "value_more_per_1000": q(1.3, "USD/1000 answers", "declared", spread=0.5),
+            "cost_more_per_1000": q(1.75, "USD/1000 answers", "declared", spread=0.03),
+            "pays_from": [[81_000, None]],
+            "pays_at_metric": 0.845,
+            "probability_chosen_ahead": 0.96,
+        },
+        "sentence": {
+            "code": "example-sentence",
+            "fields": {},
+            "text": (
+                "ship 'linear': 'encoder' is 4.5 points better in macro F1, worth 1.30 USD more per 1,000 answers, and costs 1.75 USD "
+                "more; it would pay above 81,000 answers a month, or at a metric of 0.845"
+            ),
+        },
+        "findings": [
+            {
+                "code": "verdict-still-improving",
+                "level": "warning",
+                "stage": "evaluate",
+                "subject": "encoder",
+                "fields": {"candidate": "encoder"},
+                "text": "was still improving",
+            }
+        ],
     }
 
 
@@ -97,13 +189,26 @@ def speed() -> dict[str, Any]:
     for name, (_, _, p95, _, _, _, _, _) in LADDER.items():
         capacity = 4100.0 if p95 < 5 else 190.0
         found[name] = {
-            "latency_ms_p50": q(p95 * 0.55, "ms", spread=p95 * 0.03, hardware=HERE), "latency_ms_p95": q(p95, "ms", spread=p95 * 0.06, hardware=HERE),
+            "latency_ms_p50": q(p95 * 0.55, "ms", spread=p95 * 0.03, hardware=HERE),
+            "latency_ms_p95": q(p95, "ms", spread=p95 * 0.06, hardware=HERE),
             "latency_ms_p99": q(p95 * 1.7, "ms", spread=p95 * 0.1, hardware=HERE),
             "capacity_per_second": q(capacity, "answers/second", spread=capacity * 0.05, hardware=HERE),
-            "cpu_seconds_per_answer": q(0.9 / capacity, "s", spread=0.05 / capacity), "memory_mb": q(210 + p95 * 40, "MB"),
-            "start_seconds": q(1.4, "s"), "batch_cases": q(3.2, "cases"), "rounds": [],
+            "cpu_seconds_per_answer": q(0.9 / capacity, "s", spread=0.05 / capacity),
+            "memory_mb": q(210 + p95 * 40, "MB"),
+            "start_seconds": q(1.4, "s"),
+            "batch_cases": q(3.2, "cases"),
+            "rounds": [],
         }
-    return {"format": 1, "session": "s1", "hardware": HERE, "threads": 1, "versions": {}, "reference": {}, "candidates": found, "stale": []}
+    return {
+        "format": 1,
+        "session": "s1",
+        "hardware": HERE,
+        "threads": 1,
+        "versions": {},
+        "reference": {},
+        "candidates": found,
+        "stale": [],
+    }
 
 
 def training() -> dict[str, dict[str, Any]]:
@@ -111,72 +216,231 @@ def training() -> dict[str, dict[str, Any]]:
     found = {}
     for name, (metric, *_rest) in LADDER.items():
         steps = 120 if name == "encoder" else 0
-        history = [{"step": step, "loss": 1.1 * math.exp(-step / 60) + 0.35, "learning_rate": 5e-5} for step in range(0, steps, 10)]
+        history = [
+            {"step": step, "loss": 1.1 * math.exp(-step / 60) + 0.35, "learning_rate": 5e-5}
+            for step in range(0, steps, 10)
+        ]
         found[name] = {
-            "format": 1, "candidate": name, "model": "minilm-l6" if steps else name, "seconds": 58.3 if steps else 0.8, "steps": steps,
-            "stopped": "budget" if steps else None, "still_improving": bool(steps), "validation": {"macro_f1": metric - 0.01},
-            "history": history, "parameters": 22_713_219 if steps else 40_112, "hardware": {"cpu": HERE}, "versions": {},
-            "base": {"weights": "minilm-l6", "revision": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf", "licence": "Apache-2.0"} if steps else None,
+            "format": 1,
+            "candidate": name,
+            "model": "minilm-l6" if steps else name,
+            "seconds": 58.3 if steps else 0.8,
+            "steps": steps,
+            "stopped": "budget" if steps else None,
+            "still_improving": bool(steps),
+            "validation": {"macro_f1": metric - 0.01},
+            "history": history,
+            "parameters": 22_713_219 if steps else 40_112,
+            "hardware": {"cpu": HERE},
+            "versions": {},
+            "base": {
+                "weights": "minilm-l6",
+                "revision": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+                "licence": "Apache-2.0",
+            }
+            if steps
+            else None,
         }
     return found
 
 
 COLLECT = {
-    "format": 1, "rows": 6000, "limit": 6000, "filtered": {"where": "length(text) > 0", "dropped": 12},
+    "format": 1,
+    "rows": 6000,
+    "limit": 6000,
+    "filtered": {"where": "length(text) > 0", "dropped": 12},
     "columns": [
-        {"name": "id", "kind": "id", "dtype": "String", "missing": 0, "distinct": 6000, "examples": ["a1", "b2"], "min": None, "max": None},
-        {"name": "text", "kind": "text", "dtype": "String", "missing": 0, "distinct": 5950, "examples": ["secret words of a person"]},
-        {"name": "channel", "kind": "category", "dtype": "String", "missing": 3, "distinct": 2, "examples": ["film", "tweet"]},
-        {"name": "stars", "kind": "number", "dtype": "Float64", "missing": 0, "distinct": 5, "examples": [1.0], "min": 1.0, "max": 5.0},
+        {
+            "name": "id",
+            "kind": "id",
+            "dtype": "String",
+            "missing": 0,
+            "distinct": 6000,
+            "examples": ["a1", "b2"],
+            "min": None,
+            "max": None,
+        },
+        {
+            "name": "text",
+            "kind": "text",
+            "dtype": "String",
+            "missing": 0,
+            "distinct": 5950,
+            "examples": ["secret words of a person"],
+        },
+        {
+            "name": "channel",
+            "kind": "category",
+            "dtype": "String",
+            "missing": 3,
+            "distinct": 2,
+            "examples": ["film", "tweet"],
+        },
+        {
+            "name": "stars",
+            "kind": "number",
+            "dtype": "Float64",
+            "missing": 0,
+            "distinct": 5,
+            "examples": [1.0],
+            "min": 1.0,
+            "max": 5.0,
+        },
     ],
-    "sources": [{"name": "reviews", "kind": "csv", "location": "reviews.csv", "sha256": "9f" * 32, "bytes": 812_334, "encoding": "utf-8",
-                 "delimiter": ",", "licence": "CC-BY-4.0", "rights": "not established", "provenance": {"homepage": "https://example.org"},
-                 "fetched": "2026-01-02T03:04:05+00:00"}],
+    "sources": [
+        {
+            "name": "reviews",
+            "kind": "csv",
+            "location": "reviews.csv",
+            "sha256": "9f" * 32,
+            "bytes": 812_334,
+            "encoding": "utf-8",
+            "delimiter": ",",
+            "licence": "CC-BY-4.0",
+            "rights": "not established",
+            "provenance": {"homepage": "https://example.org"},
+            "fetched": "2026-01-02T03:04:05+00:00",
+        }
+    ],
 }
 PROCESS = {
-    "format": 1, "rows_in": 6000, "dropped": {"duplicate_exact": 31, "duplicate_near": 14, "missing_label": 5}, "rows_out": 5950,
-    "splits": {"train": 4165, "validation": 885, "test": 900}, "duplicates": {"exact": 31, "near": 14, "across_split": 0}, "conflicts": 2,
-    "classes": {"train": {"negative": 1400, "positive": 1500, "neutral": 1265}, "test": {"negative": 310, "positive": 341, "neutral": 249}},
-    "personal_data": {"mail": 4, "phone": 2}, "columns": {"missing": {"channel": 3}, "constant": []}, "balance": 0.8,
+    "format": 1,
+    "rows_in": 6000,
+    "dropped": {"duplicate_exact": 31, "duplicate_near": 14, "missing_label": 5},
+    "rows_out": 5950,
+    "splits": {"train": 4165, "validation": 885, "test": 900},
+    "duplicates": {"exact": 31, "near": 14, "across_split": 0},
+    "conflicts": 2,
+    "classes": {
+        "train": {"negative": 1400, "positive": 1500, "neutral": 1265},
+        "test": {"negative": 310, "positive": 341, "neutral": 249},
+    },
+    "personal_data": {"mail": 4, "phone": 2},
+    "columns": {"missing": {"channel": 3}, "constant": []},
+    "balance": 0.8,
 }
 DEPLOY = {
-    "decision": {"format": 1, "release": "example-0123456789ab", "candidate": "linear", "number": 3, "verdict": "ab" * 32, "rule": {"kind": "argmax"}},
-    "release": {"id": "example-0123456789ab", "runtime": "linear", "signature": "model.sig", "key": "keys/release.pub", "task": "text-classification"},
+    "decision": {
+        "format": 1,
+        "release": "example-0123456789ab",
+        "candidate": "linear",
+        "number": 3,
+        "verdict": "ab" * 32,
+        "rule": {"kind": "argmax"},
+    },
+    "release": {
+        "id": "example-0123456789ab",
+        "runtime": "linear",
+        "signature": "model.sig",
+        "key": "keys/release.pub",
+        "task": "text-classification",
+    },
     "parity": {"rows": 900, "agreed": 900, "tolerance": 0.001},
 }
-STEPS = ["collect", "process", *(f"train/{name}" for name in LADDER), *(f"evaluate/{name}" for name in LADDER), "evaluate/speed",
-         "evaluate/verdict", "deploy", "business"]
+STEPS = [
+    "collect",
+    "process",
+    *(f"train/{name}" for name in LADDER),
+    *(f"evaluate/{name}" for name in LADDER),
+    "evaluate/speed",
+    "evaluate/verdict",
+    "deploy",
+    "business",
+]
 
 
 def needs(step: str) -> dict[str, str]:
     """What a step of the example needs."""
     stage, _, name = step.partition("/")
-    found = {"collect": [], "process": ["collect"], "train": ["process"], "deploy": ["evaluate/verdict"], "business": ["evaluate/verdict"]}.get(stage)
+    found = {
+        "collect": [],
+        "process": ["collect"],
+        "train": ["process"],
+        "deploy": ["evaluate/verdict"],
+        "business": ["evaluate/verdict"],
+    }.get(stage)
     if found is None:
         each = [f"evaluate/{other}" for other in LADDER]
-        found = each if name == "speed" else [*each, "evaluate/speed"] if name == "verdict" else ["process", f"train/{name}"]
+        found = (
+            each
+            if name == "speed"
+            else [*each, "evaluate/speed"]
+            if name == "verdict"
+            else ["process", f"train/{name}"]
+        )
     return {other: "0" * 64 for other in found}
 
 
 def snapshot(**changes: Any) -> Snapshot:
     """The whole example; `changes` replace fields."""
-    made = {step: {"fingerprint": f"{index:x}" * 64, "needs": needs(step), "created": "2026-01-02T03:04:05+00:00", "seconds": 1.5 + index,
-                   "versions": {"breakeven": "0.0", "python": "3.11"}} for index, step in enumerate(STEPS)}
+    made = {
+        step: {
+            "fingerprint": f"{index:x}" * 64,
+            "needs": needs(step),
+            "created": "2026-01-02T03:04:05+00:00",
+            "seconds": 1.5 + index,
+            "versions": {"breakeven": "0.0", "python": "3.11"},
+        }
+        for index, step in enumerate(STEPS)
+    }
     held = verdict()
     whole = Snapshot(
-        name="example", task="text-classification", root=Path("example"), language="en",
-        states=[{"step": step, "state": "fresh", "why": ""} for step in STEPS], collect=COLLECT, process=PROCESS, train=training(),
-        quality={}, packages={"linear": {"runtimes": {"reference": "linear", "chosen": "linear", "tried": [
-            {"runtime": "linear", "threads": 1, "ms_per_case": 0.2, "agreement": 1.0, "batch_independent": True, "within": True}]}}},
-        speed=speed(), measurements={name: {"latency_ms_p95": q(found[2], "ms")} for name, found in LADDER.items()}, verdict=held,
-        deploy=DEPLOY, business=None, findings=[{"code": "example-note", "level": "info", "stage": "process", "subject": None, "fields": {},
-                                                "text": "two rows have the same text and different labels"}],
-        counters=dict.fromkeys(STEPS, 1), lineage=made, config_text="version: 1\nproduct: {name: example}\n", versions={"breakeven": "0.0"},
+        name="example",
+        task="text-classification",
+        root=Path("example"),
+        language="en",
+        states=[{"step": step, "state": "fresh", "why": ""} for step in STEPS],
+        collect=COLLECT,
+        process=PROCESS,
+        train=training(),
+        quality={},
+        packages={
+            "linear": {
+                "runtimes": {
+                    "reference": "linear",
+                    "chosen": "linear",
+                    "tried": [
+                        {
+                            "runtime": "linear",
+                            "threads": 1,
+                            "ms_per_case": 0.2,
+                            "agreement": 1.0,
+                            "batch_independent": True,
+                            "within": True,
+                        }
+                    ],
+                }
+            }
+        },
+        speed=speed(),
+        measurements={name: {"latency_ms_p95": q(found[2], "ms")} for name, found in LADDER.items()},
+        verdict=held,
+        deploy=DEPLOY,
+        business=None,
+        findings=[
+            {
+                "code": "example-note",
+                "level": "info",
+                "stage": "process",
+                "subject": None,
+                "fields": {},
+                "text": "two rows have the same text and different labels",
+            }
+        ],
+        counters=dict.fromkeys(STEPS, 1),
+        lineage=made,
+        config_text="version: 1\nproduct: {name: example}\n",
+        versions={"breakeven": "0.0"},
     )
     return replace(whole, **changes)
 
 
 def empty() -> Snapshot:
     """A project that was never run."""
-    return Snapshot(name="example", task="text-classification", root=Path("example"),
-                    states=[{"step": step, "state": "missing", "why": "never run"} for step in STEPS], config_text="version: 1\n")
+    return Snapshot(
+        name="example",
+        task="text-classification",
+        root=Path("example"),
+        states=[{"step": step, "state": "missing", "why": "never run"} for step in STEPS],
+        config_text="version: 1\n",
+    )

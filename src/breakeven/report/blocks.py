@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from breakeven.quantity import Quantity
+from breakeven.quantity import Origin, Quantity
 from breakeven.report import numbers
 
 Tone = Literal["", "good", "bad", "unsure", "quiet"]
@@ -23,11 +23,14 @@ class Cell:
     quantity: Quantity | None = None
     tone: Tone = ""
     code: bool = False      # a hash, a path, a name out of the file: fixed width
+    bare: bool = False      # the head names the unit already
 
     @property
     def text(self) -> str:
-        """What is shown, without the interval."""
-        return self.words if self.quantity is None else numbers.amount(self.quantity)
+        """What is shown, without the interval; a short unit stands behind the number."""
+        if self.quantity is None:
+            return self.words
+        return numbers.amount(self.quantity) + ("" if self.bare else numbers.suffix(self.quantity))
 
     @property
     def interval(self) -> str | None:
@@ -93,6 +96,15 @@ class Listing:
 
     title: str
     text: str
+
+
+def one_origin(block: Table | Facts) -> Origin | None:
+    """The origin that all numbers of a block share, so that one mark in its title speaks for them; else None."""
+    if isinstance(block, Table) and (block.main or not block.title):
+        return None
+    cells = [cell for row in block.rows for cell in row] if isinstance(block, Table) else [cell for _, cell in block.pairs]
+    found = {cell.quantity.origin for cell in cells if cell.quantity is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 Block = Table | Facts | Picture | Findings | Note | Listing

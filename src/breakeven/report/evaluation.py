@@ -35,17 +35,17 @@ def main_table(snapshot: Snapshot, words: Words) -> Table:
     for name, found in candidates(snapshot).items():
         rows.append([
             Cell(name, tone="good" if name == verdict.get("chosen") else ""), cell(found.get("metric")),
-            cell(found.get("latency_ms_p95")), cell(found.get("marginal_per_1000")), cell(found.get("at_volume_per_1000")),
+            cell(found.get("latency_ms_p95"), bare=True), cell(found.get("marginal_per_1000")), cell(found.get("at_volume_per_1000")),
             cell(found.get("value_per_1000")), gates_cell(found, words), pays_cell(name, verdict, words),
         ])
     note = words("still-improving-note") if any(found.get("still_improving") for found in candidates(snapshot).values()) else ""
     return Table("", heads, rows, step=STEP, note=note, main=True)
 
 
-def cell(data: Any) -> Cell:
-    """A quantity's cell; what was not found out is n/a."""
+def cell(data: Any, *, bare: bool = False) -> Cell:
+    """A quantity's cell (`bare`: its head names the unit); what was not found out is n/a."""
     held = quantity(data)
-    return Cell(quantity=held) if held else Cell(numbers.MISSING, tone="quiet")
+    return Cell(quantity=held, bare=bare) if held else Cell(numbers.MISSING, tone="quiet")
 
 
 def gates_cell(found: Mapping[str, Any], words: Words) -> Cell:
@@ -76,7 +76,7 @@ def section(snapshot: Snapshot, words: Words) -> list[Block]:
     """Everything that was measured and judged."""
     if not candidates(snapshot):
         return []
-    blocks: list[Block] = [*_reasons(snapshot, words), _gates(snapshot, words), _money(snapshot, words), *_parts(snapshot, words),
+    blocks: list[Block] = [*_reasons(snapshot, words), *_changes(snapshot, words), _gates(snapshot, words), _money(snapshot, words), *_parts(snapshot, words),
                            _metrics(snapshot, words)]
     blocks += [*_per_class(snapshot, words), *_per_slice(snapshot, words), *_speed(snapshot, words), *_runtimes(snapshot, words)]
     return [*blocks, *_rules(snapshot, words)]
@@ -86,6 +86,20 @@ def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     said = [(name, Cell(str(found["why_not"]))) for name, found in candidates(snapshot).items() if found.get("why_not")]
     if said:
         yield Facts(words("why-not"), said, step=STEP)
+
+
+def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    """What would have to change for those that do not pay."""
+    rows = []
+    for found in candidates(snapshot).values():
+        for change in found.get("changes") or []:
+            gate = change.get("kind") == "gate"
+            unit = "" if gate else str(change.get("unit", ""))
+            now, needed = measured(change.get("found"), unit), measured(change.get("needed"), unit)
+            rows.append([Cell(str(change.get("candidate"))), Cell(words.term(str(change["unit"] if gate else change.get("kind")))),
+                         Cell(quantity=now) if now else cell(None), Cell(numbers.full(needed))])
+    if rows:
+        yield Table(words("changes"), [words("candidate"), words("what"), words("now"), words("needed")], rows, step=STEP)
 
 
 def _gates(snapshot: Snapshot, words: Words) -> Block:
@@ -98,15 +112,20 @@ def _gates(snapshot: Snapshot, words: Words) -> Block:
             passes = str(gate.get("passes"))
             rows.append([Cell(name), Cell(words.term(str(gate["gate"]))), Cell(words.term(str(gate.get("kind", "")))),
                          Cell(quantity=bound), cell(gate.get("found")), Cell(words(f"judged-{gate.get('judged', 'bound')}")),
-                         Cell(words(f"passes-{passes}"), tone=MARKS.get(passes, ""))])
+                         Cell(_passes(gate, words), tone=MARKS.get(passes, ""))])
     if not rows:
         return Note(words("no-gates-declared"), tone="quiet")
     heads = [words(name) for name in ("candidate", "gate", "kind", "limit", "found", "judged", "passes")]
     return Table(words("gates"), heads, rows, step=STEP, note=words("gates-note"))
 
 
+def _passes(gate: Mapping[str, Any], words: Words) -> str:
+    said = words(f"passes-{gate.get('passes')}")
+    return words("cases-needed", said=said, n=numbers.count(gate["cases_needed"])) if gate.get("cases_needed") else said
+
+
 MONEY = ("value_per_1000", "value_at_test_rates_per_1000", "at_volume_per_1000", "floor_per_1000", "recommended_per_1000",
-         "ceiling_per_1000", "contribution_per_month", "point_worth_per_month")
+         "ceiling_per_1000", "contribution_per_month", "surplus_per_month", "point_worth_per_month", "point_worth_at_our_share_per_month")
 
 
 def _money(snapshot: Snapshot, words: Words) -> Block:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven import __version__
 from breakeven.report import numbers, origins
-from breakeven.report.blocks import Cell, Facts, Findings, Listing, Note, Picture, Report, Table
+from breakeven.report.blocks import Cell, Facts, Findings, Listing, Note, Picture, Report, Table, one_origin
 from breakeven.report.compose import compose
 from breakeven.report.words import Words
 
@@ -41,7 +41,7 @@ def render_report(report: Report) -> str:
     environment = Environment(loader=PackageLoader("breakeven.report", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(
         words=words, numbers=numbers, marks=origins.MARKS, kind=lambda block: KINDS[type(block)], show=_Shower(report, words),
-        drawing=Markup, details=origins.details, groups=_groups, version=__version__,
+        drawing=Markup, details=origins.details, groups=_groups, one_origin=one_origin, typeset=_typeset, version=__version__,
     )
     return environment.get_template("report.html").render(report=report, style=Markup(style), policy=policy(style))  # noqa: S704 (ours)
 
@@ -58,23 +58,31 @@ def _style() -> str:
 
 
 class _Shower:
-    """A cell as markup: value, interval, and the mark of its origin that leads to the appendix."""
+    """A cell as markup: value and interval lead to the appendix, the mark of the origin stands beside them."""
 
     def __init__(self, report: Report, words: Words) -> None:
         self._places = origins.places(report)
         self._words = words
 
-    def __call__(self, cell: Cell) -> Markup:
+    def __call__(self, cell: Cell, *, marked: bool = True) -> Markup:
         from markupsafe import Markup
 
         if cell.quantity is None:
-            return Markup("<code>{}</code>").format(cell.text) if cell.code else Markup("{}").format(cell.text)
+            return Markup("<code>{}</code>" if cell.code else "{}").format(cell.text)
         entry = self._places[id(cell)]
-        title = origins.hover(entry, self._words)
-        origin = cell.quantity.origin
         interval = Markup('<span class="i">{}</span>').format(_typeset(cell.interval)) if cell.interval else ""
-        mark = Markup('<a class="o {}" href="#n{}" title="{}">{}</a>').format(origin, entry.number, title, origins.MARKS[origin])
-        return Markup('<span class="q" title="{}"><span class="v">{}{}</span>{}</span>').format(title, _typeset(cell.text), mark, interval)
+        shown = Markup('<a class="q" href="#n{}" title="{}"><span class="v">{}{}</span>{}</a>')
+        return shown.format(entry.number, origins.hover(entry, self._words), _typeset(cell.text),
+                            self.mark(cell.quantity.origin) if marked else "", interval)
+
+    def mark(self, origin: str | None) -> Markup:
+        """The small letter of an origin, with its word for those who hover or listen."""
+        from markupsafe import Markup
+
+        if origin is None:
+            return Markup("")
+        name = self._words.term(origin)
+        return Markup('<span class="o {}" title="{}" aria-label="{}">{}</span>').format(origin, name, name, origins.MARKS[origin])
 
 
 def _typeset(text: str) -> str:

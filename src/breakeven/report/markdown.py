@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from breakeven import __version__
 from breakeven.report import numbers, origins
-from breakeven.report.blocks import Block, Cell, Entry, Facts, Findings, Listing, Note, Picture, Report, Section, Table
+from breakeven.report.blocks import Block, Cell, Entry, Facts, Findings, Listing, Note, Picture, Report, Section, Table, one_origin
 from breakeven.report.compose import compose
 from breakeven.report.words import Words
 
@@ -59,11 +59,15 @@ def _block(block: Block, words: Words) -> str:
     if isinstance(block, Table):
         note = f"\n\n{escape(block.note)}" if block.note else ""
         legend = f"\n\n{_legend(words)}" if block.main else ""
-        return _title(block.title) + _table(block.heads, [[_cell(cell) for cell in row] for row in block.rows]) + note + legend
+        origin = one_origin(block)
+        rows = [[_cell(cell, marked=not origin) for cell in row] for row in block.rows]
+        return _title(block.title, _mark(origin)) + _table(block.heads, rows) + note + legend
     if isinstance(block, Facts):
-        return _title(block.title) + "\n".join(f"- {escape(name)}: {_cell(cell)}" for name, cell in block.pairs)
+        origin = one_origin(block)
+        lines = (f"- {escape(name)}: {_cell(cell, marked=not origin)}" for name, cell in block.pairs)
+        return _title(block.title, _mark(origin)) + "\n".join(lines)
     if isinstance(block, Findings):
-        lines = (f"- **{words(f'level-{level}')}** {escape(f'{subject} {text}' if subject else text)} ({_code(code)})"
+        lines = (f"- **{words(f'level-{level}')}** {escape(f'{subject}: {text}' if subject and subject not in text else text)} ({_code(code)})"
                  for level, text, code, subject in block.items)
         return "\n".join(lines)
     if isinstance(block, Note):
@@ -73,8 +77,12 @@ def _block(block: Block, words: Words) -> str:
     return ""
 
 
-def _title(text: str) -> str:
-    return f"### {escape(text)}\n\n" if text else ""
+def _title(text: str, mark: str = "") -> str:
+    return f"### {escape(text)}{mark}\n\n" if text else ""
+
+
+def _mark(origin: str | None) -> str:
+    return f" <sup>{origins.MARKS[origin]}</sup>" if origin else ""
 
 
 def _table(heads: Sequence[str], rows: list[list[str]]) -> str:
@@ -83,10 +91,10 @@ def _table(heads: Sequence[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, *, marked: bool) -> str:
     if cell.quantity is None:
         return _code(cell.text) if cell.code and cell.text else escape(cell.text)
-    return f"{escape(cell.line)} <sup>{origins.MARKS[cell.quantity.origin]}</sup>"
+    return escape(cell.line) + (_mark(cell.quantity.origin) if marked else "")
 
 
 def _code(text: str) -> str:

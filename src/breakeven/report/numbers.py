@@ -13,6 +13,7 @@ from breakeven.quantity import Quantity
 
 MISSING = "n/a"
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "JP¥", "INR": "₹", "KRW": "₩"}
+SUFFIXES = {"ms": " ms", "s": " s", "seconds": " s", "MB": " MB", "GB": " GB", "answers/second": "/s", "answers/s": "/s", "1/s": "/s", "per_second": "/s"}
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
@@ -24,12 +25,12 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 
 
 def decimals_for(quantity: Quantity) -> int:
-    """Decimal places (negative: rounded to tens, hundreds ...) that show two digits of the interval's width."""
+    """Decimal places (negative: rounded to tens, hundreds ...) whose last digit is at most a fifth of the interval's width."""
     low, high = quantity.low, quantity.high
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
         if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1e5:
             return 0
-        return 1 - math.floor(math.log10(high - low))
+        return math.ceil(-math.log10((high - low) / 5) - 1e-9)
     return _significant(quantity.value, 3)
 
 
@@ -75,12 +76,22 @@ def amount(quantity: Quantity | None) -> str:
 
 
 def bounds(quantity: Quantity | None) -> str | None:
-    """`[low, high]` at the same digits, None where no interval is known. An open end is shown as `..`."""
+    """`[low, high]` at the value's digits, without sign; None where no interval is known. An open end is `..`."""
     if quantity is None or (quantity.low is None and quantity.high is None):
         return None
-    write = _writer(quantity)
+    write = _writer(quantity, signed=False)
     low, high = (".." if bound is None else write(bound) for bound in (quantity.low, quantity.high))
     return f"[{low}, {high}]"
+
+
+def suffix(quantity: Quantity) -> str:
+    """The unit where it is short enough to stand behind a number in a table: ` ms`, `/s`; else nothing."""
+    return SUFFIXES.get(quantity.unit, "")
+
+
+def tick(value: float) -> str:
+    """A round value on an axis: no more digits than it has."""
+    return plain(value, 0) if abs(value) >= 1000 else f"{value:.6g}"
 
 
 def unit(quantity: Quantity) -> str:
@@ -94,7 +105,7 @@ def unit(quantity: Quantity) -> str:
 
 
 def full(quantity: Quantity | None) -> str:
-    """Value, interval and unit in one line: `$1.17 [$1.16, $1.18] per 1,000 answers`."""
+    """Value, interval and unit in one line: `$1.17 [1.16, 1.18] per 1,000 answers`."""
     if quantity is None:
         return MISSING
     return " ".join(part for part in (amount(quantity), bounds(quantity), unit(quantity)) if part)
@@ -125,8 +136,8 @@ def size(octets: float | None) -> str:
     return f"{octets:.0f} B"
 
 
-def _writer(quantity: Quantity) -> Callable[[float], str]:
-    """How value and bounds of one quantity are written: same digits, same sign."""
+def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str]:
+    """How value and bounds of one quantity are written: the same digits; the currency's sign on the value only."""
     code, _ = currency_of(quantity.unit)
     given = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
     places = decimals_for(quantity)
@@ -135,12 +146,13 @@ def _writer(quantity: Quantity) -> Callable[[float], str]:
 
     def write(value: float) -> str:
         text = declared(value) if given else plain(value, places)
-        return text if code is None or text == MISSING else _with_sign(text, code)
+        return text if code is None or text == MISSING or not signed else with_sign(text, code)
 
     return write
 
 
-def _with_sign(text: str, code: str) -> str:
+def with_sign(text: str, code: str) -> str:
+    """A formatted number with its currency: `-$1.20`."""
     sign = SIGNS.get(code, f"{code} ")
     return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
 

@@ -100,4 +100,4 @@ def _difference(left: Quantity | None, right: Quantity | None, paired: Quantity 
         return Cell(numbers.MISSING, tone="quiet")
     digits = max(0, min(numbers.decimals_for(left), numbers.decimals_for(right)))
     text = numbers.amount(Quantity(round(left.value - right.value, digits), left.unit, "measured"))
-    return Cell(text if text.startswith("-") else f"+{text}")
+    return Cell(text if text.startswith("-") or left.value == right.value else f"+{text}")

@@ -41,11 +41,7 @@ class Line:
 def money_label(code: str | None) -> Label:
     """Tick labels with a currency sign."""
     def label(value: float) -> str:
-        text = numbers.plain(value)
-        if code is None:
-            return text
-        sign = numbers.SIGNS.get(code, f"{code} ")
-        return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
+        return numbers.tick(value) if code is None else numbers.with_sign(numbers.tick(value), code)
     return label
 
 
@@ -88,7 +84,7 @@ def _pays_region(frame: Frame, price: Quantity | None) -> None:
 
 
 def dots(key: str, rows: Sequence[tuple[str, int, Quantity]], words: Mapping[str, str], *, limit: float | None = None,
-         log: bool = False, label: Label = numbers.plain, whiskers: Mapping[str, tuple[float, float]] | None = None) -> str:
+         log: bool = False, label: Label = numbers.tick, whiskers: Mapping[str, tuple[float, float]] | None = None) -> str:
     """One row a name: the value as a mark, its interval as a bar, a dashed limit; `whiskers` add a thin range."""
     left = min(150.0, 14 + max((width_of(name) for name, _, _ in rows), default=0))
     height = 62 + 30 * max(len(rows), 1)
@@ -98,7 +94,7 @@ def dots(key: str, rows: Sequence[tuple[str, int, Quantity]], words: Mapping[str
     log = log and min(ends, default=0) > 0 and max(ends) / min(ends) > 20
     scale = spanning(ends, left, 464, zero=not log and min(ends, default=0) >= 0 and max(ends, default=0) > 1, log=log)
     bottom = height - 44
-    frame = Frame(canvas, scale, Scale(len(rows) - 0.5, -0.5, bottom, 8))
+    at = [8 + 30 * (place + 0.5) for place in range(len(rows))]
     for value in scale.ticks():
         canvas.line(scale(value), 8, scale(value), bottom, "grid")
         canvas.text(scale(value), bottom + 17, label(value), "tick mid")
@@ -107,20 +103,20 @@ def dots(key: str, rows: Sequence[tuple[str, int, Quantity]], words: Mapping[str
     if limit is not None:
         canvas.line(scale(limit), 8, scale(limit), bottom, "rule")
     for place, (name, index, quantity) in enumerate(rows):
-        canvas.text(left - 10, frame.y(place) + 4, shortened(name, left - 12), "label end")
+        canvas.text(left - 10, at[place] + 4, shortened(name, left - 12), "label end")
         if whiskers and name in whiskers:
             low, high = whiskers[name]
-            canvas.line(scale(low), frame.y(place), scale(high), frame.y(place), f"thin s{index % SERIES}")
-        frame.bars(quantity.value, place, index, across=(quantity.low, quantity.high))
-        canvas.mark(scale(quantity.value), frame.y(place), index, tip=f"{name}: {numbers.full(quantity)}")
+            canvas.line(scale(low), at[place], scale(high), at[place], f"thin s{index % SERIES}")
+        Frame(canvas, scale, Scale(0, 1, at[place], at[place])).bars(quantity.value, 0, index, across=(quantity.low, quantity.high))
+        canvas.mark(scale(quantity.value), at[place], index, tip=f"{name}: {numbers.full(quantity)}")
     return canvas.svg()
 
 
 def confusion(key: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]], words: Mapping[str, str]) -> str:
     """Counts of true (rows) against said (columns), shaded by the share of the row."""
     left = min(130.0, 34 + max(width_of(name) for name, _ in rows))
-    cell = min((464 - left) / len(heads), 74.0)
-    tall = min(cell, 52.0)
+    cell = min((472 - left) / len(heads), 120.0)
+    tall = min(cell, 56.0)
     canvas = Canvas(key, words["title"], words["description"], width=480, height=66 + tall * len(rows))
     canvas.text(left, 14, words["said"], "name")
     canvas.text(4, 42, words["true"], "name")
@@ -148,7 +144,7 @@ def reliability(key: str, bins: Sequence[Mapping[str, Any]], words: Mapping[str,
     canvas = Canvas(key, words["title"], words["description"], height=340)
     low = min([float(item["confidence"]) for item in bins] + [0.5])
     frame = Frame(canvas, Scale(math.floor(low * 10) / 10, 1.0, 62, 464), Scale(0.0, 1.0, 248, 30))
-    frame.axes(words["x"], words["y"], x_label=numbers.plain, y_label=numbers.plain)
+    frame.axes(words["x"], words["y"], x_label=numbers.tick, y_label=numbers.tick)
     canvas.line(frame.x.start, frame.y(frame.x.low), frame.x.end, frame.y(1.0), "rule")
     most = max(int(item["n"]) for item in bins)
     for item in bins:
@@ -171,7 +167,7 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def lines(key: str, series: Sequence[Line], words: Mapping[str, str], *, y_label: Label = numbers.plain, x_label: Label = numbers.plain,
+def lines(key: str, series: Sequence[Line], words: Mapping[str, str], *, y_label: Label = numbers.tick, x_label: Label = numbers.tick,
           zero: bool = False) -> str:
     """Series over a shared axis, bounded series as fans, each named at its end; zero is drawn where it is in view."""
     canvas = Canvas(key, words["title"], words["description"], height=320)

@@ -261,7 +261,7 @@ def lineage(snapshot: Snapshot, words: Words) -> Section:
                  Cell(numbers.duration(held.get("seconds"))), Cell(str(snapshot.counters.get(name, 0))),
                  Cell(", ".join(held.get("needs") or {}), code=True)] for name, held in made.items()]
         heads = [words(name) for name in ("step", "fingerprint", "state", "created", "took", "runs", "needs")]
-        blocks.append(Table(words("steps"), heads, rows))
+        blocks.append(Table(words("every-step"), heads, rows))
     versions = {**{name: value for held in made.values() for name, value in (held.get("versions") or {}).items()}, **snapshot.versions}
     if versions:
         blocks.append(Facts(words("versions"), [(name, Cell(str(value), code=True)) for name, value in versions.items()]))

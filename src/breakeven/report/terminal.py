@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from breakeven.report import compose, evaluation, origins, pairs
-from breakeven.report.blocks import Block, Cell, Facts, Findings, Listing, Note, Picture, Table
+from breakeven.report.blocks import Block, Cell, Facts, Findings, Listing, Note, Picture, Table, one_origin
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ LEVELS = {"problem": "red", "warning": "yellow", "info": "dim"}
 ASCII = {"−": "-", "–": "-", "—": "-", "×": "x", "…": "...", "›": ">", "€": "EUR ", "£": "GBP ", "¥": "CNY ", "₹": "INR ", "₩": "KRW ",
          "∞": "inf", "→": "->", "·": "-", "’": "'"}
 NARROWEST = 40
+LONGEST = 24      # a word without spaces longer than this may be folded
+GAP = 2
 
 
 def print_verdict(console: Console, snapshot: Snapshot) -> None:
@@ -80,7 +82,8 @@ def _block(console: Console, block: Block, words: Words) -> None:
     elif isinstance(block, Findings):
         for level, text, code, subject in block.items:
             name = words(f"level-{level}")
-            _print(console, f"{name}: {subject + ': ' if subject else ''}{text} ({code})", style=LEVELS.get(level, ""), hang="  ")
+            about = f"{subject}: " if subject and subject not in text else ""
+            _print(console, f"{name}: {about}{text} ({code})", style=LEVELS.get(level, ""), hang="  ")
     elif isinstance(block, Note):
         _print(console, f"{block.text} {block.command or ''}".rstrip(), style=TONES[block.tone])
     elif isinstance(block, Listing):
@@ -96,80 +99,99 @@ def _facts(console: Console, block: Facts) -> None:
     grid.add_column(overflow="fold", max_width=34)
     grid.add_column(overflow="fold", ratio=1)
     for name, cell in block.pairs:
-        grid.add_row(_text(console, name, "dim"), _cell(console, cell, lines=False))
+        grid.add_row(_text(console, name, "dim"), _cell(console, cell, lines=False, marked=one_origin(block) is None))
     if block.title:
-        _print(console, block.title, style="bold")
+        _print(console, block.title + _mark(block), style="bold")
     console.print(grid)
     console.print()
 
 
 def _table(console: Console, block: Table, words: Words) -> None:
     """The table as it is where it fits, else turned: a column a row, as many rows at a time as fit."""
+    marked = one_origin(block) is None
     if block.title:
-        _print(console, block.title, style="bold")
-    if _width(console, block.heads, block.rows) <= console.width:
-        _grid(console, block.heads, block.rows)
-    elif _foldable(block):
-        _grid(console, block.heads, block.rows)
+        _print(console, block.title + _mark(block), style="bold")
+    if sum(least for least, _ in _widths(console, block.heads, block.rows, marked=marked)) <= console.width + GAP:
+        _grid(console, block.heads, block.rows, marked=marked)
     else:
-        for rows in _chunks(console, block):
+        for rows in _chunks(console, block, marked=marked):
             heads = [block.heads[0], *(row[0].text for row in rows)]
             turned = [[Cell(head), *(row[place] for row in rows)] for place, head in enumerate(block.heads) if place]
-            _grid(console, heads, turned, tones=["", *(row[0].tone for row in rows)])
+            _grid(console, heads, turned, marked=marked, tones=["", *(row[0].tone for row in rows)])
     if block.note:
         _print(console, block.note, style="dim")
 
 
-def _foldable(block: Table) -> bool:
-    """Words may be folded; numbers must not."""
-    return not any(cell.quantity for row in block.rows for cell in row[2:])
+def _mark(block: Table | Facts) -> str:
+    origin = one_origin(block)
+    return f" ({origins.MARKS[origin]})" if origin else ""
 
 
-def _grid(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, tones: Sequence[str] = ()) -> None:
+def _grid(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool, tones: Sequence[str] = ()) -> None:
     from rich.table import Table as Grid
 
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for place, head in enumerate(heads):
-        numeric = bool(rows) and any(row[place].quantity for row in rows)
-        grid.add_column(_text(console, head, f"bold {TONES[tones[place]]}" if tones else "bold"), overflow="fold", no_wrap=numeric)
+    grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_edge=False, collapse_padding=True)
+    widths = _fitted(console.width + GAP, _widths(console, heads, rows, marked=marked))
+    for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
+        grid.add_column(_text(console, head, f"bold {TONES[tones[place]]}" if tones else "bold"), overflow="fold", width=width - GAP)
     for row in rows:
-        grid.add_row(*(_cell(console, cell) for cell in row))
+        grid.add_row(*(_cell(console, cell, marked=marked) for cell in row))
     console.print(grid)
 
 
-def _cell(console: Console, cell: Cell, *, lines: bool = True) -> Text:
+def _fitted(room: int, widths: Sequence[tuple[int, int]]) -> list[int]:
+    """A width for each column between its least and its natural one; what room is left goes to those that want most."""
+    held = [least for least, _ in widths]
+    spare = room - sum(held)
+    while spare > 0 and any(width < natural for width, (_, natural) in zip(held, widths, strict=True)):
+        neediest = max(range(len(held)), key=lambda place: widths[place][1] - held[place])
+        held[neediest] += 1
+        spare -= 1
+    return held
+
+
+def _cell(console: Console, cell: Cell, *, lines: bool = True, marked: bool = True) -> Text:
     """Value and mark; the interval on a line of its own below, dim."""
     text = _text(console, cell.text, TONES[cell.tone])
     if cell.quantity is not None:
-        text.append(f" {origins.MARKS[cell.quantity.origin]}", style="dim")
+        text.append(f" {origins.MARKS[cell.quantity.origin]}" if marked else "", style="dim")
         if cell.interval:
             text.append(("\n" if lines else " ") + plain(console, cell.interval), style="dim")
     return text
 
 
-def _width(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
-    """Columns a table takes when nothing is folded but heads."""
-    total = 0
+def _least(console: Console, rows: Sequence[Sequence[Cell]], place: int, *, marked: bool) -> int:
+    """The narrowest a column may be: numbers are never folded, words at their spaces."""
+    parts = [""]
+    for row in rows:
+        text = _cell(console, row[place], marked=marked).plain
+        parts += text.split("\n") if row[place].quantity else text.split()
+    return max(map(_cells, parts))
+
+
+def _widths(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool) -> list[tuple[int, int]]:
+    """(least, natural) width of every column with the gap behind it; a hash or path may be folded anywhere."""
+    found = []
     for place, head in enumerate(heads):
-        parts = [max((part for part in head.split()), key=len, default="")]
-        for row in rows:
-            parts += _cell(console, row[place]).plain.split("\n")
-        total += max(map(_cells, parts), default=0) + 2
-    return total
+        parts = [part for row in rows for part in _cell(console, row[place], marked=marked).plain.split("\n")]
+        least = max(max(map(_cells, head.split()), default=0), min(_least(console, rows, place, marked=marked), LONGEST))
+        found.append((least + GAP, max(least, _cells(head), *map(_cells, parts), 0) + GAP))
+    return found
 
 
-def _chunks(console: Console, block: Table) -> Iterator[Sequence[Sequence[Cell]]]:
-    """Rows in groups that fit side by side."""
-    left = max(map(_cells, block.heads), default=0) + 2
+def _chunks(console: Console, block: Table, *, marked: bool) -> Iterator[Sequence[Sequence[Cell]]]:
+    """Rows in groups that fit side by side when the table is turned."""
+    left = max(map(_cells, block.heads), default=0) + GAP
     held: list[Sequence[Cell]] = []
     used = left
     for row in block.rows:
-        wide = max(_cells(part) for cell in row for part in _cell(console, cell).plain.split("\n")) + 2
-        if held and used + min(wide, 24) > max(console.width, NARROWEST):
+        turned = [[cell] for cell in row]
+        wide = max(min(_least(console, turned, 0, marked=marked), LONGEST), min(_cells(row[0].text), LONGEST)) + GAP
+        if held and used + wide > max(console.width, NARROWEST) + GAP:
             yield held
             held, used = [], left
         held.append(row)
-        used += min(wide, 24)
+        used += wide
     if held:
         yield held
 
@@ -185,15 +207,13 @@ def _legend(words: Words) -> str:
 
 
 def _print(console: Console, text: str, *, style: str = "", hang: str = "") -> None:
-    from rich.padding import Padding
-
     lines = _text(console, text, style)
     if not hang:
         console.print(lines)
         return
-    wrapped = lines.wrap(console, max(console.width - len(hang), NARROWEST // 2))
-    for place, line in enumerate(wrapped):
-        console.print(line if place == 0 else Padding(line, (0, 0, 0, len(hang))))
+    for place, line in enumerate(lines.wrap(console, max(console.width - len(hang), NARROWEST // 2))):
+        line.rstrip()
+        console.print(line if place == 0 else _text(console, hang, style) + line)
 
 
 def _text(console: Console, text: str, style: str = "") -> Text:
