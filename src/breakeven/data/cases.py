@@ -39,6 +39,9 @@ def cases(folder: Path, task: Task, fields: Mapping[str, Any], split: Split) -> 
     )
 
 
+load_cases = cases
+
+
 def names_of(fields: Mapping[str, Any], role: str) -> list[str]:
     """The field names that play a role, as a list; empty where none does."""
     value = fields.get(role)

@@ -1,0 +1,155 @@
+"""CSV and its kin: the delimiter is detected and stated, and what a lenient reader would swallow is an error with a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+from breakeven.data.columns import check_names
+from breakeven.data.limits import Limits, check_columns
+from breakeven.errors import DataError, Place
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DELIMITERS = (",", "\t", ";", "|")
+_BLOCK = 1_000_000
+
+
+def read_delimited(data: bytes, name: str, limits: Limits, *, delimiter: str | None = None, quote: str | None = '"',
+                   names: list[str] | None = None) -> tuple[pl.DataFrame, str]:
+    """(all columns as text, the delimiter) of UTF-8 bytes. `names`: for a file without a header; `quote` None: no quoting."""
+    import polars as pl
+
+    if not data.strip():
+        raise DataError("no-rows", at=Place(file=name), found="the file is empty")
+    head = _head(data, name, limits)
+    delimiter = delimiter or find_delimiter(head, quote)
+    check_columns(data[:len(head)].split(b"\n", 1)[0].count(delimiter.encode()) + 1, name, limits)
+    header = names is None
+    found = names or _record(head, delimiter, quote)
+    check_columns(len(found), name, limits)
+    titles = check_names(found, name, 1 if header else None)
+    _check_quotes(data, name, delimiter, quote)
+    _check_lines(data, name, limits)
+    try:
+        frame = pl.read_csv(data, separator=delimiter, quote_char=quote, has_header=header, new_columns=titles,
+                            infer_schema=False, truncate_ragged_lines=False)
+    except pl.exceptions.NoDataError as error:
+        raise DataError("no-rows", at=Place(file=name), found="a header and no rows") from error
+    except pl.exceptions.PolarsError as error:
+        raise _explained(data, name, delimiter, quote, len(titles), error) from error
+    if frame.width != len(titles):
+        raise DataError("row-too-long", at=Place(file=name, line=1), found=frame.width, expected_fields=len(titles))
+    if not frame.height:
+        raise DataError("no-rows", at=Place(file=name), found="a header and no rows")
+    return frame, delimiter
+
+
+def read_lines(data: bytes, name: str, limits: Limits, *, column: str = "text") -> pl.DataFrame:
+    """One text a line; empty lines are left out."""
+    import polars as pl
+
+    _check_lines(data, name, limits)
+    texts = [line for line in data.decode().splitlines() if line.strip()]
+    if not texts:
+        raise DataError("no-rows", at=Place(file=name), found="the file is empty")
+    return pl.DataFrame({column: texts})
+
+
+def find_delimiter(head: str, quote: str | None = '"') -> str:
+    """The delimiter that splits the first records into the same number of fields, at least two; else a comma."""
+    best, most = ",", 1
+    for candidate in DELIMITERS:
+        rows = list(_records(head, candidate, quote))[:30]
+        widths = {len(row) for row in rows if row}
+        if len(widths) == 1 and (width := widths.pop()) > most:
+            best, most = candidate, width
+    if most == 1:
+        first = head.split("\n", 1)[0]
+        best = max(DELIMITERS, key=first.count)
+        return best if first.count(best) else ","
+    return best
+
+
+def _head(data: bytes, name: str, limits: Limits) -> str:
+    block = data[:_BLOCK]
+    end = block.rfind(b"\n")
+    if end < 0 and len(data) > _BLOCK:
+        widest = max(DELIMITERS, key=lambda mark: block.count(mark.encode()))
+        check_columns(block.count(widest.encode()) + 1, name, limits)
+        raise DataError("cell-too-large", at=Place(file=name, line=1), limit=limits.max_cell_mb)
+    return block[:end + 1 if end >= 0 and len(data) > _BLOCK else None].decode("utf-8", "replace")
+
+
+def _records(text: str, delimiter: str, quote: str | None) -> csv.reader:  # type: ignore[valid-type]
+    csv.field_size_limit(2**31 - 1)
+    rows = io.StringIO(text, newline="")
+    if quote is None:
+        return csv.reader(rows, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(rows, delimiter=delimiter, quotechar=quote)
+
+
+def _record(text: str, delimiter: str, quote: str | None) -> list[str]:
+    for row in _records(text, delimiter, quote):  # type: ignore[attr-defined]
+        return list(row)
+    return []
+
+
+def _check_quotes(data: bytes, name: str, delimiter: str, quote: str | None) -> None:
+    """A quote that nobody closes would swallow the rest of the file; the line where it opened is named."""
+    if quote is None or data.count(quote.encode()) % 2 == 0:
+        return
+    raise DataError("quote-unclosed", at=Place(file=name, line=_open_quote(data, delimiter, quote)), quote=quote)
+
+
+def _open_quote(data: bytes, delimiter: str, quote: str) -> int:
+    """Line of the first quoted field that never ends, or ends in the middle of a field."""
+    q, d = re.escape(quote).encode(), re.escape(delimiter).encode()
+    opening = re.compile(rb"(?:^|(?<=[\n\r])|(?<=" + d + rb"))" + q)
+    closing = re.compile(q + rb"(?!" + q + rb")|" + q + q)
+    follows = re.compile(rb"\s*(?:" + d + rb"|[\r\n]|$)")
+    position = 0
+    while match := opening.search(data, position):
+        position = match.end()
+        while ends := closing.search(data, position):
+            position = ends.end()
+            if len(ends.group()) == 1:
+                break
+        else:
+            return data.count(b"\n", 0, match.start()) + 1
+        if not follows.match(data, position):
+            return data.count(b"\n", 0, match.start()) + 1
+    last = data.rfind(quote.encode())
+    return data.count(b"\n", 0, last) + 1
+
+
+def _check_lines(data: bytes, name: str, limits: Limits) -> None:
+    """No line longer than the largest cell; a file that small cannot hold one."""
+    step = limits.cell_bytes
+    if len(data) <= step:
+        return
+    start = 0
+    while len(data) - start > step:
+        end = data.rfind(b"\n", start, start + step)
+        if end < 0:
+            line = data.count(b"\n", 0, start) + 1
+            raise DataError("cell-too-large", at=Place(file=name, line=line), limit=limits.max_cell_mb)
+        start = end + 1
+
+
+def _explained(data: bytes, name: str, delimiter: str, quote: str | None, width: int, error: Exception) -> DataError:
+    reader = _records(data.decode("utf-8", "replace"), delimiter, quote)
+    try:
+        for row in reader:  # type: ignore[attr-defined]
+            if len(row) > width:
+                line = reader.line_num  # type: ignore[attr-defined]
+                return DataError("row-too-long", at=Place(file=name, line=line), found=len(row), expected_fields=width)
+    except csv.Error as broken:
+        return DataError("table-broken", at=Place(file=name), reason=str(broken))
+    if quote is not None:
+        line = _open_quote(data, delimiter, quote)
+        return DataError("quote-unclosed", at=Place(file=name, line=line), quote=quote)
+    return DataError("table-broken", at=Place(file=name), reason=str(error).splitlines()[0])

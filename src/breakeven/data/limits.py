@@ -1,0 +1,80 @@
+"""What a reader may take: sizes, columns, kinds of files. Checked before anything is decoded."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from breakeven.errors import DataError, EnvironmentFault, Place
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The stated budget of one source. `memory_mb` bounds what reading holds at once, about four times the file."""
+
+    memory_mb: int = 4_000
+    max_columns: int = 2_000
+    max_cell_mb: float = 10.0
+    max_mb: int = 1_000
+
+    @property
+    def cell_bytes(self) -> int:
+        """The largest cell, in bytes."""
+        return int(self.max_cell_mb * MB)
+
+
+_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a character device"), (stat.S_ISBLK, "a block device"),
+          (stat.S_ISSOCK, "a socket"))
+
+
+def regular(path: Path, *, folder: bool = False) -> Path:
+    """`path` when it is a regular file (or a folder, where asked for) that may be read; never opens it, so never hangs."""
+    place = Place(file=str(path))
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DataError("source-link-loop", at=place) from error
+        if path.is_symlink():
+            raise DataError("source-broken-link", at=place, target=str(path.readlink())) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise DataError("source-name-long", at=place) from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise DataError("source-missing", at=place) from error
+        raise EnvironmentFault("file-unreadable", at=place, reason=error.strerror or str(error)) from error
+    for test, kind in _KINDS:
+        if test(mode):
+            raise DataError("source-not-a-file", at=place, kind=kind)
+    if stat.S_ISDIR(mode) != folder:
+        raise DataError("source-is-a-folder" if stat.S_ISDIR(mode) else "source-not-a-folder", at=place)
+    return path
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The content of a regular file within the limits."""
+    regular(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limits.max_mb * MB + 1)
+    except OSError as error:
+        raise EnvironmentFault("file-unreadable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+    check_size(len(data), str(path), limits)
+    return data
+
+
+def check_size(size: int, name: str, limits: Limits) -> None:
+    """Refuses what is larger than the file limit or would not fit the memory budget."""
+    if size > limits.max_mb * MB:
+        raise DataError("source-too-large", at=Place(file=name), limit=limits.max_mb)
+    if size * 4 > limits.memory_mb * MB:
+        raise DataError("source-over-memory", at=Place(file=name), need=size * 4 // MB, budget=limits.memory_mb)
+
+
+def check_columns(count: int, name: str, limits: Limits) -> None:
+    """Refuses a table with more columns than the limit."""
+    if count > limits.max_columns:
+        raise DataError("source-too-many-columns", at=Place(file=name, line=1), found=count, limit=limits.max_columns)

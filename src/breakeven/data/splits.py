@@ -1,0 +1,92 @@
+"""Which side of the split a row is on: by keyed hash (stable as data grows), stratified, grouped, or by time."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+
+
+def keyed(keys: Sequence[str] | pl.Series, seed: int) -> np.ndarray:
+    """[n] uniform numbers in [0, 1), a function of each key and the seed alone; the same on every machine and version.
+
+    Not a secret: it spreads rows evenly, it does not hide them. Keys that are whole numbers are hashed as numbers.
+    """
+    import numpy as np
+    import polars as pl
+
+    series = pl.Series(keys, dtype=pl.String) if not isinstance(keys, pl.Series) else keys.cast(pl.String)
+    whole = series.str.contains(_INTEGER).fill_null(False)
+    if whole.all():
+        words = series.cast(pl.Int64).to_numpy().astype(np.uint64)
+    else:
+        words = np.zeros(len(series), np.uint64)
+        mask = whole.to_numpy()
+        words[mask] = series.filter(whole).cast(pl.Int64).to_numpy().astype(np.uint64)
+        texts = series.filter(~whole).fill_null("").to_list()
+        words[~mask] = np.fromiter((_word(text.encode()) for text in texts), np.uint64, len(texts))
+    return (_mixed(words, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _word(data: bytes) -> int:
+    # Two checksums from different ends of the text: 64 bits, computed in C.
+    return zlib.crc32(data) << 32 | zlib.crc32(data[::-1], 0x9E3779B9)
+
+
+def _mixed(words: np.ndarray, seed: int) -> np.ndarray:
+    """SplitMix64's finaliser over words shifted by the seed."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        mixed = words + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def by_hash(keys: Sequence[str] | pl.Series, validation: float, test: float, seed: int) -> np.ndarray:
+    """[n] side names. A key's side depends on nothing but the key, the shares and the seed."""
+    import numpy as np
+
+    places = keyed(keys, seed)
+    return np.where(places < test, TEST, np.where(places < test + validation, VALIDATION, TRAIN))
+
+
+def stratified(keys: Sequence[str] | pl.Series, strata: Sequence[Any], validation: float, test: float,
+               seed: int) -> np.ndarray:
+    """[n] side names with the exact shares in every stratum, keys whole. Rows may change side as data grows.
+
+    Equal keys stay together: a key belongs to the stratum of its first row.
+    """
+    import numpy as np
+    import polars as pl
+
+    table = pl.DataFrame({"key": pl.Series(keys, dtype=pl.String), "stratum": pl.Series([str(x) for x in strata])})
+    firsts = table.group_by("key", maintain_order=True).agg(pl.col("stratum").first(), pl.len().alias("n"))
+    firsts = firsts.with_columns(pl.Series("place", keyed(firsts["key"], seed))).sort("place")
+    total = pl.col("n").sum().over("stratum")
+    # A row is cut by the middle of its key, so that a rare class gives its nearest whole number to each side.
+    before = pl.col("n").cum_sum().over("stratum") - pl.col("n") / 2
+    firsts = firsts.with_columns((before / total).alias("share"))
+    side = pl.when(pl.col("share") < test).then(pl.lit(TEST)).when(pl.col("share") < test + validation)
+    firsts = firsts.with_columns(side.then(pl.lit(VALIDATION)).otherwise(pl.lit(TRAIN)).alias("side"))
+    joined = table.join(firsts.select("key", "side"), on="key", how="left", maintain_order="left")
+    return np.asarray(joined["side"].to_list())
+
+
+def temporal(times: pl.Series, validation: float, test: float) -> np.ndarray:
+    """[n] side names: the newest rows test, those before validation, the oldest train. Equal times stay together."""
+    import numpy as np
+
+    order = times.rank("min").to_numpy().astype(float) - 1
+    count = max(len(times), 1)
+    cut_test, cut_validation = count * (1 - test), count * (1 - test - validation)
+    return np.where(order >= cut_test, TEST, np.where(order >= cut_validation, VALIDATION, TRAIN))

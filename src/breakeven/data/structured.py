@@ -1,0 +1,187 @@
+"""JSON Lines, Parquet, Excel and folders of text files as tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from breakeven.data.columns import check_names
+from breakeven.data.encoding import to_utf8
+from breakeven.data.limits import MB, Limits, check_columns, read_bytes, regular
+from breakeven.errors import DataError, Place, need_package
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ZIP_RATIO = 100                    # a workbook that unpacks to more than this is a bomb
+MAX_FILES = 1_000_000
+ROW_GROUPS = 100_000
+
+
+def read_json_lines(data: bytes, name: str, limits: Limits) -> pl.DataFrame:
+    """One object a line (or one list of objects). Numbers keep their digits; nested values stay JSON text."""
+    import polars as pl
+
+    rows = list(_objects(data, name))
+    if not rows:
+        raise DataError("no-rows", at=Place(file=name), found="the file is empty")
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    check_columns(len(names), name, limits)
+    titles = check_names(names, name)
+    columns = {title: [_cell(row.get(key)) for row in rows] for title, key in zip(titles, names, strict=True)}
+    return pl.DataFrame(columns, schema=dict.fromkeys(titles, pl.String))
+
+
+def _objects(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+    if data.lstrip()[:1] == b"[":
+        for item in _json(data, name, None):
+            yield _object(item, name, None)
+        return
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.strip():
+            yield _object(_json(line, name, number), name, number)
+
+
+def _object(item: Any, name: str, line: int | None) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise DataError("json-not-an-object", at=Place(file=name, line=line), found=type(item).__name__)
+    return item
+
+
+def _json(text: bytes, name: str, line: int | None) -> Any:
+    try:
+        # Numbers stay as written: the columns decide later whether a float can hold them.
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise DataError("json-too-deep", at=Place(file=name, line=line)) from error
+    except ValueError as error:
+        column = getattr(error, "colno", None)
+        reason = getattr(error, "msg", None) or str(error)
+        raise DataError("json-broken", at=Place(file=name, line=line or getattr(error, "lineno", None), column=column),
+                        reason=reason) from error
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} stands twice")
+    return found
+
+
+def _cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def read_parquet(data: bytes, name: str, limits: Limits) -> pl.DataFrame:
+    """A Parquet table. The footer is checked, and the size it promises is held against the budget, before decoding."""
+    import polars as pl
+
+    place = Place(file=name)
+    if len(data) < 12 or data[-4:] != b"PAR1":
+        raise DataError("parquet-truncated", at=place)
+    if int.from_bytes(data[-8:-4], "little") > len(data) - 12:
+        raise DataError("parquet-footer", at=place)
+    try:
+        names = pl.read_parquet_schema(io.BytesIO(data))
+        check_columns(len(names), name, limits)
+        check_names(list(names), name, None)
+        rows = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
+        if rows * max(len(names), 1) * 8 > limits.memory_mb * MB:
+            raise DataError("source-over-memory", at=place, need=rows * len(names) * 8 // MB, budget=limits.memory_mb)
+        frame = pl.read_parquet(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError) as error:
+        raise DataError("parquet-broken", at=place, reason=str(error).splitlines()[0][:200]) from error
+    if not frame.height:
+        raise DataError("no-rows", at=place, found="a table of 0 rows")
+    return _flat(frame)
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Nested columns as JSON text, categories as text, decimals as text (their digits matter)."""
+    import polars as pl
+
+    nested = [pl.col(name).struct.json_encode() if isinstance(kind, pl.Struct) else
+              pl.col(name).map_elements(lambda value: json.dumps(list(value), default=str), return_dtype=pl.String)
+              for name, kind in frame.schema.items() if kind.is_nested()]
+    plain = [pl.col(name).cast(pl.String) for name, kind in frame.schema.items()
+             if isinstance(kind, pl.Categorical | pl.Enum | pl.Decimal)]
+    unsigned = [pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if kind in (pl.UInt64, pl.Int128)]
+    return frame.with_columns(*nested, *plain, *unsigned)
+
+
+def read_excel(data: bytes, name: str, limits: Limits, *, sheet: str | None = None) -> pl.DataFrame:
+    """One sheet, all cells as text. Macros are never run, links never followed; a formula gives the value kept with it."""
+    import polars as pl
+
+    _check_workbook(data, name, limits)
+    try:
+        import fastexcel
+    except ModuleNotFoundError as error:
+        raise need_package("fastexcel", "excel", purpose="Excel files") from error
+    try:
+        book = fastexcel.read_excel(data)
+        if sheet is not None and sheet not in book.sheet_names:
+            raise DataError("sheet-unknown", at=Place(file=name), sheet=sheet, sheets=book.sheet_names)
+        found = book.load_sheet(sheet or 0, header_row=None, dtypes="string")
+        frame = pl.DataFrame(found.to_arrow() if not hasattr(found, "to_polars") else found.to_polars())
+    except fastexcel.FastExcelError as error:
+        raise DataError("excel-broken", at=Place(file=name), reason=str(error).splitlines()[0]) from error
+    check_columns(frame.width, name, limits)
+    if frame.height < 2:
+        raise DataError("no-rows", at=Place(file=name), found="a header and no rows" if frame.height else "an empty sheet")
+    titles = check_names(["" if cell is None else cell for cell in frame.row(0)], name, 1)
+    body = frame.slice(1)
+    body.columns = titles
+    return body
+
+
+def _check_workbook(data: bytes, name: str, limits: Limits) -> None:
+    if not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise DataError("excel-broken", at=Place(file=name), reason=str(error)) from error
+    if size > max(len(data), 100_000) * ZIP_RATIO or size > limits.memory_mb * MB:
+        raise DataError("excel-bomb", at=Place(file=name), size=size // MB, ratio=ZIP_RATIO)
+
+
+def read_folder(folder: Path, limits: Limits, *, encoding: str | None = None) -> tuple[pl.DataFrame, str]:
+    """A text a file, the name of its sub-folder as `label`, its path as `id`; and the encodings found, joined."""
+    import polars as pl
+
+    regular(folder, folder=True)
+    paths, rows, encodings, total = text_files(folder), [], set(), 0
+    for path in paths:
+        data = read_bytes(path, limits)
+        total += len(data)
+        if total > limits.max_mb * MB:
+            raise DataError("source-too-large", at=Place(file=str(folder)), limit=limits.max_mb)
+        text, found = to_utf8(data, str(path), encoding)
+        encodings.add(found)
+        rows.append((path.relative_to(folder).as_posix(), path.parent.name, text.decode()))
+    if not rows:
+        raise DataError("no-rows", at=Place(file=str(folder)), found="no <label>/<name>.txt below the folder")
+    return pl.DataFrame(rows, schema=["id", "label", "text"], orient="row"), ", ".join(sorted(encodings))
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files one level below a folder, sorted; links out of it and other kinds of files are left out."""
+    found = sorted(path for path in folder.glob("*/*.txt") if path.is_file() and not path.is_symlink())
+    if len(found) > MAX_FILES:
+        raise DataError("folder-too-many-files", at=Place(file=str(folder)), found=len(found), limit=MAX_FILES)
+    return found

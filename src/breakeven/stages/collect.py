@@ -1,0 +1,273 @@
+"""collect: every source into one table, as found. It filters, derives and limits as the file says, and changes nothing else."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from breakeven.artifacts import Manifest, fingerprint, now, write_json
+from breakeven.data import card as cards
+from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
+from breakeven.data.expressions import derived, kept
+from breakeven.data.limits import Limits
+from breakeven.data.sample import limited
+from breakeven.data.snapshots import Snapshots
+from breakeven.data.sources import Found, Source, of_text, read
+from breakeven.data.structured import text_files
+from breakeven.errors import ConfigError, DataError, Finding, Place
+from breakeven.pipeline import Context, Setup, Stage, Step
+from breakeven.task import Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+VERSION = 1
+TABLE = "table.parquet"
+_AGE = re.compile(r"(\d+)\s*(h|d|w)")
+_HOURS = {"h": 1, "d": 24, "w": 168}
+
+
+class Fields(BaseModel):
+    """Which field of the table plays which role. A task may declare further roles; they stand here by their names."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, str | list[str]]
+
+    inputs: str | list[str] | None = Field(None, description="what the model is given")
+    target: str | None = Field(None, description="what it must say")
+    slices: list[str] = Field([], description="fields to report every metric by")
+    groups: list[str] = Field([], description="protected attributes, for fairness")
+    id: str | None = Field(None, description="a stable id of the row: the split hangs on it")
+    time: str | None = Field(None, description="when the row came about: for a split by time")
+    columns: list[str] = Field([], description="columns of numbers that a payoff multiplies")
+
+    def roles(self) -> dict[str, str | list[str]]:
+        """Role -> field names, without roles that nobody plays."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value}
+
+
+class Settings(BaseModel):
+    """Where the data comes from, and which field plays which role."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str | Source | None = Field(None, description="shorthand for one source: a path, an address, or its settings")
+    sources: dict[str, str | Source] = Field({}, description="several sources by name, put one below the other")
+    fields: Fields = Field(description="which field plays which role of the task")
+    derive: dict[str, str] = Field({}, description="new columns as SQL expressions, over all sources together")
+    where: str | None = Field(None, description="SQL condition that kept rows meet, such as length(text) > 0")
+    limit: int | None = Field(None, gt=0, description="at most this many rows, stratified by target and slices; null: all")
+    licence: str | None = Field(None, description="licence of the data, where a source states none")
+    rights: str | None = Field(None, description="rights in the content, where a source states none")
+    provenance: str | None = Field(None, description="where the data was gathered, where a source states nothing")
+    max_age: str | None = Field(None, description="remote sources are read anew after this long: 12h, 7d, 2w")
+    memory_mb: int = Field(4_000, gt=0, description="memory that reading may take; a larger source is refused")
+    max_columns: int = Field(2_000, gt=0, le=100_000, description="most columns of a table")
+    max_cell_mb: float = Field(10.0, gt=0, le=1_000, description="largest single cell")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if (self.source is None) == (not self.sources):
+            raise ValueError("give either source or sources")
+        if self.max_age is not None and not _AGE.fullmatch(self.max_age):
+            raise ValueError("max_age is a number and h, d or w, such as 7d")
+        return self
+
+    def named(self) -> dict[str, Source]:
+        """Every source by name; the shorthand is called 'source'."""
+        given = self.sources or {"source": self.source or ""}
+        return {name: of_text(item) if isinstance(item, str) else item for name, item in given.items()}
+
+
+def run(context: Context) -> None:
+    """Reads, joins, filters and limits; writes the table, its card and its Croissant metadata."""
+    setup, settings = context.setup, context.setup.config.collect
+    roles = checked_roles(settings.fields.roles(), setup.task)
+    snapshots = Snapshots(context.store.root / "snapshots", refresh=_refresh(setup))
+    found = [_read(name, source, context, snapshots, roles) for name, source in settings.named().items()]
+    frame = derived(_joined(found), settings.derive, "collect.derive")
+    _check_fields(frame, roles, _place_of(settings))
+    rows_read = frame.height + sum(item.card["dropped"] for item in found)
+    frame, dropped = kept(frame, settings.where, "collect.where")
+    before = frame.height
+    frame = limited(frame, settings.limit, names_of(roles, "target") + names_of(roles, "slices"), setup.seed)
+    if frame.height < before:
+        context.find(Finding("rows-limited", "info", "collect", fields={"rows": before, "limit": frame.height}))
+    _write(context, frame, found, _card(setup, frame, found, rows_read, dropped, before))
+
+
+def checked_roles(roles: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The roles if the task knows them all and none that it requires is missing."""
+    known = {role.name: role for role in task.roles}
+    allowed = [*known, *SHARED_ROLES]
+    for name in roles:
+        if name not in allowed:
+            nearest = difflib.get_close_matches(name, allowed, 1) or allowed[:1]
+            raise ConfigError("unknown-role", at=Place(field=f"collect.fields.{name}"), role=name, task=task.name,
+                              allowed=allowed, nearest=nearest[0])
+    for role in known.values():
+        if role.required and not names_of(roles, role.name):
+            raise ConfigError("role-missing", at=Place(field="collect.fields"), role=role.name, task=task.name,
+                              description=role.description)
+    return roles
+
+
+def _read(name: str, source: Source, context: Context, snapshots: Snapshots, roles: dict[str, Any]) -> Found:
+    settings = context.setup.config.collect
+    limits = Limits(settings.memory_mb, settings.max_columns, settings.max_cell_mb)
+    keep = [field for role in ("id", "inputs", "target", "slices", "groups") for field in names_of(roles, role)]
+    found = read(name, source, context.setup.root, limits, snapshots=snapshots, keep=keep)
+    for part in ("licence", "rights", "provenance"):
+        found.card[part] = found.card[part] or getattr(settings, part)
+    for finding in found.findings:
+        context.find(finding)
+    return found
+
+
+def _joined(found: list[Found]) -> pl.DataFrame:
+    import polars as pl
+
+    if len(found) == 1:
+        return found[0].frame
+    try:
+        return pl.concat([item.frame for item in found], how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        names = [item.card["name"] for item in found]
+        raise DataError("sources-differ", at=Place(field="collect.sources"), sources=names,
+                        reason=str(error).splitlines()[0]) from error
+
+
+def _check_fields(frame: pl.DataFrame, roles: dict[str, Any], file: str | None) -> None:
+    for name in columns_of(roles):
+        if name not in frame.columns:
+            nearest = difflib.get_close_matches(name, frame.columns, 1) or frame.columns[:1]
+            raise DataError("field-missing", at=Place(file=file, field=name), columns=frame.columns[:30], nearest=nearest[0])
+
+
+def _place_of(settings: Settings) -> str | None:
+    sources = list(settings.named().values())
+    return sources[0].location if len(sources) == 1 else None
+
+
+def _card(setup: Setup, frame: pl.DataFrame, found: list[Found], rows_read: int, dropped: int, before: int) -> dict[str, Any]:
+    settings = setup.config.collect
+    roles = settings.fields.roles()
+    kinds = {field: role.kind for role in setup.task.roles for field in names_of(roles, role.name)}
+    kinds |= {field: "id" for field in names_of(roles, "id")} | {field: "time" for field in names_of(roles, "time")}
+    sources = [{name: value for name, value in item.card.items() if name != "dropped"} for item in found]
+    filtered = dropped + sum(item.card["dropped"] for item in found)
+    where = settings.where or next((source.where for source in settings.named().values() if source.where), None)
+    return {"format": cards.FORMAT, "rows": frame.height, "rows_read": rows_read, "columns": cards.columns(frame, kinds),
+            "sources": sources, "filtered": {"where": where, "dropped": filtered},
+            "limit": settings.limit, "limited": {"dropped": before - frame.height, "seed": setup.seed,
+                                                 "stratified_by": names_of(roles, "target") + names_of(roles, "slices")}}
+
+
+def _write(context: Context, frame: pl.DataFrame, found: list[Found], card: dict[str, Any]) -> None:
+    from breakeven.artifacts import file_hash
+
+    path = context.folder / TABLE
+    frame.write_parquet(path, compression="zstd", statistics=False)
+    write_json(context.folder / "card.json", card)
+    name = str(context.setup.config.product.name)
+    write_json(context.folder / "croissant.json", cards.croissant(name, card, file_hash(path), now()))
+    if any(item.card["rights"] == "not established" for item in found):
+        context.find(Finding("rights-not-established", "warning", "collect"))
+
+
+def _files(setup: Setup, sources: dict[str, Source]) -> tuple[Path, ...]:
+    from breakeven.data.limits import regular
+
+    files: list[Path] = []
+    for source in sources.values():
+        if source.path is not None:
+            path = setup.root / Path(source.path).expanduser()
+            if path.is_dir():
+                files += text_files(path)
+            else:
+                files.append(regular(path))
+    return tuple(files)
+
+
+def _refresh(setup: Setup) -> bool:
+    return bool(getattr(setup, "refresh", False))
+
+
+def _state(setup: Setup, sources: dict[str, Source]) -> str | None:
+    """What stands for the content of remote sources: their snapshots' hashes, as they were when the step last ran.
+
+    A refresh reads them now, so that a step whose sources gave the same again stays fresh.
+    """
+    remote = [source for source in sources.values() if source.remote]
+    if not remote:
+        return None
+    root = setup.root / "artifacts"
+    manifest = Manifest.read(root / "collect")
+    last = (manifest.inputs.get("settings", {}) if manifest else {}).get("snapshot", "first")
+    if manifest is None:
+        return "first"
+    if _refresh(setup):
+        return _refreshed(setup, remote, last)
+    age = setup.config.collect.max_age
+    if age is not None and _older(manifest.created, age):
+        return f"older than {age}: {now()[:10]}"
+    return str(last)
+
+
+def _refreshed(setup: Setup, remote: list[Source], last: str) -> str:
+    settings = setup.config.collect
+    kept_ = Snapshots(setup.root / "artifacts" / "snapshots")
+    before = [kept_.digest(source) for source in remote]
+    anew = Snapshots(kept_.folder, refresh=True)
+    limits = Limits(settings.memory_mb, settings.max_columns, settings.max_cell_mb)
+    for source in remote:
+        _ = anew.table(source, limits) if source.url_env else anew.data(source, limits)
+    after = [kept_.digest(source) for source in remote]
+    return last if before == after else fingerprint(after)
+
+
+def _older(created: str, age: str) -> bool:
+    match = _AGE.fullmatch(age)
+    assert match is not None, "checked with the settings"
+    hours = int(match[1]) * _HOURS[match[2]]
+    made = datetime.datetime.fromisoformat(created)
+    return datetime.datetime.now(datetime.UTC) - made > datetime.timedelta(hours=hours)
+
+
+def steps(setup: Setup) -> list[Step]:
+    """One step; local files count by content, remote ones by the snapshot that was read."""
+    settings = setup.config.collect
+    sources = settings.named()
+    checked_roles(settings.fields.roles(), setup.task)
+    values = {f"collect.{name}": value for name, value in settings.model_dump(mode="json", exclude={"max_age"}).items()}
+    values["seed"] = setup.seed
+    if (state := _state(setup, sources)) is not None:
+        values["snapshot"] = state
+    return [Step("collect", VERSION, run, values, _files(setup, sources))]
+
+
+def estimate(setup: Setup) -> list[dict[str, Any]]:
+    """Downloads and memory before anything starts; sizes of what is not here yet are not known."""
+    from breakeven.data.packages import cache_folder
+
+    found = []
+    for name, source in setup.config.collect.named().items():
+        entry: dict[str, Any] = {"step": "collect", "what": f"{name}: {source.location}", "minutes": 0.0, "memory_gb": 0.2,
+                                 "download_mb": 0.0, "money": 0.0, "origin": "assumed"}
+        if source.path is not None:
+            try:
+                entry["memory_gb"] = round((setup.root / source.path).stat().st_size * 4 / 1e9, 2)
+            except OSError:
+                entry["memory_gb"] = 0.0
+        elif source.package is not None and not (cache_folder() / str(source.sha256)).is_dir():
+            entry["download_mb"] = None
+        found.append(entry)
+    return found
+
+
+STAGE = Stage("collect", Settings, steps, estimate)
