@@ -1,0 +1,229 @@
+"""deploy: the chosen package becomes a signed release, and the choice a signed decision; or both are withheld.
+
+Built in scratch, answered over HTTP by the real server, compared with what was evaluated, signed, renamed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from breakeven.artifacts import Store, now, read_json, write_json
+from breakeven.errors import Finding, IntegrityError, Place
+from breakeven.packaging import decisions, release, signing
+from breakeven.packaging.card import model_card
+from breakeven.packaging.opened import read_info
+from breakeven.pipeline import Context, Setup, Stage, Step
+from breakeven.stages import train
+
+VERSION = 1
+RELEASES = "releases"
+VERDICT = "evaluate/verdict"
+Receipt = Callable[..., dict[str, Any]]
+
+
+class Settings(BaseModel):
+    """The deploy section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sign_with: str = Field(
+        "keys/release.key", min_length=1, description="Private key (ECDSA P-256); public key beside it"
+    )
+    keep: int = Field(5, ge=1, le=1000, description="Releases kept; the current one always is")
+    parity_rows: int = Field(64, ge=1, le=100_000, description="Test rows sent over HTTP before anything is published")
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="How far a served number may be from the evaluated one; default: evaluate.tolerance",
+    )
+
+
+def key_path(setup: Setup) -> Path:
+    """The signing key: relative paths start at the project."""
+    return setup.root / Path(setup.config.deploy.sign_with).expanduser()
+
+
+def steps(setup: Setup) -> list[Step]:
+    """One step."""
+    settings: Settings = setup.config.deploy
+    names = [candidate.name for candidate in setup.config.train.candidates]
+    public = signing.public_path(key_path(setup))
+    read = {
+        "product.name": setup.config.product.name,
+        "collect.fields": train.fields_of(setup),
+        **{f"deploy.{name}": value for name, value in settings.model_dump(mode="json").items()},
+    }
+    needs = (VERDICT, *(f"evaluate/{name}" for name in names), *(f"train/{name}" for name in names), "process")
+    files = (public,) if public.is_file() else ()
+    return [Step("deploy", VERSION, run, settings=read, files=files, needs=needs, volatile=_lost(setup.root))]
+
+
+def _lost(root: Path) -> bool:
+    """Whether the release that the last run decided on is no longer there."""
+    path = root / "artifacts" / "deploy" / decisions.DECISION
+    if not path.is_file():
+        return False
+    name = read_json(path).get("release")
+    return bool(name) and not (root / RELEASES / name / release.RELEASE).is_file()
+
+
+def run(context: Context, *, receipt: Receipt | None = None) -> None:
+    """Publishes the verdict's choice, or records that nothing is released and why."""
+    if receipt is None:
+        from breakeven.measuring.parity import receipt as over_http
+
+        receipt = over_http
+    key = key_path(context.setup)
+    key_name = signing.check_key(key)
+    if signing.exposed(key):
+        context.find(Finding("key-exposed", "warning", "deploy", fields={"key": str(key)}))
+    verdict = read_json(context.need(VERDICT) / "verdict.json")
+    releases = context.setup.root / RELEASES
+    with decisions.publishing(releases) as scratch:
+        name, package = None, None
+        if verdict.get("chosen"):
+            name, package = _release(context, verdict, scratch, key=key, key_name=key_name, receipt=receipt)
+        record = _decision(context, verdict, name, package)
+        written = decisions.decide(releases, scratch, record, key=key)
+        write_json(context.folder / decisions.DECISION, {**written, "key": key_name})
+        if name is None:
+            reasons = {"reasons": "; ".join(record["reasons"])}
+            context.find(Finding("deploy-withheld", "problem", "deploy", fields=reasons))
+        else:
+            _prune(context, releases)
+
+
+def _prune(context: Context, releases: Path) -> None:
+    keep = context.setup.config.deploy.keep
+    removed = decisions.prune(releases, keep)
+    if removed:
+        context.find(Finding("deploy-pruned", "info", "deploy", fields={"releases": ", ".join(removed), "keep": keep}))
+
+
+def _release(context: Context, verdict: Mapping[str, Any], scratch: Path, *, key: Path, key_name: str,
+             receipt: Receipt) -> tuple[str, str]:  # fmt: skip
+    """(release id, package identity). An unchanged package keeps its release, after that has been verified again."""
+    chosen = str(verdict["chosen"])
+    folder = scratch / "release"
+    package = release.copy_package(context.need(f"evaluate/{chosen}") / "package", folder)
+    name = release.release_id(context.setup.config.product.name, package)
+    place = context.setup.root / RELEASES / name
+    if place.exists():
+        _check_former(place, package, key)
+        context.find(Finding("deploy-same-release", "info", "deploy", chosen, {"release": name}))
+        return name, package
+    parity = _parity(context, verdict, folder / release.MODEL, receipt)
+    record = _record(context, verdict, name, package) | {"key": key_name}
+    training = read_json(context.need(f"train/{chosen}") / train.RECORD)
+    sources = record["lineage"]["sources"]
+    card = model_card(record, judged=verdict["candidates"][chosen], sources=sources, training=training,
+                      currency=verdict.get("currency"))  # fmt: skip
+    release.complete(folder, record=record, parity={**parity, "release": name}, card=card, key=key)
+    release.publish(folder, place)
+    return name, package
+
+
+def _check_former(place: Path, package: str, key: Path) -> None:
+    try:
+        former = release.open_release(place, signing.public_path(key))
+    except IntegrityError as error:
+        raise IntegrityError(
+            "release-other-key", at=Place(file=str(place)), release=place.name, reason=str(error)
+        ) from error
+    if former.package != package:
+        raise IntegrityError("release-other-package", at=Place(file=str(place)))
+
+
+def _parity(context: Context, verdict: Mapping[str, Any], package: Path, receipt: Receipt) -> dict[str, Any]:
+    from breakeven.data.cases import load_cases
+    from breakeven.measuring.quality import read_answers
+
+    setup, chosen = context.setup, str(verdict["chosen"])
+    settings: Settings = setup.config.deploy
+    cases = load_cases(context.need("process"), setup.task, train.fields_of(setup), "test")
+    raw = read_answers(context.need(f"evaluate/{chosen}"), setup.task, cases.ids)
+    rule = verdict["candidates"][chosen].get("rule")
+    context.progress.say(f"deploy: {min(settings.parity_rows, len(cases))} test rows over HTTP")
+    return receipt(package, task=setup.task, cases=cases, raw=raw, rule=rule, rows=settings.parity_rows,
+                   tolerance=settings.tolerance)  # fmt: skip
+
+
+def _record(context: Context, verdict: Mapping[str, Any], name: str, package: str) -> dict[str, Any]:
+    """release.json: what it is, from what it was made, and what was measured of it."""
+    chosen = str(verdict["chosen"])
+    judged, product = verdict["candidates"][chosen], context.setup.config.product
+    info = read_info(context.need(f"evaluate/{chosen}") / "package")
+    measurements = read_json(context.need(VERDICT) / "measurements.json").get(chosen, {})
+    carbon = next((measurements[part] for part in sorted(measurements) if "carbon" in part), None)
+    return {
+        "id": name, "product": product.name, "task": info["task"], "task_version": info["task_version"],
+        "candidate": chosen, "model": info["model"], "model_version": info["model_version"], "package": package,
+        "created": now(), "metric": verdict.get("metric"), "measurements": measurements,
+        "gates": judged.get("gates", []), "choice": _choice(verdict), "lineage": lineage(context.store, chosen),
+        "runtimes": {part: info["runtimes"][part] for part in ("reference", "chosen")},
+        "hardware": info["hardware"].get("key"), "versions": info["versions"], "licences": info.get("licences", {}),
+        "carbon": carbon,
+    }  # fmt: skip
+
+
+def _choice(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    sentence = verdict.get("sentence") or {}
+    return {"chosen": verdict.get("chosen"), "basis": verdict.get("basis"), "margin": verdict.get("margin"),
+            "sentence": sentence.get("text") if isinstance(sentence, Mapping) else sentence}  # fmt: skip
+
+
+def _decision(context: Context, verdict: Mapping[str, Any], name: str | None, package: str | None) -> dict[str, Any]:
+    """What is signed as the decision; beside the release it ships it holds the rule and every candidate's gates."""
+    chosen = verdict.get("chosen")
+    manifest = context.store.manifest(VERDICT)
+    candidates: Mapping[str, Any] = verdict.get("candidates", {})
+    return {
+        "product": context.setup.config.product.name, "task": verdict.get("task"), "release": name, "package": package,
+        "candidate": chosen if name else None, "rule": candidates[str(chosen)].get("rule") if name else None,
+        "verdict": manifest.fingerprint if manifest else None, "choice": _choice(verdict),
+        "gates": {one: found.get("gates", []) for one, found in candidates.items()},
+        "reasons": [] if name else _reasons(verdict),
+    }  # fmt: skip
+
+
+def _reasons(verdict: Mapping[str, Any]) -> list[str]:
+    """Why nothing was chosen, a sentence a candidate where the verdict has one."""
+    found = [
+        f"{name}: {candidate['why_not']}"
+        for name, candidate in verdict.get("candidates", {}).items()
+        if candidate.get("why_not")
+    ]
+    sentence = _choice(verdict)["sentence"]
+    return found or [sentence or "the verdict chose nothing"]
+
+
+def lineage(store: Store, candidate: str) -> dict[str, Any]:
+    """`{steps: {step: {fingerprint, created, seconds, versions}}, sources: [...]}` behind a candidate's release."""
+    steps: dict[str, Any] = {}
+    waiting = [VERDICT, f"evaluate/{candidate}"]
+    while waiting:
+        name = waiting.pop()
+        manifest = store.manifest(name)
+        if name in steps or manifest is None:
+            continue
+        steps[name] = {"fingerprint": manifest.fingerprint, "created": manifest.created, "seconds": manifest.seconds,
+                       "versions": manifest.versions}  # fmt: skip
+        waiting += manifest.needs
+    path = store.folder("collect") / "card.json"
+    card = read_json(path) if path.is_file() else {}
+    parts = ("name", "kind", "location", "sha256", "bytes", "licence", "rights", "provenance", "fetched")
+    sources = [{part: source.get(part) for part in parts} for source in card.get("sources", [])]
+    return {"steps": dict(sorted(steps.items())), "sources": sources}
+
+
+def estimate(setup: Setup) -> list[dict[str, Any]]:
+    """Half a minute: a copy, a server start and the parity rows."""
+    return [{"step": "deploy", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}]
+
+
+STAGE = Stage("deploy", Settings, steps, estimate)
