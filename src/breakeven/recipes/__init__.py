@@ -1,0 +1,57 @@
+"""Recipes: whole projects to start from, each a folder here with a breakeven.yaml and a README."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from breakeven.artifacts import write_atomic
+from breakeven.errors import Place, UsageError
+
+MAIN = "breakeven.yaml"
+IGNORED = ("artifacts/", "releases/", "keys/*.key", "*.sqlite*", "report.html", "report.md")
+
+
+def names() -> list[str]:
+    """The recipes, sorted."""
+    return sorted(item.name for item in files(__name__).iterdir() if (item / MAIN).is_file())
+
+
+def describe() -> list[dict[str, str]]:
+    """`{name, title, summary}` of every recipe, from the head of its README."""
+    found = []
+    for name in names():
+        lines = [line.strip() for line in (_folder(name) / "README.md").read_text(encoding="utf-8").splitlines()]
+        title, summary = lines[0].lstrip("# "), next(line for line in lines[1:] if line)
+        found.append({"name": name, "title": title, "summary": summary})
+    return found
+
+
+def write(name: str, directory: Path) -> list[Path]:
+    """Writes the recipe's files into `directory` and returns what was written.
+
+    A breakeven.yaml that is there already is an error; any other file that is there is kept as it is.
+    """
+    if name not in names():
+        nearest = difflib.get_close_matches(name, names(), 1) or names()[:1]
+        raise UsageError("unknown-recipe", recipe=name, allowed=names(), nearest=nearest[0])
+    if (directory / MAIN).exists():
+        raise UsageError("project-exists", at=Place(file=str(directory / MAIN)))
+    written = []
+    for item in sorted(_folder(name).iterdir(), key=lambda item: item.name):
+        if item.is_file():
+            written += _put(directory / item.name, item.read_bytes())
+    return written + _put(directory / ".gitignore", ("\n".join(IGNORED) + "\n").encode())
+
+
+def _put(path: Path, data: bytes) -> list[Path]:
+    if path.exists():
+        return []
+    write_atomic(path, data)
+    return [path]
+
+
+def _folder(name: str) -> Traversable:
+    return files(__name__) / name
