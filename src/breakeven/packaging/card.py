@@ -83,7 +83,8 @@ def _index(record: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, An
 def _what(record: Mapping[str, Any]) -> str:
     return (
         f"Candidate `{record['candidate']}` (model `{record['model']}`) of the product `{record['product']}`, task "
-        f"`{record['task']}`, released {record['created']}. Measured on {text(record.get('hardware') or 'one machine')}."
+        f"`{record['task']}`, released {record['created']}. Measured on "
+        f"{text(record.get('hardware') or 'one machine')}."
     )
 
 
@@ -175,8 +176,8 @@ def _training(record: Mapping[str, Any], training: Mapping[str, Any], base: Mapp
 
 def _checking(record: Mapping[str, Any]) -> str:
     return (
-        f"Signed with the key `{str(record.get('key'))[:16]}`. `breakeven serve` checks the signature, the manifest and "
-        "the parity receipt before it loads anything; the stock command of OpenSSF model signing checks the "
+        f"Signed with the key `{str(record.get('key'))[:16]}`. `breakeven serve` checks the signature, the manifest "
+        "and the parity receipt before it loads anything; the stock command of OpenSSF model signing checks the "
         "signature:\n\n"
         "    model_signing verify key RELEASE --signature RELEASE/model.sig --public_key release.pub"
     )
