@@ -50,8 +50,9 @@ def test_elkan_shifts_a_probability_to_another_base_rate() -> None:
 
 @given(st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0.05, 0.95), st.floats(0, 1))
 def test_two_classes_are_decided_at_the_threshold(cost0: float, cost1: float, base: float, p: float) -> None:
-    rule = SCORING.rule({"true_ham_pred_spam": -cost0, "true_spam_pred_ham": -cost1},
-                        {"ham": 1 - base, "spam": base}, FACTS)
+    rule = SCORING.rule(
+        {"true_ham_pred_spam": -cost0, "true_spam_pred_ham": -cost1}, {"ham": 1 - base, "spam": base}, FACTS
+    )
     if abs(p - rule["threshold"]) > 1e-5:
         assert SCORING.decide([[1 - p, p]], rule) == ["spam" if p > rule["threshold"] else "ham"]
 
@@ -104,8 +105,15 @@ def test_outcomes_count_every_case_once() -> None:
     table = SCORING.outcomes(answers, cases(["ham", "ham", "spam", "spam"]), FACTS)
     names = SCORING.outcome_names(FACTS)
     found = dict(zip(names, table.sum(axis=0), strict=True))
-    assert found == {"true_ham_pred_ham": 1, "true_ham_pred_spam": 1, "true_spam_pred_ham": 0, "true_spam_pred_spam": 1,
-                     "refused": 1, "correct": 2, "wrong": 1}
+    assert found == {
+        "true_ham_pred_ham": 1,
+        "true_ham_pred_spam": 1,
+        "true_spam_pred_ham": 0,
+        "true_spam_pred_spam": 1,
+        "refused": 1,
+        "correct": 2,
+        "wrong": 1,
+    }
     assert (table[:, [names.index(n) for n in ("correct", "wrong", "refused")]].sum(axis=1) == 1).all()
 
 
@@ -126,21 +134,29 @@ def test_metrics_agree_with_scikit_learn() -> None:
         options = {"sample_weight": w}
         p, r, f, _ = sk.precision_recall_fscore_support(truth, said, labels=THREE["classes"], **options)
         expected = {
-            "accuracy": sk.accuracy_score(truth, said, **options), "macro_f1": sk.f1_score(truth, said, average="macro", **options),
+            "accuracy": sk.accuracy_score(truth, said, **options),
+            "macro_f1": sk.f1_score(truth, said, average="macro", **options),
             "balanced_accuracy": sk.balanced_accuracy_score(truth, said, **options),
-            "mcc": sk.matthews_corrcoef(truth, said, **options), "log_loss": sk.log_loss(truth, np.array(raw), **options),
-            "recall_b": r[1], "precision_c": p[2], "f1_a": f[0],
+            "mcc": sk.matthews_corrcoef(truth, said, **options),
+            "log_loss": sk.log_loss(truth, np.array(raw), **options),
+            "recall_b": r[1],
+            "precision_c": p[2],
+            "f1_a": f[0],
         }
         assert {name: found[name][row] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_class_that_a_draw_lacks_is_left_out_of_the_average() -> None:
-    found = SCORING.metrics(["ham", "spam"], [[0.9, 0.1], [0.2, 0.8]], cases(["ham", "spam"]), np.array([[2.0, 0.0]]), FACTS)
+    found = SCORING.metrics(
+        ["ham", "spam"], [[0.9, 0.1], [0.2, 0.8]], cases(["ham", "spam"]), np.array([[2.0, 0.0]]), FACTS
+    )
     assert found["macro_f1"][0] == 1.0 and np.isnan(found["recall_spam"][0])
 
 
 def test_a_refused_case_lowers_recall_and_not_precision() -> None:
-    found = SCORING.metrics(["ham", None, "spam"], [[0.9, 0.1]] * 3, cases(["ham", "ham", "spam"]), np.ones((1, 3)), FACTS)
+    found = SCORING.metrics(
+        ["ham", None, "spam"], [[0.9, 0.1]] * 3, cases(["ham", "ham", "spam"]), np.ones((1, 3)), FACTS
+    )
     values = {name: found[name][0] for name in ("accuracy", "recall_ham", "precision_ham", "coverage")}
     assert values == pytest.approx({"accuracy": 2 / 3, "recall_ham": 0.5, "precision_ham": 1.0, "coverage": 2 / 3})
 

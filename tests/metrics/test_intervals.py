@@ -52,7 +52,9 @@ def test_bca_matches_scipy_and_beats_percentile_on_a_skewed_statistic() -> None:
         return {"var": weights @ sample**2 / weights.sum(axis=1) - mean**2}
 
     found = bca(draws.of(variance)["var"], float(sample.var()), variance(draws.jackknife())["var"])
-    peer = stats.bootstrap((sample,), np.var, n_resamples=8000, method="BCa", vectorized=True, rng=1).confidence_interval
+    peer = stats.bootstrap(
+        (sample,), np.var, n_resamples=8000, method="BCa", vectorized=True, rng=1
+    ).confidence_interval
     assert found.low == pytest.approx(peer.low, rel=0.05)
     assert found.high == pytest.approx(peer.high, rel=0.08)
     assert "BCa" in found.method
@@ -68,7 +70,9 @@ def test_classes_that_were_not_drawn_leave_the_interval() -> None:
     assert math.isnan(percentile(np.array([math.nan])).low)
 
 
-@pytest.mark.parametrize(("hits", "trials", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)])
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)]
+)
 def test_wilson_by_the_book(hits: int, trials: int, low: float, high: float) -> None:
     """The third row is Newcombe 1998, table I: 81 of 263."""
     found = wilson(hits, trials)
@@ -93,7 +97,10 @@ def test_student_by_the_table(freedom: int, expected: float) -> None:
 
 def test_three_rounds_give_a_wide_interval_and_one_gives_none() -> None:
     found = over_rounds([10.0, 11.0, 12.0])
-    assert (found.low, found.high) == (pytest.approx(11 - 4.3027 / math.sqrt(3), abs=1e-3), pytest.approx(13.484, abs=1e-3))
+    assert (found.low, found.high) == (
+        pytest.approx(11 - 4.3027 / math.sqrt(3), abs=1e-3),
+        pytest.approx(13.484, abs=1e-3),
+    )
     assert math.isnan(over_rounds([1.0]).low)
 
 

@@ -7,11 +7,19 @@ NAMES = ("true_a_pred_a", "true_a_pred_b", "true_b_pred_a", "true_b_pred_b", "re
 SUMS = {"correct": ("true_a_pred_a", "true_b_pred_b"), "wrong": ("true_a_pred_b", "true_b_pred_a")}
 
 
-@pytest.mark.parametrize(("declared", "mean", "column"), [
-    (0.02, 0.02, None), (-1, -1.0, None), ("-1.0 * amount", -1.0, "amount"), ("amount", 1.0, "amount"),
-    ("2e-3*price_eur", 0.002, "price_eur"), ("0.5 * 金额", 0.5, "金额"), ({"low": 1, "mode": 2, "high": 3}, 2.0, None),
-    ({"value": 2, "source": "contract", "as_of": "2026-01-01", "times": "amount"}, 2.0, "amount"),
-])
+@pytest.mark.parametrize(
+    ("declared", "mean", "column"),
+    [
+        (0.02, 0.02, None),
+        (-1, -1.0, None),
+        ("-1.0 * amount", -1.0, "amount"),
+        ("amount", 1.0, "amount"),
+        ("2e-3*price_eur", 0.002, "price_eur"),
+        ("0.5 * 金额", 0.5, "金额"),
+        ({"low": 1, "mode": 2, "high": 3}, 2.0, None),
+        ({"value": 2, "source": "contract", "as_of": "2026-01-01", "times": "amount"}, 2.0, "amount"),
+    ],
+)
 def test_the_forms_of_a_price(declared: object, mean: float, column: str | None) -> None:
     found = term(declared, "correct")
     assert (found.amount.mean, found.column) == (pytest.approx(mean), column)

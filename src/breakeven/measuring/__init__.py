@@ -1,1 +1,1 @@
-"""What the evaluate stage does step by step: candidates' quality, their speed through the server, the verdict's facts."""
+"""What the evaluate stage does step by step: quality, speed through the server, the facts of the verdict."""

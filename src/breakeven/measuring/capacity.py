@@ -12,14 +12,18 @@ from typing import Any
 from breakeven.metrics.intervals import over_rounds
 from breakeven.quantity import Quantity
 
-DEFAULT_LIMIT_MS = 1000.0     # where no latency gate is declared, a server this slow counts as overloaded
-KEPT_UP = 0.95                # share of the offered rate that must be answered
+DEFAULT_LIMIT_MS = 1000.0  # where no latency gate is declared, a server this slow counts as overloaded
+KEPT_UP = 0.95  # share of the offered rate that must be answered
 
 
 def holds(step: Mapping[str, Any], limit_ms: float) -> bool:
     """Whether the server kept up with this rate within the latency limit, and the generator with its plan."""
-    return (not step.get("errors") and not step.get("lagged") and step["latency_ms_p95"] <= limit_ms
-            and step["answered_per_second"] >= KEPT_UP * step["rate"])
+    return (
+        not step.get("errors")
+        and not step.get("lagged")
+        and step["latency_ms_p95"] <= limit_ms
+        and step["answered_per_second"] >= KEPT_UP * step["rate"]
+    )
 
 
 def of_trail(trail: Sequence[Mapping[str, Any]], limit_ms: float) -> float | None:
@@ -46,7 +50,9 @@ def _between(held: Mapping[str, Any], failed: Mapping[str, Any], limit_ms: float
     return float(held["rate"]) + part * (float(failed["rate"]) - float(held["rate"]))
 
 
-def capacity_within(rounds: Sequence[Mapping[str, Any]], limit_ms: float | None, *, hardware: str | None = None) -> Quantity | None:
+def capacity_within(
+    rounds: Sequence[Mapping[str, Any]], limit_ms: float | None, *, hardware: str | None = None
+) -> Quantity | None:
     """Capacity of one core as a quantity over rounds; None where a round did not hold at any rate, or none was run."""
     limit = DEFAULT_LIMIT_MS if limit_ms is None else limit_ms
     found = [of_trail(one["trail"], limit) for one in rounds]
@@ -54,12 +60,14 @@ def capacity_within(rounds: Sequence[Mapping[str, Any]], limit_ms: float | None,
     if not values:
         return None
     answers = sum(int(step.get("answers", 0)) for one in rounds for step in one["trail"])
-    return over_log_rounds(values, "answers/s", method=f"open-loop search, p95 within {limit:g} ms, one core",
-                           n=answers, hardware=hardware)
+    return over_log_rounds(
+        values, "answers/s", method=f"open-loop search, p95 within {limit:g} ms, one core", n=answers, hardware=hardware
+    )
 
 
-def over_log_rounds(values: Sequence[float], unit: str, *, method: str, n: int | None = None,
-                    hardware: str | None = None) -> Quantity:
+def over_log_rounds(
+    values: Sequence[float], unit: str, *, method: str, n: int | None = None, hardware: str | None = None
+) -> Quantity:
     """Geometric mean of positive rounds with Student's interval of the logarithms, which never reaches below zero."""
     if min(values) <= 0:
         mean = sum(values) / len(values)
@@ -67,5 +75,13 @@ def over_log_rounds(values: Sequence[float], unit: str, *, method: str, n: int |
     logs = [math.log(value) for value in values]
     interval = over_rounds(logs)
     low, high = (math.exp(interval.low), math.exp(interval.high)) if math.isfinite(interval.low) else (None, None)
-    return Quantity(math.exp(sum(logs) / len(logs)), unit, "measured", low, high, n=n,
-                    method=f"{method}; {interval.method}", hardware=hardware)
+    return Quantity(
+        math.exp(sum(logs) / len(logs)),
+        unit,
+        "measured",
+        low,
+        high,
+        n=n,
+        method=f"{method}; {interval.method}",
+        hardware=hardware,
+    )

@@ -13,14 +13,18 @@ def joules(root: Path = POWERCAP) -> dict[str, tuple[float, float]] | None:
     for zone in sorted(root.glob("intel-rapl:[0-9]*")) if root.is_dir() else []:
         if zone.name.count(":") == 1:  # whole packages; their parts are counted in them
             try:
-                energy, limit = (float((zone / name).read_text()) / 1e6 for name in ("energy_uj", "max_energy_range_uj"))
+                energy, limit = (
+                    float((zone / name).read_text()) / 1e6 for name in ("energy_uj", "max_energy_range_uj")
+                )
             except (OSError, ValueError):
                 return None
             found[zone.name] = (energy, limit)
     return found or None
 
 
-def between(before: dict[str, tuple[float, float]] | None, after: dict[str, tuple[float, float]] | None) -> float | None:
+def between(
+    before: dict[str, tuple[float, float]] | None, after: dict[str, tuple[float, float]] | None
+) -> float | None:
     """Joules spent between two readings of `joules`; a counter that started again is unwrapped once."""
     if before is None or after is None or before.keys() != after.keys():
         return None

@@ -46,13 +46,21 @@ def offers(settings: declared.Settings) -> tuple[Machine, ...]:
         if machine.source is not None:
             price = replace(price, origin="quoted", source=machine.source, as_of=machine.as_of)
         memory = None if machine.memory_gb is None else machine.memory_gb * MB_PER_GB
-        made.append(Machine(machine.name, price, memory, machine.owned,
-                            settings.power.watts_per_core.mean * machine.cores, settings.power.price_per_kwh))
+        made.append(
+            Machine(
+                machine.name,
+                price,
+                memory,
+                machine.owned,
+                settings.power.watts_per_core.mean * machine.cores,
+                settings.power.price_per_kwh,
+            )
+        )
     return tuple(made)
 
 
 def speeds(files: Files, settings: declared.Settings, limit: float | None) -> tuple[Speed, ...]:
-    """What the candidate does on each listed machine; another speed or more cores than measured are assumed to scale."""
+    """What the candidate does on each listed machine; another speed or more cores are assumed to scale."""
     if files.speed is None:
         return ()
     capacity = capacity_within(files.speed["rounds"], limit, hardware=files.hardware)
@@ -64,7 +72,9 @@ def speeds(files: Files, settings: declared.Settings, limit: float | None) -> tu
         scaled = capacity.scaled(factor * machine.cores, capacity.unit)
         latency = _quantity(files.speed, "latency_ms_p95")
         if factor != 1.0 or machine.cores != 1:
-            scaled = replace(scaled, origin="assumed", method=f"{capacity.method}; times {factor:g} x {machine.cores} cores")
+            scaled = replace(
+                scaled, origin="assumed", method=f"{capacity.method}; times {factor:g} x {machine.cores} cores"
+            )
         if latency is not None and factor != 1.0:
             latency = replace(latency.scaled(1 / factor, latency.unit), origin="assumed")
         found.append(Speed(machine.name, scaled, latency, _quantity(files.speed, "memory_mb")))
@@ -74,8 +84,16 @@ def speeds(files: Files, settings: declared.Settings, limit: float | None) -> tu
 def measurements(files: Files, worth: Worth, settings: declared.Settings, limit: float | None) -> dict[str, Quantity]:
     """Every measured name of a candidate: quality, speed, size, training time, energy."""
     found = dict(worth.metrics)
-    for name in ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "cpu_seconds_per_answer", "memory_mb",
-                 "start_seconds", "batch_cases", "joules_per_answer"):
+    for name in (
+        "latency_ms_p50",
+        "latency_ms_p95",
+        "latency_ms_p99",
+        "cpu_seconds_per_answer",
+        "memory_mb",
+        "start_seconds",
+        "batch_cases",
+        "joules_per_answer",
+    ):
         quantity = _quantity(files.speed or {}, name)
         if quantity is not None:
             found[name] = quantity
@@ -92,52 +110,97 @@ def measurements(files: Files, worth: Worth, settings: declared.Settings, limit:
 
 
 def _energy(found: Mapping[str, Quantity], settings: declared.Settings) -> dict[str, Quantity]:
-    """Watt-hours and grams of carbon per 1,000 answers: by counter where one exists, else CPU seconds x assumed watts."""
+    """Watt-hours and grams of carbon per 1,000 answers: by counter, else CPU seconds x assumed watts."""
     joules = found.get("joules_per_answer")
     if joules is None:
         cpu = found.get("cpu_seconds_per_answer")
         if cpu is None:
             return {}
         watts = settings.power.watts_per_core
-        joules = replace(cpu.scaled(watts.mean, "J"), origin="assumed", method="CPU seconds x watts of a busy core",
-                         inputs={"cpu_seconds_per_answer": cpu.origin, "watts_per_core": watts.origin})
+        joules = replace(
+            cpu.scaled(watts.mean, "J"),
+            origin="assumed",
+            method="CPU seconds x watts of a busy core",
+            inputs={"cpu_seconds_per_answer": cpu.origin, "watts_per_core": watts.origin},
+        )
     grams = settings.power.grams_co2_per_kwh
     return {
         "energy_wh_per_1000": joules.scaled(1000 / 3600, "Wh/1000 answers"),
-        "carbon_g_per_1000": replace(joules.scaled(1000 / JOULES_PER_KWH * grams.mean, "g CO2/1000 answers"), origin="assumed",
-                                     inputs={"energy": joules.origin, "grams_co2_per_kwh": grams.origin}),
+        "carbon_g_per_1000": replace(
+            joules.scaled(1000 / JOULES_PER_KWH * grams.mean, "g CO2/1000 answers"),
+            origin="assumed",
+            inputs={"energy": joules.origin, "grams_co2_per_kwh": grams.origin},
+        ),
     }
 
 
-def candidate(name: str, files: Files, bench: Bench, worth: Worth, *, settings: declared.Settings, metric: str,
-              measured: Mapping[str, Quantity]) -> CandidateFacts:
+def candidate(
+    name: str,
+    files: Files,
+    bench: Bench,
+    worth: Worth,
+    *,
+    settings: declared.Settings,
+    metric: str,
+    measured: Mapping[str, Quantity],
+) -> CandidateFacts:
     """One candidate as the arithmetic of the verdict takes it."""
     limit = latency_limit(settings)
     return CandidateFacts(
-        name, worth.value, measured, speeds(files, settings, limit), worth.value_at_test_rates,
-        measured.get("latency_ms_p95"), api_per_answer=_api(files), training=_training(files, settings),
-        point_worth=bench.point_worth(worth, metric), still_improving=bool(files.training.get("still_improving")),
+        name,
+        worth.value,
+        measured,
+        speeds(files, settings, limit),
+        worth.value_at_test_rates,
+        measured.get("latency_ms_p95"),
+        api_per_answer=_api(files),
+        training=_training(files, settings),
+        point_worth=bench.point_worth(worth, metric),
+        still_improving=bool(files.training.get("still_improving")),
     )
 
 
-def plan(settings: declared.Settings, *, bench: Bench, metric: str, currency: str, price: Driver | None,
-         demand: Driver | None, seed: int) -> VerdictPlan:
+def plan(
+    settings: declared.Settings,
+    *,
+    bench: Bench,
+    metric: str,
+    currency: str,
+    price: Driver | None,
+    demand: Driver | None,
+    seed: int,
+) -> VerdictPlan:
     """What was declared, as the arithmetic takes it."""
     constant = bench.best_constant()
     others = [Alternative(name, other.value, other.price) for name, other in settings.alternatives.items()]
     if "alternative" in settings.payoff:
         others.append(Alternative("today", Driver.parse(settings.payoff["alternative"])))
     return VerdictPlan(
-        offers(settings), currency, demand, settings.demand.peak_factor, settings.demand.utilization, price,
-        gates(settings), metric, constant[1] if constant else None, tuple(others), settings.switching_cost,
-        training_months=float(settings.amortize_months), seed=seed,
+        offers(settings),
+        currency,
+        demand,
+        settings.demand.peak_factor,
+        settings.demand.utilization,
+        price,
+        gates(settings),
+        metric,
+        constant[1] if constant else None,
+        tuple(others),
+        settings.switching_cost,
+        training_months=float(settings.amortize_months),
+        seed=seed,
     )
 
 
 def gates(settings: declared.Settings) -> tuple[Gate, ...]:
     """The declared gates, in the order of the file."""
     return tuple(
-        Gate(name, "min" if gate.min is not None else "max", float(gate.min if gate.min is not None else gate.max or 0.0), gate.judge)
+        Gate(
+            name,
+            "min" if gate.min is not None else "max",
+            float(gate.min if gate.min is not None else gate.max or 0.0),
+            gate.judge,
+        )
         for name, gate in settings.gates.items()
     )
 
@@ -166,4 +229,3 @@ def _api(files: Files) -> Driver | None:
 def _quantity(part: Mapping[str, Any], name: str) -> Quantity | None:
     found = part.get(name)
     return None if found is None or not math.isfinite(found["value"]) else Quantity.from_json(found)
-

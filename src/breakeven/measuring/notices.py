@@ -13,7 +13,7 @@ from breakeven.metrics import payoff as paying
 
 FEW_ROWS = 100
 SMALL_CLASS = 20
-FAR_BELOW = 0.10              # a slice this much below the whole is named
+FAR_BELOW = 0.10  # a slice this much below the whole is named
 SLICE_ROWS = 30
 OFTEN = 20
 STAGE = "evaluate"
@@ -70,11 +70,25 @@ def of_gates(decided: Verdict) -> list[Finding]:
                 found.append(_finding("gate-cannot-tell", "warning", name, candidate=name, gate=result.gate.name))
                 continue
             quantity = result.found
-            if quantity and quantity.low is not None and quantity.high is not None \
-                    and quantity.low < result.gate.limit < quantity.high:
-                found.append(_finding("gate-straddled", "warning", name, candidate=name, gate=result.gate.name,
-                                      limit=result.gate.limit, low=f"{quantity.low:.4g}", high=f"{quantity.high:.4g}",
-                                      needed=result.cases_needed or "more"))
+            if (
+                quantity
+                and quantity.low is not None
+                and quantity.high is not None
+                and quantity.low < result.gate.limit < quantity.high
+            ):
+                found.append(
+                    _finding(
+                        "gate-straddled",
+                        "warning",
+                        name,
+                        candidate=name,
+                        gate=result.gate.name,
+                        limit=result.gate.limit,
+                        low=f"{quantity.low:.4g}",
+                        high=f"{quantity.high:.4g}",
+                        needed=result.cases_needed or "more",
+                    )
+                )
     return found
 
 
@@ -92,9 +106,22 @@ def of_slices(bench: Bench, worths: Mapping[str, Worth], chosen: str | None, met
         if field in bench.cases.groups:
             found += _group_gap(name, field, large, metric)
             continue
-        found += [_finding("slice-below", "warning", name, candidate=name, field=field, value=value, n=row["n"], metric=metric,
-                           found=f"{row[metric]:.3f}", whole=f"{whole:.3f}")
-                  for value, row in large.items() if row[metric] < whole - FAR_BELOW]
+        found += [
+            _finding(
+                "slice-below",
+                "warning",
+                name,
+                candidate=name,
+                field=field,
+                value=value,
+                n=row["n"],
+                metric=metric,
+                found=f"{row[metric]:.3f}",
+                whole=f"{whole:.3f}",
+            )
+            for value, row in large.items()
+            if row[metric] < whole - FAR_BELOW
+        ]
     return found
 
 
@@ -105,11 +132,25 @@ def _group_gap(name: str, field: str, rows: Mapping[str, Mapping[str, Any]], met
     gap = rows[best][metric] - rows[worst][metric]
     if gap <= FAR_BELOW / 2:
         return []
-    return [_finding("group-gap", "warning", name, candidate=name, field=field, worst=worst, best=best, metric=metric,
-                     gap=round(100 * gap, 1))]
+    return [
+        _finding(
+            "group-gap",
+            "warning",
+            name,
+            candidate=name,
+            field=field,
+            worst=worst,
+            best=best,
+            metric=metric,
+            gap=round(100 * gap, 1),
+        )
+    ]
 
 
 def of_files(files: Mapping[str, Any], chosen: str | None) -> list[Finding]:
     """What measuring itself noted: a candidate without a load test, runtimes that were refused."""
-    return [_finding("speed-missing", "warning", name, candidate=name) for name, one in files.items()
-            if one.speed is None and not one.package.get("facts", {}).get("price_per_answer")]
+    return [
+        _finding("speed-missing", "warning", name, candidate=name)
+        for name, one in files.items()
+        if one.speed is None and not one.package.get("facts", {}).get("price_per_answer")
+    ]

@@ -1,4 +1,4 @@
-"""One candidate's quality: packaged, calibrated on validation rows, and answering the test rows as it would be served."""
+"""One candidate's quality: packaged, calibrated on validation rows, answering the test rows as it would be served."""
 
 from __future__ import annotations
 
@@ -40,30 +40,65 @@ def read_data(processed: Path, task: Task, fields: Mapping[str, Any]) -> Data:
     return Data(task.facts(parts["train"]), parts["validation"], parts["test"], chain)
 
 
-def judge(model: Model, data: Data, *, task: Task, trained: Path, folder: Path, candidate: str, model_name: str,
-          runtimes: int | Sequence[str] | None, tolerance: float, agreement: float, seconds: float) -> list[Finding]:
+def judge(
+    model: Model,
+    data: Data,
+    *,
+    task: Task,
+    trained: Path,
+    folder: Path,
+    candidate: str,
+    model_name: str,
+    runtimes: int | Sequence[str] | None,
+    tolerance: float,
+    agreement: float,
+    seconds: float,
+) -> list[Finding]:
     """Writes `package/`, `test.npz` and `quality.json` into `folder`; returns what a reader should know."""
     import numpy as np
 
     from breakeven.packaging.package import build, identity, open_package
 
     info = build(
-        model, trained=trained, folder=folder / PACKAGE, candidate=candidate, model_name=model_name, facts=data.facts,
-        chain=data.chain, cases=data.validation, task=task, runtimes=_allowed(model, runtimes), tolerance=tolerance,
-        agreement=agreement, seconds=seconds, licences=_licences(trained),
+        model,
+        trained=trained,
+        folder=folder / PACKAGE,
+        candidate=candidate,
+        model_name=model_name,
+        facts=data.facts,
+        chain=data.chain,
+        cases=data.validation,
+        task=task,
+        runtimes=_allowed(model, runtimes),
+        tolerance=tolerance,
+        agreement=agreement,
+        seconds=seconds,
+        licences=_licences(trained),
     )
     with open_package(folder / PACKAGE, task=task) as package:
         started = time.perf_counter()
         raw = package.raw(data.test.inputs)
         spent = time.perf_counter() - started
         validation = _validation(task, package.raw(data.validation.inputs), data)
-    np.savez_compressed(folder / TEST, ids=np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw))
+    arrays: dict[str, Any] = {"ids": np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw)}
+    np.savez_compressed(folder / TEST, **arrays)
     chosen = next(tried for tried in info["runtimes"]["tried"] if tried["runtime"] == info["runtimes"]["chosen"])
-    write_json(folder / QUALITY, {
-        "format": FORMAT, "candidate": candidate, "n": len(data.test), "facts": dict(data.facts), "validation": validation,
-        "columns": column_means(data.validation), "agreement": chosen.get("agreement"), "calibration": info["calibration"],
-        "seconds_per_case": spent / len(data.test), "identity": identity(folder / PACKAGE), "package_mb": _megabytes(folder / PACKAGE),
-    })
+    write_json(
+        folder / QUALITY,
+        {
+            "format": FORMAT,
+            "candidate": candidate,
+            "n": len(data.test),
+            "facts": dict(data.facts),
+            "validation": validation,
+            "columns": column_means(data.validation),
+            "agreement": chosen.get("agreement"),
+            "calibration": info["calibration"],
+            "seconds_per_case": spent / len(data.test),
+            "identity": identity(folder / PACKAGE),
+            "package_mb": _megabytes(folder / PACKAGE),
+        },
+    )
     return _findings(candidate, validation)
 
 
@@ -85,8 +120,10 @@ def column_means(cases: Cases) -> dict[str, Any]:
         by_class: dict[str, list[float]] = {}
         for target, value in zip(cases.targets or [], values, strict=False):
             by_class.setdefault(str(target), []).append(value)
-        means[name] = {"mean": sum(values) / max(len(values), 1),
-                       "by_class": {label: sum(group) / len(group) for label, group in by_class.items()}}
+        means[name] = {
+            "mean": sum(values) / max(len(values), 1),
+            "by_class": {label: sum(group) / len(group) for label, group in by_class.items()},
+        }
     return means
 
 
@@ -103,7 +140,11 @@ def _findings(candidate: str, validation: Mapping[str, float]) -> list[Finding]:
     gap = validation.get("expected_calibration_error", 0.0)
     if gap <= POOR_CALIBRATION:
         return []
-    return [Finding("calibration-poor", "warning", "evaluate", candidate, {"candidate": candidate, "gap": round(100 * gap, 1)})]
+    return [
+        Finding(
+            "calibration-poor", "warning", "evaluate", candidate, {"candidate": candidate, "gap": round(100 * gap, 1)}
+        )
+    ]
 
 
 def _allowed(model: Model, limit: int | Sequence[str] | None) -> list[str] | None:

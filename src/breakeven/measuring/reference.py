@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 
-MOVED = 0.15                 # results whose reference moved by more are measured again
+MOVED = 0.15  # results whose reference moved by more are measured again
 BLOCK = b"breakeven" * 8192
 
 

@@ -21,7 +21,8 @@ class Machine(BaseModel):
     memory_gb: float | None = Field(None, gt=0, description="Memory; a candidate that needs more is not put on it")
     cores: int = Field(1, ge=1, le=4096, description="Cores; capacity is measured on one and assumed to grow with them")
     measured: Literal["here"] | Annotated[float, Field(gt=0)] = Field(
-        "here", description="'here': as fast as this machine, core by core; a number: so many times as fast, assumed")
+        "here", description="'here': as fast as this machine, core by core; a number: so many times as fast, assumed"
+    )
     owned: bool = Field(False, description="Owned machines pay their electricity")
     source: str | None = Field(None, description="Where the price was read: makes it quoted")
     as_of: str | None = Field(None, description="When it was read")
@@ -69,7 +70,9 @@ class Power(BaseModel):
 
     watts_per_core: Amount = Field(Driver.of(8.0, origin="assumed"), description="Watts of one busy core")
     price_per_kwh: Amount = Field(Driver.of(0.15, origin="assumed"), description="Money; paid on owned machines only")
-    grams_co2_per_kwh: Amount = Field(Driver.of(400.0, origin="assumed"), description="Carbon of the grid; always counted")
+    grams_co2_per_kwh: Amount = Field(
+        Driver.of(400.0, origin="assumed"), description="Carbon of the grid; always counted"
+    )
 
 
 class Alternative(BaseModel):
@@ -88,18 +91,28 @@ class Settings(BaseModel):
 
     metric: str | None = Field(None, description="The metric in the first column; default: the task's first")
     payoff: dict[str, Any] = Field(
-        default_factory=dict, description="Outcome -> what it is worth to the customer; 'alternative': what is done today")
+        default_factory=dict,
+        description="Outcome -> what it is worth to the customer; 'alternative': what is done today",
+    )
     alternatives: dict[str, Alternative] = Field(default_factory=dict, description="Other offers the customer has")
     switching_cost: Amount = Field(Driver.of(0.0), description="Cost of changing to this product, an answer")
-    base_rates: dict[str, float] | None = Field(None, description="Share of every class in the market; default: the test's")
+    base_rates: dict[str, float] | None = Field(
+        None, description="Share of every class in the market; default: the test's"
+    )
     reject: Literal["by_payoff", "never"] | Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="When to refuse: by_payoff, never, or below this probability; default: by_payoff if 'refused' is priced")
-    machines: tuple[Machine, ...] = Field((), description="Machines to choose from; default: this one at an assumed price")
+        None,
+        description="by_payoff, never, or refuse below this probability; default: by_payoff if 'refused' is priced",
+    )
+    machines: tuple[Machine, ...] = Field(
+        (), description="Machines to choose from; default: this one at an assumed price"
+    )
     gates: dict[str, Gate] = Field(default_factory=dict, description="Measured name -> limit")
     demand: Demand = Field(default_factory=Demand)
     load: Load = Field(default_factory=Load)
     power: Power = Field(default_factory=Power)
-    runtimes: int | tuple[str, ...] | None = Field(None, description="Runtimes to try: the first so many, or these by name")
+    runtimes: int | tuple[str, ...] | None = Field(
+        None, description="Runtimes to try: the first so many, or these by name"
+    )
     tolerance: float = Field(0.01, gt=0, le=1, description="How far two runtimes' outputs may differ and still agree")
     agreement: float = Field(0.99, gt=0, le=1, description="Share of validation rows on which runtimes must agree")
     amortize_months: int = Field(12, ge=1, le=120, description="Months over which training is paid back")

@@ -21,12 +21,18 @@ FORMAT = 1
 SPEED = "speed.json"
 PAYLOADS = 256
 SHARE_OF_CAPACITY = 0.7
-GROW, LEAST_STEP_SECONDS, MOST_STEPS = 1.7, 0.25, 12
+GROW, NEARLY_FULL, CLOSE_ENOUGH = 1.6, 0.8, 1.05
+SEARCH_STEPS, LEAST_STEP_SECONDS = 8, 0.25
 LATER_ROUNDS = (0.6, 0.85, 1.0, 1.15)
 WARM_UP_SECONDS = 0.5
 FIGURES = {
-    "latency_ms_p50": "ms", "latency_ms_p95": "ms", "latency_ms_p99": "ms", "cpu_seconds_per_answer": "s", "memory_mb": "MB",
-    "batch_cases": "cases/batch", "joules_per_answer": "J",
+    "latency_ms_p50": "ms",
+    "latency_ms_p95": "ms",
+    "latency_ms_p99": "ms",
+    "cpu_seconds_per_answer": "s",
+    "memory_mb": "MB",
+    "batch_cases": "cases/batch",
+    "joules_per_answer": "J",
 }
 
 
@@ -36,7 +42,7 @@ class Served(Protocol):
     start_seconds: float
 
     def load(self, rate: float, seconds: float) -> dict[str, Any]:
-        """One step: `{rate, seconds, answers, answered_per_second, latency_ms_p50, .._p95, .._p99, errors, lagged, lag_ms,
+        """One step: `{rate, seconds, answers, answered_per_second, latency_ms_p50, .._p95, .._p99, errors, lagged,
         cpu_seconds_per_answer, memory_mb, batch_cases}`; unknown figures may be absent."""
 
     def close(self) -> None:
@@ -70,13 +76,27 @@ class Session:
         """The shape of speed.json."""
         from breakeven.artifacts import now
 
-        return {"format": FORMAT, "session": now(), "hardware": self.hardware, "threads": 1, "versions": self.versions,
-                "reference": self.reference, "candidates": self.candidates, "stale": self.stale}
+        return {
+            "format": FORMAT,
+            "session": now(),
+            "hardware": self.hardware,
+            "threads": 1,
+            "versions": self.versions,
+            "reference": self.reference,
+            "candidates": self.candidates,
+            "stale": self.stale,
+        }
 
 
-def measure(packages: Mapping[str, Path], plan: Plan, *, former: Mapping[str, Any] | None = None,
-            report: Callable[[float, float, str], None] = lambda done, total, what: None,
-            opener: Opener | None = None, reference: Callable[[], float] = reference_load) -> Session:
+def measure(
+    packages: Mapping[str, Path],
+    plan: Plan,
+    *,
+    former: Mapping[str, Any] | None = None,
+    report: Callable[[float, float, str], None] = lambda done, total, what: None,
+    opener: Opener | None = None,
+    reference: Callable[[], float] = reference_load,
+) -> Session:
     """Measures every package whose former result cannot be used. `opener` starts a server for a package folder."""
     from breakeven.packaging.hardware import hardware
     from breakeven.packaging.package import identity, read_info
@@ -96,14 +116,21 @@ def measure(packages: Mapping[str, Path], plan: Plan, *, former: Mapping[str, An
         measured = _rounds(todo, infos, plan, opener=opener or _opener(), report=report, session=session)
         for name, rounds in measured.items():
             figures = _figures(rounds["rounds"], session.hardware.get("key"))
-            session.candidates[name] = {**figures, **_once(rounds), "rounds": rounds["rounds"], "identity": identities[name],
-                                        "reused": False}
+            session.candidates[name] = {
+                **figures,
+                **_once(rounds),
+                "rounds": rounds["rounds"],
+                "identity": identities[name],
+                "reused": False,
+            }
         session.reference["per_second_after"] = reference()
     session.candidates = {name: session.candidates[name] for name in packages if name in session.candidates}
     return session
 
 
-def _reasons(session: Session, identities: Mapping[str, str], former: Mapping[str, Any] | None) -> dict[str, str | None]:
+def _reasons(
+    session: Session, identities: Mapping[str, str], former: Mapping[str, Any] | None
+) -> dict[str, str | None]:
     """Why each candidate has to be measured; None where its former result still holds."""
     if former is None:
         return dict.fromkeys(identities, "never measured")
@@ -132,8 +159,15 @@ def _versions(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return library_versions(names)
 
 
-def _rounds(packages: Mapping[str, Path], infos: Mapping[str, Mapping[str, Any]], plan: Plan, *, opener: Opener,
-            report: Callable[[float, float, str], None], session: Session) -> dict[str, dict[str, Any]]:
+def _rounds(
+    packages: Mapping[str, Path],
+    infos: Mapping[str, Mapping[str, Any]],
+    plan: Plan,
+    *,
+    opener: Opener,
+    report: Callable[[float, float, str], None],
+    session: Session,
+) -> dict[str, dict[str, Any]]:
     measured: dict[str, dict[str, Any]] = {}
     share = plan.seconds / (plan.rounds * len(packages))
     with ExitStack() as stack:
@@ -153,15 +187,24 @@ def _rounds(packages: Mapping[str, Path], infos: Mapping[str, Mapping[str, Any]]
     for name, one in measured.items():
         lagged = [step for round_ in one["rounds"] for step in round_["trail"] if step.get("lagged")]
         if lagged:
-            session.findings.append(Finding("load-lagged", "warning", "evaluate", name, {
-                "candidate": name, "steps": len(lagged), "rate": f"{min(step['rate'] for step in lagged):.0f}"}))
+            session.findings.append(
+                Finding(
+                    "load-lagged",
+                    "warning",
+                    "evaluate",
+                    name,
+                    {"candidate": name, "steps": len(lagged), "rate": f"{min(step['rate'] for step in lagged):.0f}"},
+                )
+            )
     return measured
 
 
 def first_rate(info: Mapping[str, Any]) -> float:
     """A rate that the server surely holds: a quarter of what its runtime alone did one by one, the wire counted in."""
     chosen = info["runtimes"]["chosen"]
-    single = next((tried.get("ms_single") for tried in info["runtimes"].get("tried", []) if tried["runtime"] == chosen), None)
+    single = next(
+        (tried.get("ms_single") for tried in info["runtimes"].get("tried", []) if tried["runtime"] == chosen), None
+    )
     return 0.25 * 1000 / ((single or 1.0) + 2.0)
 
 
@@ -182,19 +225,28 @@ def one_round(server: Served, seconds: float, start: float, before: Mapping[str,
 
 
 def _search(server: Served, seconds: float, start: float) -> list[dict[str, Any]]:
-    """Rising rates until one does not hold, then halves of what is left between; a lower rate first if none held."""
-    step_seconds = max(seconds / 8, LEAST_STEP_SECONDS)
+    """Rising rates until one does not hold, then between; a lower rate first if none held.
+
+    After the first step the CPU seconds of an answer say about where one core is full: the search jumps there.
+    """
+    step_seconds = max(seconds / SEARCH_STEPS, LEAST_STEP_SECONDS)
     trail: list[dict[str, Any]] = []
     rate, low, high = start, 0.0, float("inf")
-    while len(trail) < MOST_STEPS and sum(step["seconds"] for step in trail) < seconds - step_seconds / 2:
+    for number in range(max(2, round(seconds / step_seconds))):
         step = {"seconds": step_seconds, **server.load(rate, step_seconds)}
         trail.append(step)
         if holds(step, DEFAULT_LIMIT_MS):
-            low = rate
+            low = max(low, rate)
         else:
-            high = rate
-        rate = rate * GROW if high == float("inf") else (low * high) ** 0.5 if low > 0 else rate / (2 * GROW)
-        if high / max(low, 1e-9) < 1.05:
+            high = min(high, rate)
+        cpu = step.get("cpu_seconds_per_answer")
+        if number == 0 and low and cpu:
+            rate = max(rate * GROW, NEARLY_FULL / cpu)
+        elif high == float("inf"):
+            rate = low * GROW
+        else:
+            rate = (low * high) ** 0.5 if low > 0 else high / 4
+        if high < CLOSE_ENOUGH * low:
             break
     return trail
 

@@ -52,34 +52,67 @@ def bench_of(task: Task, cases: Cases, files: Mapping[str, Files], settings: Set
     return bench
 
 
-def conclude(bench: Bench, files: Mapping[str, Files], raw: Mapping[str, list[Any]], *, settings: Settings,
-             business: Business, looks: int) -> Result:
+def conclude(
+    bench: Bench,
+    files: Mapping[str, Files],
+    raw: Mapping[str, list[Any]],
+    *,
+    settings: Settings,
+    business: Business,
+    looks: int,
+) -> Result:
     """Judges every candidate's stored answers and decides; pure."""
     metric = metric_name(settings, bench.task)
     limit = facts_of.latency_limit(settings)
     worths = {name: bench.judge(answers) for name, answers in raw.items()}
     measured = {name: facts_of.measurements(files[name], worths[name], settings, limit) for name in files}
     _check_gates(settings, measured)
-    known = {name: facts_of.candidate(name, files[name], bench, worths[name], settings=settings, metric=metric,
-                                      measured=measured[name]) for name in files}
+    known = {
+        name: facts_of.candidate(
+            name, files[name], bench, worths[name], settings=settings, metric=metric, measured=measured[name]
+        )
+        for name in files
+    }
     demand = settings.demand.answers_per_month or business.answers_per_month
-    plan = facts_of.plan(settings, bench=bench, metric=metric, currency=business.currency, price=business.price,
-                         demand=demand, seed=bench.plan.seed)
+    plan = facts_of.plan(
+        settings,
+        bench=bench,
+        metric=metric,
+        currency=business.currency,
+        price=business.price,
+        demand=demand,
+        seed=bench.plan.seed,
+    )
     decided = decide(known, plan)
     constant = bench.best_constant()
-    alternatives = {other.name: {"value": _shown(other.value), "price": _shown(other.price)} for other in plan.alternatives}
+    alternatives = {
+        other.name: {"value": _shown(other.value), "price": _shown(other.price)} for other in plan.alternatives
+    }
     if constant is not None:
-        alternatives["constant"] = {"answer": constant[0], "value": constant[1].quantity("per answer").as_json(), "price": None}
+        alternatives["constant"] = {
+            "answer": constant[0],
+            "value": constant[1].quantity("per answer").as_json(),
+            "price": None,
+        }
     shown = _verdict(decided, bench, worths, measured, metric=metric)
     shown |= {"alternatives": alternatives, "test_looks": looks}
     found = findings(bench, files, worths, decided, settings=settings, metric=metric, looks=looks)
     shown["findings"] = [item.as_json() for item in [*decided.findings, *found]]
-    return Result({name: {key: quantity.as_json() for key, quantity in every.items()} for name, every in measured.items()},
-                  finite(shown), [*decided.findings, *found])
+    return Result(
+        {name: {key: quantity.as_json() for key, quantity in every.items()} for name, every in measured.items()},
+        finite(shown),
+        [*decided.findings, *found],
+    )
 
 
-def _verdict(decided: Verdict, bench: Bench, worths: Mapping[str, Worth], measured: Mapping[str, Mapping[str, Quantity]], *,
-             metric: str) -> dict[str, Any]:
+def _verdict(
+    decided: Verdict,
+    bench: Bench,
+    worths: Mapping[str, Worth],
+    measured: Mapping[str, Mapping[str, Quantity]],
+    *,
+    metric: str,
+) -> dict[str, Any]:
     shown = decided.as_json()
     for name, worth in worths.items():
         pictures = worth.pictures
@@ -95,7 +128,11 @@ def _verdict(decided: Verdict, bench: Bench, worths: Mapping[str, Worth], measur
         if entry.get("latency_ms_p95") is None and "latency_ms_p95" in measured[name]:
             entry["latency_ms_p95"] = measured[name]["latency_ms_p95"].as_json()
     return {
-        "format": FORMAT, "task": bench.task.name, "metric": metric, "n_test": len(bench.cases), **shown,
+        "format": FORMAT,
+        "task": bench.task.name,
+        "metric": metric,
+        "n_test": len(bench.cases),
+        **shown,
         "base_rates": {"test": _rates(bench.cases), "market": bench.plan.base_rates},
     }
 
@@ -121,8 +158,15 @@ def _per_slice(bench: Bench, worth: Worth, metric: str) -> dict[str, Any]:
             small = Bench(bench.task, part, bench.facts, bench.plan, bench.columns)
             interval = percentile(small.draws.of(measure)[metric])
             if math.isfinite(point):
-                quantity = Quantity(point, bench.unit(metric), "measured", interval.low, interval.high, n=len(part),
-                                    method=interval.method)
+                quantity = Quantity(
+                    point,
+                    bench.unit(metric),
+                    "measured",
+                    interval.low,
+                    interval.high,
+                    n=len(part),
+                    method=interval.method,
+                )
                 found[field][value] = {"n": len(part), metric: quantity.as_json()}
     return found
 
@@ -132,14 +176,25 @@ def metric_name(settings: Settings, task: Task) -> str:
     return settings.metric or next(iter(task.metrics))
 
 
-def findings(bench: Bench, files: Mapping[str, Files], worths: Mapping[str, Worth], decided: Verdict, *, settings: Settings,
-             metric: str, looks: int) -> list[Finding]:
+def findings(
+    bench: Bench,
+    files: Mapping[str, Files],
+    worths: Mapping[str, Worth],
+    decided: Verdict,
+    *,
+    settings: Settings,
+    metric: str,
+    looks: int,
+) -> list[Finding]:
     """What a reader of the verdict should know beside the numbers."""
     from breakeven.measuring import notices
 
     return [
-        *notices.of_data(bench), *notices.of_payoff(bench), *notices.of_settings(settings, looks),
-        *notices.of_gates(decided), *notices.of_slices(bench, worths, decided.chosen, metric),
+        *notices.of_data(bench),
+        *notices.of_payoff(bench),
+        *notices.of_settings(settings, looks),
+        *notices.of_gates(decided),
+        *notices.of_slices(bench, worths, decided.chosen, metric),
         *notices.of_files(files, decided.chosen),
     ]
 
@@ -153,8 +208,13 @@ def _check_rates(rates: Mapping[str, float] | None, facts: Mapping[str, Any], ca
     for name, rate in rates.items():
         if name not in classes:
             nearest = difflib.get_close_matches(name, classes, 1, 0.3)
-            raise ConfigError("base-rate-unknown", at=Place(field=f"evaluate.base_rates.{name}"), name=name, allowed=classes,
-                              nearest=nearest[0] if nearest else classes[0])
+            raise ConfigError(
+                "base-rate-unknown",
+                at=Place(field=f"evaluate.base_rates.{name}"),
+                name=name,
+                allowed=classes,
+                nearest=nearest[0] if nearest else classes[0],
+            )
         if rate > 0 and name not in (cases.targets or []):
             raise ConfigError("base-rate-no-cases", at=Place(field=f"evaluate.base_rates.{name}"), name=name)
 
@@ -163,13 +223,20 @@ def _check_gates(settings: Settings, measured: Mapping[str, Mapping[str, Quantit
     """A gate on a name that nothing measures would never be told from a failed one."""
     import difflib
 
-    known = sorted({name for every in measured.values() for name in every} | {"cost_per_1000", "marginal_per_1000",
-                                                                               "latency_ms_p95", "memory_mb", "capacity_per_second"})
+    known = sorted(
+        {name for every in measured.values() for name in every}
+        | {"cost_per_1000", "marginal_per_1000", "latency_ms_p95", "memory_mb", "capacity_per_second"}
+    )
     for name in settings.gates:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, 1, 0.3)
-            raise ConfigError("gate-unknown", at=Place(field=f"evaluate.gates.{name}"), name=name, allowed=known,
-                              nearest=nearest[0] if nearest else known[0])
+            raise ConfigError(
+                "gate-unknown",
+                at=Place(field=f"evaluate.gates.{name}"),
+                name=name,
+                allowed=known,
+                nearest=nearest[0] if nearest else known[0],
+            )
 
 
 def _rates(cases: Cases) -> dict[str, float]:

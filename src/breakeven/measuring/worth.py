@@ -93,7 +93,9 @@ class Bench:
         for share in self.shares():
             amounts = draw(share.term.amount, self.plan.seed, f"payoff/{share.key}", self.plan.draws)
             paid = paying.quantities(share, names, self.cases.columns, len(self.cases))
-            point += share.term.amount.mean * float(value_draws(outcomes, paid, np.ones((1, len(self.cases))), **options)[0])
+            point += share.term.amount.mean * float(
+                value_draws(outcomes, paid, np.ones((1, len(self.cases))), **options)[0]
+            )
             parts = [value_draws(outcomes, paid, weights, **options) for weights in self.draws.weights()]
             drawn = drawn + amounts * np.concatenate(parts)
             origins[f"payoff.{share.key}"] = share.term.amount.origin
@@ -105,13 +107,19 @@ class Bench:
         answers = self.scoring.decide(raw, rule)
         targets = self.cases.targets
         return Worth(
-            rule, answers, raw, self.metrics(answers, raw), self.value(answers, at_market=True),
-            self.value(answers, at_market=False), None if targets is None else self.value(list(targets), at_market=True),
+            rule,
+            answers,
+            raw,
+            self.metrics(answers, raw),
+            self.value(answers, at_market=True),
+            self.value(answers, at_market=False),
+            None if targets is None else self.value(list(targets), at_market=True),
             self.scoring.pictures(answers, raw, self.cases, self.facts),
         )
 
     def metrics(self, answers: list[Any], raw: list[Any]) -> dict[str, Quantity]:
-        """Every metric that can be computed, with a 95% interval: Wilson for plain shares of rows, else BCa bootstrap."""
+        """Every metric with a 95% interval: Wilson for plain shares of rows, else BCa bootstrap."""
+
         def measure(weights: FloatArray) -> dict[str, FloatArray]:
             return self.scoring.metrics(answers, raw, self.cases, weights, self.facts)
 
@@ -123,8 +131,15 @@ class Bench:
             if np.isfinite(point):
                 n = self.counted(name, answers)
                 interval = self._interval(name, point, n, units, bca(drawn[name], point, left_out[name]))
-                found[name] = Quantity(point, self.unit(name), "measured", interval.low, interval.high,
-                                       n=n if units == len(self.cases) else min(n, units), method=interval.method)
+                found[name] = Quantity(
+                    point,
+                    self.unit(name),
+                    "measured",
+                    interval.low,
+                    interval.high,
+                    n=n if units == len(self.cases) else min(n, units),
+                    method=interval.method,
+                )
         return found
 
     def counted(self, name: str, answers: Sequence[Any]) -> int:
@@ -151,15 +166,17 @@ class Bench:
         info = self.task.metrics.get(name)
         bounded = info is None or (info.low, info.high) == (0.0, 1.0)
         if bounded and found.low == found.high and point in (0.0, 1.0):
-            # Rows without a single error of the kind cannot be resampled into one; the score interval still can say how few.
+            # Rows without a single error cannot be resampled into one; the score interval can say how few.
             return wilson(point * n, n)
         return found
 
     def best_constant(self) -> tuple[Any, Estimate] | None:
         """The answer that would be worth most if it were given to everyone; None where the task has no such answer."""
         constants = getattr(self.scoring, "constants", None)
-        offered = [(answer, self.value([answer] * len(self.cases), at_market=True))
-                   for answer in (constants(self.facts) if constants else [])]
+        offered = [
+            (answer, self.value([answer] * len(self.cases), at_market=True))
+            for answer in (constants(self.facts) if constants else [])
+        ]
         return max(offered, key=lambda pair: pair[1].point, default=None)
 
     def point_worth(self, worth: Worth, metric: str, step: float = 0.01) -> Estimate | None:
@@ -191,7 +208,7 @@ class Bench:
         return high * step / (goal - start)
 
     def improved(self, worth: Worth, metric: str, share: float) -> float:
-        """The metric if `share` of every kind of error were right: each case counted partly as it is, partly as it should be."""
+        """The metric if `share` of every kind of error were right: cases count partly as answered, partly as true."""
         n = len(self.cases)
         twice = self.cases.take([*range(n), *range(n)])
         weights = np.concatenate([np.full(n, 1 - share), np.full(n, share)])[None, :]

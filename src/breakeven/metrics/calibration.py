@@ -14,9 +14,9 @@ import numpy as np
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
-SMALLEST = 1e-9          # a probability below this says no more than this
-ENOUGH_FOR_BIAS = 100    # validation rows a class before its own bias is fitted
-BETAS = (0.05, 20.0)     # inverse temperatures searched
+SMALLEST = 1e-9  # a probability below this says no more than this
+ENOUGH_FOR_BIAS = 100  # validation rows a class before its own bias is fitted
+BETAS = (0.05, 20.0)  # inverse temperatures searched
 ROUNDS = 8
 
 
@@ -55,7 +55,13 @@ def fit(probabilities: FloatArray, truth: IntArray) -> dict[str, Any]:
     after = negative_log_likelihood(softmax(beta * scores + bias), truth)
     if not after < before - 1e-9:
         return {}
-    return {"temperature": 1 / beta, "bias": bias.tolist(), "nll_before": before, "nll_after": after, "rows": len(truth)}
+    return {
+        "temperature": 1 / beta,
+        "bias": bias.tolist(),
+        "nll_before": before,
+        "nll_after": after,
+        "rows": len(truth),
+    }
 
 
 def apply(probabilities: FloatArray, calibration: Mapping[str, Any]) -> FloatArray:
@@ -81,7 +87,7 @@ def temperature(scores: FloatArray, truth: IntArray, bias: FloatArray) -> float:
     for _ in range(60):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return (low * high) ** 0.5
+    return float((low * high) ** 0.5)
 
 
 def _bias(scores: FloatArray, truth: IntArray, rounds: int = 50) -> FloatArray:

@@ -46,8 +46,8 @@ class Classification:
     def rule(self, payoff: Mapping[str, Any], base_rates: Mapping[str, float] | None, facts: Facts) -> dict[str, Any]:
         """Expected payoff under the declared base rates; with two classes this is Elkan's threshold.
 
-        `facts` may carry `reject` (None, "by_payoff" or a smallest probability) and `columns` (mean of a payoff's column
-        by true class), because at the time of an answer a column's value is not known. No payoff means accuracy.
+        `facts` may carry `reject` (None, "by_payoff" or a smallest probability) and `columns` (a column's mean by true
+        class), because at the time of an answer a column's value is not known. No payoff means accuracy.
         """
         classes: list[str] = list(facts["classes"])
         prices = priced(payoff, self.outcome_names(facts), self.sums(facts))
@@ -60,7 +60,10 @@ class Classification:
             ratio = [base_rates.get(label, 0.0) / max(train.get(label, 0.0), 1e-9) for label in classes]
         reject = facts.get("reject", "by_payoff" if "refused" in prices else None)
         return {
-            "kind": "expected_payoff", "classes": classes, "gains": gains, "prior_ratio": ratio,
+            "kind": "expected_payoff",
+            "classes": classes,
+            "gains": gains,
+            "prior_ratio": ratio,
             "refused": _worth(prices.get("refused"), None, facts) if reject == "by_payoff" else None,
             "smallest_probability": reject if isinstance(reject, float) else None,
             "threshold": threshold(gains, ratio) if len(classes) == 2 else None,
@@ -93,8 +96,10 @@ class Classification:
     def sums(self, facts: Facts) -> dict[str, tuple[str, ...]]:
         """The outcomes that are sums of others, so that a price on both is counted once."""
         classes = facts["classes"]
-        return {"correct": tuple(_pair(label, label) for label in classes),
-                "wrong": tuple(_pair(true, said) for true in classes for said in classes if true != said)}
+        return {
+            "correct": tuple(_pair(label, label) for label in classes),
+            "wrong": tuple(_pair(true, said) for true in classes for said in classes if true != said),
+        }
 
     def outcomes(self, answers: list[Any], cases: Cases, facts: Facts) -> FloatArray:
         """[n, K*K + 3] zeros and ones in the order of `outcome_names`."""
@@ -112,8 +117,9 @@ class Classification:
         """Answers that need no model: the same label for everyone."""
         return list(facts["classes"])
 
-    def metrics(self, answers: list[Any], raw: list[Any], cases: Cases, weights: FloatArray,
-                facts: Facts) -> dict[str, FloatArray]:
+    def metrics(
+        self, answers: list[Any], raw: list[Any], cases: Cases, weights: FloatArray, facts: Facts
+    ) -> dict[str, FloatArray]:
         """Metric -> values [b]; per class as `f1_LABEL`, `precision_LABEL`, `recall_LABEL`."""
         classes = facts["classes"]
         truth, said = _truths(cases, classes), _indices(answers, classes)
@@ -126,33 +132,47 @@ class Classification:
         confusion = np.zeros((len(classes), len(classes) + 1), dtype=int)
         np.add.at(confusion, (truth[truth >= 0], said[truth >= 0]), 1)  # refused is -1: the last column
         return {
-            "classes": classes, "confusion": confusion.tolist(), "reliability": reliability(p, truth),
+            "classes": classes,
+            "confusion": confusion.tolist(),
+            "reliability": reliability(p, truth),
             "per_class": self._per_class(answers, raw, cases, facts),
-            "per_slice": {field: self._per_slice(answers, raw, cases, facts, values)
-                          for field, values in {**cases.slices, **cases.groups}.items()},
+            "per_slice": {
+                field: self._per_slice(answers, raw, cases, facts, values)
+                for field, values in {**cases.slices, **cases.groups}.items()
+            },
         }
 
     def _per_class(self, answers: list[Any], raw: list[Any], cases: Cases, facts: Facts) -> dict[str, dict[str, Any]]:
         values = self.metrics(answers, raw, cases, np.ones((1, len(cases))), facts)
         targets = list(cases.targets or [])
-        return {label: {"n": targets.count(label), "answered": answers.count(label),
-                        **{name: _number(values[f"{name}_{label}"][0]) for name in ("precision", "recall", "f1")}}
-                for label in facts["classes"]}
+        return {
+            label: {
+                "n": targets.count(label),
+                "answered": answers.count(label),
+                **{name: _number(values[f"{name}_{label}"][0]) for name in ("precision", "recall", "f1")},
+            }
+            for label in facts["classes"]
+        }
 
-    def _per_slice(self, answers: list[Any], raw: list[Any], cases: Cases, facts: Facts,
-                   values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    def _per_slice(
+        self, answers: list[Any], raw: list[Any], cases: Cases, facts: Facts, values: Sequence[Any]
+    ) -> dict[str, dict[str, Any]]:
         names = sorted({str(value) for value in values})
         index = {name: place for place, name in enumerate(names)}
         member = np.array([index[str(value)] for value in values])
         weights = (member[None, :] == np.arange(len(names))[:, None]).astype(float)
         found = self.metrics(answers, raw, cases, weights, facts)
-        return {name: {"n": int(weights[place].sum()),
-                       **{metric: _number(found[metric][place]) for metric in ("accuracy", "macro_f1")}}
-                for place, name in enumerate(names)}
+        return {
+            name: {
+                "n": int(weights[place].sum()),
+                **{metric: _number(found[metric][place]) for metric in ("accuracy", "macro_f1")},
+            }
+            for place, name in enumerate(names)
+        }
 
 
 def threshold(gains: Sequence[Sequence[float]], ratio: Sequence[float]) -> float | None:
-    """Calibrated probability of the second class from which it is answered (Elkan 2001), or None where it never matters.
+    """Probability of the second class from which it is answered (Elkan 2001), None where no probability decides.
 
     gains[true][said]; ratio: base rate over training rate by class.
     """

@@ -1,7 +1,7 @@
 """Classification metrics over many weightings at once: everything follows from a few weighted counts.
 
-All functions take class indices and weights [b, n] and give values [b]; a class that a weighting lacks is left out of the
-averages, as it has no rate. Binary or not, the same formulas hold.
+All functions take class indices and weights [b, n] and give values [b]; a class that a weighting lacks is left out of
+the averages, as it has no rate. Binary or not, the same formulas hold.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 BINS = 15
 
 
-def metrics_of_counts(truth: IntArray, said: IntArray, probabilities: FloatArray, weights: FloatArray,
-                      classes: Sequence[str]) -> dict[str, FloatArray]:
+def metrics_of_counts(
+    truth: IntArray, said: IntArray, probabilities: FloatArray, weights: FloatArray, classes: Sequence[str]
+) -> dict[str, FloatArray]:
     """Every metric of a classification.
 
     truth, said: [n] indices, -1 for unknown and for refused. probabilities: [n, K]. weights: [b, n].
@@ -48,9 +49,11 @@ def metrics_of_counts(truth: IntArray, said: IntArray, probabilities: FloatArray
 def matthews(right: FloatArray, true_count: FloatArray, said_count: FloatArray, total: FloatArray) -> FloatArray:
     """Matthews correlation for K classes (Gorodkin 2004); 0 where it is not defined, as usual."""
     above = right * total - (true_count * said_count).sum(axis=1)
-    below = np.sqrt(np.clip(total**2 - (said_count**2).sum(axis=1), 0, None)
-                    * np.clip(total**2 - (true_count**2).sum(axis=1), 0, None))
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    below = np.sqrt(
+        np.clip(total**2 - (said_count**2).sum(axis=1), 0, None)
+        * np.clip(total**2 - (true_count**2).sum(axis=1), 0, None)
+    )
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0))
 
 
 def reliability(probabilities: FloatArray, truth: IntArray, bins: int = BINS) -> list[dict[str, Any]]:
@@ -58,9 +61,17 @@ def reliability(probabilities: FloatArray, truth: IntArray, bins: int = BINS) ->
     judged = truth >= 0
     confidence, right = probabilities.max(axis=1)[judged], (probabilities.argmax(axis=1) == truth)[judged]
     place = _bins(confidence, bins)
-    return [{"from": index / bins, "to": (index + 1) / bins, "n": int(member.sum()),
-             "confidence": float(confidence[member].mean()), "accuracy": float(right[member].mean())}
-            for index in range(bins) if (member := place == index).any()]
+    return [
+        {
+            "from": index / bins,
+            "to": (index + 1) / bins,
+            "n": int(member.sum()),
+            "confidence": float(confidence[member].mean()),
+            "accuracy": float(right[member].mean()),
+        }
+        for index in range(bins)
+        if (member := place == index).any()
+    ]
 
 
 def _of_probabilities(truth: IntArray, probabilities: FloatArray, weights: FloatArray) -> dict[str, FloatArray]:
@@ -78,7 +89,7 @@ def _of_probabilities(truth: IntArray, probabilities: FloatArray, weights: Float
 
 
 def _bins(confidence: FloatArray, bins: int) -> IntArray:
-    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return np.asarray(np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1))
 
 
 def _per_class(index: IntArray, weights: FloatArray, size: int) -> FloatArray:
@@ -95,7 +106,7 @@ def _f1(hits: FloatArray, true_count: FloatArray, said_count: FloatArray) -> Flo
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))
 
 
 def _mean(per_class: FloatArray) -> FloatArray:

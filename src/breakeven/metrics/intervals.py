@@ -22,7 +22,7 @@ CHUNK = 4_000_000  # weights held at once: 16 MB in float32
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap draws over cases. `units` are what is resampled: one integer a case, equal for cases that go together."""
+    """Bootstrap draws over cases. `units` are what is resampled: one integer a case, equal where cases go together."""
 
     units: np.ndarray[Any, np.dtype[np.int64]]
     draws: int = 2000
@@ -57,7 +57,8 @@ class Draws:
         groups = int(self.units.max()) + 1 if len(self.units) else 0
         count = min(blocks, groups)
         block = np.random.default_rng(self.seed).permutation(groups) % max(count, 1)
-        return (block[self.units][None, :] != np.arange(count)[:, None]).astype(np.float32)
+        kept: FloatArray = (block[self.units][None, :] != np.arange(count)[:, None]).astype(np.float32)
+        return kept
 
     def of(self, measure: Measure) -> dict[str, FloatArray]:
         """`measure` over all draws: name -> values [draws]."""
@@ -153,8 +154,9 @@ def _student_cdf(t: float, freedom: int) -> float:
     return 0.5 + math.sin(angle) * total / 2
 
 
-def reweighted(weights: FloatArray, members: Mapping[str, np.ndarray[Any, np.dtype[np.bool_]]],
-               rates: Mapping[str, float]) -> FloatArray:
+def reweighted(
+    weights: FloatArray, members: Mapping[str, np.ndarray[Any, np.dtype[np.bool_]]], rates: Mapping[str, float]
+) -> FloatArray:
     """Weights [b, n] whose share of every class is its `rates` entry; classes without a draw keep nothing.
 
     Used to value answers at market base rates: within a class the test rows stand for the market's rows.

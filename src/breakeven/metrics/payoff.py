@@ -19,7 +19,9 @@ from breakeven.errors import ConfigError, Place
 
 ALTERNATIVE = "alternative"
 FORMS = "a number, a column, a number times a column ('-1.0 * amount'), or a distribution"
-_PRODUCT = re.compile(r"^\s*(?:(?P<number>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*\*\s*)?(?P<column>[^\W\d]\w*)\s*$")
+_PRODUCT = re.compile(
+    r"^\s*(?:(?P<number>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*\*\s*)?(?P<column>[^\W\d]\w*)\s*$"
+)
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -33,12 +35,17 @@ class Term:
 
 
 def term(declared: Any, outcome: str) -> Term:
-    """A declared price: 0.02, '-1.0 * amount', 'amount', or a mapping (distribution, quoted) with an optional `times`."""
+    """A declared price: 0.02, '-1.0 * amount', 'amount', or a mapping (distribution, quoted; `times` a column)."""
     try:
         return read_term(declared)
     except ValueError as error:
-        raise ConfigError("payoff-unreadable", at=Place(field=f"evaluate.payoff.{outcome}"), outcome=outcome, found=declared,
-                          reason=str(error)) from None
+        raise ConfigError(
+            "payoff-unreadable",
+            at=Place(field=f"evaluate.payoff.{outcome}"),
+            outcome=outcome,
+            found=declared,
+            reason=str(error),
+        ) from None
 
 
 def read_term(declared: Any) -> Term:
@@ -57,7 +64,7 @@ def read_term(declared: Any) -> Term:
 
 
 def priced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> dict[str, Term]:
-    """Outcome -> its one price. `sums` names outcomes that are sums of others; a sum's price goes to its unpriced parts.
+    """Outcome -> its one price. `sums`: outcomes that are sums of others; a sum's price goes to its unpriced parts.
 
     Raises ConfigError for a key that names no outcome, with the nearest name.
     """
@@ -76,8 +83,13 @@ def check(payoff: Mapping[str, Any], names: Sequence[str]) -> None:
         if key != ALTERNATIVE and key not in names:
             short = [name for name in names if not name.startswith("true_")] or list(names[:6])
             nearest = difflib.get_close_matches(str(key), [*names, ALTERNATIVE], 1, 0.3)
-            raise ConfigError("payoff-unknown-outcome", at=Place(field=f"evaluate.payoff.{key}"), outcome=key,
-                              allowed=short[:8], nearest=nearest[0] if nearest else short[0])
+            raise ConfigError(
+                "payoff-unknown-outcome",
+                at=Place(field=f"evaluate.payoff.{key}"),
+                outcome=key,
+                allowed=short[:8],
+                nearest=nearest[0] if nearest else short[0],
+            )
 
 
 def columns(prices: Mapping[str, Term]) -> list[str]:
@@ -108,8 +120,12 @@ def shares(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, S
 def quantities(share: Share, names: Sequence[str], values: Mapping[str, Sequence[float]], n: int) -> FloatArray:
     """[n, k]: how much of the share's amount every outcome pays in every case (0, 1, or the column's value)."""
     if share.term.column is not None and share.term.column not in values:
-        raise ConfigError("payoff-unknown-column", at=Place(field=f"evaluate.payoff.{share.key}"), column=share.term.column,
-                          allowed=sorted(values) or ["none"])
+        raise ConfigError(
+            "payoff-unknown-column",
+            at=Place(field=f"evaluate.payoff.{share.key}"),
+            column=share.term.column,
+            allowed=sorted(values) or ["none"],
+        )
     column = np.ones(n) if share.term.column is None else np.asarray(values[share.term.column], dtype=float)
     member = np.array([name in share.outcomes for name in names], dtype=float)
     return np.outer(column, member)

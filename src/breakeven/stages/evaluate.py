@@ -34,8 +34,12 @@ def steps(setup: Setup) -> list[Step]:
 
 def _candidate_step(setup: Setup, name: str) -> Step:
     settings: Settings = setup.config.evaluate
-    read = {"evaluate.runtimes": settings.runtimes, "evaluate.tolerance": settings.tolerance,
-            "evaluate.agreement": settings.agreement, "collect.fields": train.fields_of(setup)}
+    read = {
+        "evaluate.runtimes": settings.runtimes,
+        "evaluate.tolerance": settings.tolerance,
+        "evaluate.agreement": settings.agreement,
+        "collect.fields": train.fields_of(setup),
+    }
     return Step(f"evaluate/{name}", VERSION, _run_candidate, settings=read, needs=(f"train/{name}", "process"))
 
 
@@ -45,9 +49,17 @@ def _run_candidate(context: Context) -> None:
     candidate = next(one for one in setup.config.train.candidates if one.name == name)
     data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
     found = quality.judge(
-        train.model_of(setup.task, candidate), data, task=setup.task, trained=context.need(f"train/{name}"),
-        folder=context.folder, candidate=name, model_name=candidate.model, runtimes=settings.runtimes,
-        tolerance=settings.tolerance, agreement=settings.agreement, seconds=PACKAGING_SECONDS,
+        train.model_of(setup.task, candidate),
+        data,
+        task=setup.task,
+        trained=context.need(f"train/{name}"),
+        folder=context.folder,
+        candidate=name,
+        model_name=candidate.model,
+        runtimes=settings.runtimes,
+        tolerance=settings.tolerance,
+        agreement=settings.agreement,
+        seconds=PACKAGING_SECONDS,
     )
     for finding in found:
         context.find(finding)
@@ -66,7 +78,9 @@ def _run_speed(context: Context) -> None:
     former = context.store.folder(SPEED) / speed.SPEED
     data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
     load = setup.config.evaluate.load
-    plan = speed.Plan(load.seconds, load.rounds, payloads=[setup.task.payload(item) for item in data.test.inputs[:speed.PAYLOADS]])
+    plan = speed.Plan(
+        load.seconds, load.rounds, payloads=[setup.task.payload(item) for item in data.test.inputs[: speed.PAYLOADS]]
+    )
 
     def report(done: float, total: float, what: str) -> None:
         context.progress.update(SPEED, done, total, {"candidate": what})
@@ -83,7 +97,9 @@ def _verdict_step(setup: Setup, names: list[str]) -> Step:
     read = {f"evaluate.{key}": value for key, value in both.items()}
     read |= {f"business.{key}": value for key, value in business_settings(setup).items()}
     needs = (*(f"train/{name}" for name in names), *(f"evaluate/{name}" for name in names), SPEED, "process")
-    return Step(VERDICT, VERSION, _run_verdict, settings=read, needs=needs, exports=("measurements.json", "verdict.json"))
+    return Step(
+        VERDICT, VERSION, _run_verdict, settings=read, needs=needs, exports=("measurements.json", "verdict.json")
+    )
 
 
 def business_settings(setup: Setup) -> dict[str, Any]:
@@ -105,7 +121,9 @@ def _run_verdict(context: Context) -> None:
     files = {candidate.name: _files(context, candidate.name) for candidate in setup.config.train.candidates}
     bench = verdict.bench_of(setup.task, cases, files, settings, setup.seed)
     raw = {name: quality.read_answers(context.need(f"evaluate/{name}"), setup.task, cases.ids) for name in files}
-    result = verdict.conclude(bench, files, raw, settings=settings, business=_business(setup), looks=count_look(context))
+    result = verdict.conclude(
+        bench, files, raw, settings=settings, business=_business(setup), looks=count_look(context)
+    )
     write_json(context.folder / "measurements.json", verdict.finite(result.measurements))
     write_json(context.folder / "verdict.json", result.verdict)
     for finding in result.findings:
@@ -117,9 +135,13 @@ def _files(context: Context, name: str) -> Any:
 
     trained, judged = context.need(f"train/{name}"), context.need(f"evaluate/{name}")
     measured = read_json(context.need(SPEED) / speed.SPEED)
-    return Files(read_json(trained / train.RECORD), read_json(judged / quality.QUALITY),
-                 read_json(judged / quality.PACKAGE / "package.json"), measured["candidates"].get(name),
-                 measured.get("hardware", {}).get("key"))
+    return Files(
+        read_json(trained / train.RECORD),
+        read_json(judged / quality.QUALITY),
+        read_json(judged / quality.PACKAGE / "package.json"),
+        measured["candidates"].get(name),
+        measured.get("hardware", {}).get("key"),
+    )
 
 
 def _business(setup: Setup) -> Any:
@@ -151,7 +173,9 @@ def count_look(context: Context) -> int:
     settings: Settings = context.setup.config.evaluate
     names = [candidate.name for candidate in context.setup.config.train.candidates]
     judged = {name: getattr(context.store.manifest(f"evaluate/{name}"), "fingerprint", None) for name in names}
-    look = fingerprint({"judged": judged, "payoff": settings.payoff, "rates": settings.base_rates, "reject": settings.reject})
+    look = fingerprint(
+        {"judged": judged, "payoff": settings.payoff, "rates": settings.base_rates, "reject": settings.reject}
+    )
     seen = list(known.get(key, []))
     if look[:16] not in seen:
         seen.append(look[:16])
@@ -162,11 +186,21 @@ def count_look(context: Context) -> int:
 def estimate(setup: Setup) -> list[dict[str, Any]]:
     """Rough minutes and memory: packaging is bounded a runtime, the load tests by their own setting."""
     settings: Settings = setup.config.evaluate
-    rows = [{"step": f"evaluate/{candidate.name}", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}
-            for candidate in setup.config.train.candidates]
-    return [*rows, {"step": SPEED, "minutes": settings.load.seconds / 60 + 0.2 * len(rows), "memory_gb": 1.5,
-                    "download_mb": 0.0, "money": 0.0},
-            {"step": VERDICT, "minutes": 0.1, "memory_gb": 0.5, "download_mb": 0.0, "money": 0.0}]
+    rows = [
+        {"step": f"evaluate/{candidate.name}", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}
+        for candidate in setup.config.train.candidates
+    ]
+    return [
+        *rows,
+        {
+            "step": SPEED,
+            "minutes": settings.load.seconds / 60 + 0.2 * len(rows),
+            "memory_gb": 1.5,
+            "download_mb": 0.0,
+            "money": 0.0,
+        },
+        {"step": VERDICT, "minutes": 0.1, "memory_gb": 0.5, "download_mb": 0.0, "money": 0.0},
+    ]
 
 
 STAGE = Stage("evaluate", Settings, steps, estimate)
