@@ -17,7 +17,12 @@ from breakeven import pipeline
 from breakeven.artifacts import HashCache, Manifest, Store, read_json
 from breakeven.config import Document, load
 from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place
-from breakeven.stages import business, collect, deploy, evaluate, process, train
+from breakeven.stages import business as business_stage
+from breakeven.stages import collect as collect_stage
+from breakeven.stages import deploy as deploy_stage
+from breakeven.stages import evaluate as evaluate_stage
+from breakeven.stages import process as process_stage
+from breakeven.stages import train as train_stage
 from breakeven.tasks import find
 
 if TYPE_CHECKING:
@@ -26,12 +31,12 @@ if TYPE_CHECKING:
 FILE = "breakeven.yaml"
 VERSION = 1
 STAGES: tuple[pipeline.Stage, ...] = (
-    collect.STAGE,
-    process.STAGE,
-    train.STAGE,
-    evaluate.STAGE,
-    deploy.STAGE,
-    business.STAGE,
+    collect_stage.STAGE,
+    process_stage.STAGE,
+    train_stage.STAGE,
+    evaluate_stage.STAGE,
+    deploy_stage.STAGE,
+    business_stage.STAGE,
 )
 
 
@@ -56,12 +61,12 @@ class ProjectSettings(BaseModel):
     version: int = Field(description="Version of this file's format: 1")
     product: Product | None = Field(None, description="What is sold; absent only where the business is simulated alone")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
-    collect: collect.Settings | None = None
-    process: process.Settings = Field(default_factory=process.Settings)
-    train: train.Settings = Field(default_factory=train.Settings)
-    evaluate: evaluate.Settings = Field(default_factory=evaluate.Settings)
-    deploy: deploy.Settings = Field(default_factory=deploy.Settings)
-    business: business.Settings | None = None
+    collect: collect_stage.Settings | None = None
+    process: process_stage.Settings = Field(default_factory=process_stage.Settings)
+    train: train_stage.Settings = Field(default_factory=train_stage.Settings)
+    evaluate: evaluate_stage.Settings = Field(default_factory=evaluate_stage.Settings)
+    deploy: deploy_stage.Settings = Field(default_factory=deploy_stage.Settings)
+    business: business_stage.Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ class Project:
                 model = self.task.model(candidate.model).load()
             except ConfigError as error:
                 raise self._placed(error, (*at, "model")) from None
-            train.check_options(candidate, model, self.document, at)
+            train_stage.check_options(candidate, model, self.document, at)
 
     def steps(self, *, refresh: bool = False) -> list[pipeline.Step]:
         """Every step of the project."""
