@@ -1,4 +1,4 @@
-"""What a reader sees of a project: one HTML file, the same in Markdown, tables in the terminal. Reads the Snapshot only."""
+"""What a reader sees of a project: one HTML file, the same in Markdown, tables in the terminal."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class Cell:
     words: str = ""
     quantity: Quantity | None = None
     tone: Tone = ""
-    code: bool = False      # a hash, a path, a name out of the file: fixed width
-    bare: bool = False      # the head names the unit already
+    code: bool = False  # a hash, a path, a name out of the file: fixed width
+    bare: bool = False  # the head names the unit already
 
     @property
     def text(self) -> str:
@@ -52,7 +52,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     step: str | None = None
     note: str = ""
-    main: bool = False      # the table of the first screen
+    main: bool = False  # the table of the first screen
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +76,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Findings:
-    """Coded findings: (level, text, code, subject)."""
+    """Coded findings: (level, text, code)."""
 
-    items: Sequence[tuple[str, str, str, str]]
+    items: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def one_origin(block: Table | Facts) -> Origin | None:
     """The origin that all numbers of a block share, so that one mark in its title speaks for them; else None."""
     if isinstance(block, Table) and (block.main or not block.title):
         return None
-    cells = [cell for row in block.rows for cell in row] if isinstance(block, Table) else [cell for _, cell in block.pairs]
+    cells = (
+        [cell for row in block.rows for cell in row] if isinstance(block, Table) else [cell for _, cell in block.pairs]
+    )
     found = {cell.quantity.origin for cell in cells if cell.quantity is not None}
     return found.pop() if len(found) == 1 else None
 
@@ -156,7 +158,11 @@ def _cells_of(section: Section, block: Block) -> Iterator[tuple[str, str | None,
     if isinstance(block, Table):
         for row in block.rows:
             for head, cell in zip(block.heads, row, strict=True):
-                yield " › ".join(part for part in (section.title, block.title, row[0].text, head) if part), block.step, cell
+                yield (
+                    " › ".join(part for part in (section.title, block.title, row[0].text, head) if part),
+                    block.step,
+                    cell,
+                )
     elif isinstance(block, Facts):
         for name, cell in block.pairs:
             yield " › ".join(part for part in (section.title, block.title, name) if part), block.step, cell

@@ -6,13 +6,20 @@ Colours, dark mode and print are the stylesheet's business; here stand geometry 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-SERIES = 8          # colours the stylesheet knows (.s0 ... .s7)
-FONT = 12.5         # pixels in drawing units
+SERIES = 8  # colours the stylesheet knows (.s0 ... .s7)
+FONT = 12.5  # pixels in drawing units
+MARKS: tuple[tuple[tuple[float, float], ...], ...] = (  # a circle, then polygons by their corners
+    (),
+    ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+    ((0, -1.25), (1.2, 0.95), (-1.2, 0.95)),
+    ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
+)
 Label = Callable[[float], str]
 
 
@@ -99,7 +106,17 @@ class Canvas:
         """A straight line."""
         self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>')
 
-    def rect(self, x: float, y: float, width: float, height: float, style: str, *, tip: str = "", opacity: float | None = None) -> None:
+    def rect(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        style: str,
+        *,
+        tip: str = "",
+        opacity: float | None = None,
+    ) -> None:
         """A filled rectangle; `opacity` shades it."""
         shade = "" if opacity is None else f' fill-opacity="{opacity:.3f}"'
         box = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
@@ -118,26 +135,21 @@ class Canvas:
 
     def mark(self, x: float, y: float, index: int, *, tip: str = "") -> None:
         """A series' own mark: its shape differs as well as its colour."""
-        style, size = f"mark s{index % SERIES}", 5.0
-        shape = index % 4
-        if shape == 0:
-            body = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" class="{style}">'
-        else:
-            corners = {
-                1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
-                2: [(0, -1.25), (1.2, 0.95), (-1.2, 0.95)],
-                3: [(0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)],
-            }[shape]
-            at = " ".join(f"{x + dx * size * 0.9:.1f},{y + dy * size * 0.9:.1f}" for dx, dy in corners)
-            body = f'<polygon points="{at}" class="{style}">'
-        self.parts.append(f"{body}{_tip(tip)}</{'circle' if shape == 0 else 'polygon'}>")
+        style, corners = f"mark s{index % SERIES}", MARKS[index % len(MARKS)]
+        if not corners:
+            self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{style}">{_tip(tip)}</circle>')
+            return
+        at = " ".join(f"{x + dx * 4.5:.1f},{y + dy * 4.5:.1f}" for dx, dy in corners)
+        self.parts.append(f'<polygon points="{at}" class="{style}">{_tip(tip)}</polygon>')
 
     def svg(self) -> str:
         """The finished drawing."""
-        head = (f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-                f'aria-labelledby="{self.key}-t {self.key}-d" xmlns="http://www.w3.org/2000/svg">')
-        words = (f'<title id="{self.key}-t">{escape(self.title)}</title>'
-                 f'<desc id="{self.key}-d">{escape(self.description)}</desc>')
+        key = re.sub(r"[^A-Za-z0-9-]", "-", self.key)
+        head = (
+            f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
+            f'aria-labelledby="{key}-t {key}-d" xmlns="http://www.w3.org/2000/svg">'
+        )
+        words = f'<title id="{key}-t">{escape(self.title)}</title><desc id="{key}-d">{escape(self.description)}</desc>'
         return head + words + "".join(self.parts) + "</svg>"
 
 
@@ -149,7 +161,9 @@ class Frame:
     x: Scale
     y: Scale
 
-    def axes(self, x_title: str, y_title: str, *, x_label: Label, y_label: Label, x_ticks: Sequence[float] | None = None) -> None:
+    def axes(
+        self, x_title: str, y_title: str, *, x_label: Label, y_label: Label, x_ticks: Sequence[float] | None = None
+    ) -> None:
         """Grid, tick labels and axis titles; the vertical title stands above its axis, upright."""
         draw, left, right, bottom, top = self.canvas, self.x.start, self.x.end, self.y.start, self.y.end
         for value in self.y.ticks():
@@ -164,8 +178,15 @@ class Frame:
         draw.text(right, bottom + 36, x_title, "name end")
         draw.text(4, top - 12, y_title, "name")
 
-    def bars(self, x: float, y: float, index: int, *, across: tuple[float | None, float | None] = (None, None),
-             along: tuple[float | None, float | None] = (None, None)) -> None:
+    def bars(
+        self,
+        x: float,
+        y: float,
+        index: int,
+        *,
+        across: tuple[float | None, float | None] = (None, None),
+        along: tuple[float | None, float | None] = (None, None),
+    ) -> None:
         """Error bars of a point, `across` on the x scale and `along` on the y scale, with small caps."""
         style = f"bar s{index % SERIES}"
         if across[0] is not None and across[1] is not None:

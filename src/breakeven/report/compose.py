@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from breakeven.artifacts import now
-from breakeven.report import business, evaluation, numbers, origins, stages
+from breakeven.report import numbers, origins
 from breakeven.report.blocks import Block, Cell, Findings, Note, Report, Section, Table
+from breakeven.report.sections import business, collect, deploy, evaluate, gallery, lineage, process, train
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -22,11 +23,19 @@ def compose(snapshot: Snapshot) -> Report:
     words = Words(snapshot.language)
     verdict = snapshot.verdict or {}
     report = Report(
-        name=snapshot.name, task=snapshot.task, language=snapshot.language, sentence=sentence(snapshot, words),
-        verdict=standing(verdict), basis=basis(verdict, words),
-        sections=[Section("answer", "", answer(snapshot, words)), *(section(snapshot, words, name) for name in ORDER),
-                  stages.lineage(snapshot, words)],
-        made=now(), versions=snapshot.versions,
+        name=snapshot.name,
+        task=snapshot.task,
+        language=snapshot.language,
+        sentence=sentence(snapshot, words),
+        verdict=standing(verdict),
+        basis=basis(verdict, words),
+        sections=[
+            Section("answer", "", answer(snapshot, words)),
+            *(section(snapshot, words, name) for name in ORDER),
+            lineage.section(snapshot, words),
+        ],
+        made=now(),
+        versions=snapshot.versions,
     )
     return origins.registered(report, snapshot.lineage)
 
@@ -52,7 +61,7 @@ def basis(verdict: Mapping[str, Any], words: Words) -> list[str]:
         return []
     price = origins.quantity((verdict.get("price") or {}).get("declared"))
     demand = origins.quantity((verdict.get("demand") or {}).get("answers_per_month"))
-    found = [words("basis-price", price=numbers.full(price)) if price else words("basis-no-price")]
+    found = [words("basis-price", price=words.amount(price)) if price else words("basis-no-price")]
     if demand:
         found.append(words("basis-demand", demand=numbers.amount(demand)))
     if verdict.get("n_test"):
@@ -67,13 +76,13 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
     """The first screen below the sentence: what is stale, the table, what to know first, the pictures."""
     blocks: list[Block] = list(stale(snapshot, words))
     if (snapshot.verdict or {}).get("candidates"):
-        blocks.append(evaluation.main_table(snapshot, words))
+        blocks.append(evaluate.main_table(snapshot, words))
     else:
         blocks.append(states(snapshot, words))
     first = [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
     blocks += findings(first, words)
     if (snapshot.verdict or {}).get("candidates"):
-        blocks += evaluation.pictures(snapshot, words)
+        blocks += gallery.blocks(snapshot, words)
     blocks += business.picture(snapshot, words)
     return blocks
 
@@ -90,8 +99,15 @@ def stale(snapshot: Snapshot, words: Words) -> list[Note]:
 def states(snapshot: Snapshot, words: Words) -> Table:
     """Every step with its state, why, and how often it was run."""
     tones: dict[str, Any] = {"fresh": "good", "stale": "unsure", "missing": "quiet"}
-    rows = [[Cell(item["step"], code=True), Cell(words.term(item["state"]), tone=tones.get(item["state"], "")),
-             Cell(str(snapshot.counters.get(item["step"], 0))), Cell(item["why"] or "")] for item in snapshot.states]
+    rows = [
+        [
+            Cell(item["step"], code=True),
+            Cell(words.term(item["state"]), tone=tones.get(item["state"], "")),
+            Cell(str(snapshot.counters.get(item["step"], 0))),
+            Cell(item["why"] or ""),
+        ]
+        for item in snapshot.states
+    ]
     return Table(words("status"), [words("step"), words("state"), words("runs"), words("why")], rows)
 
 
@@ -105,8 +121,12 @@ def section(snapshot: Snapshot, words: Words, name: str) -> Section:
 
 
 _BUILDERS = {
-    "collect": stages.collect, "process": stages.process, "train": stages.train, "evaluate": evaluation.section,
-    "deploy": stages.deploy, "business": business.section,
+    "collect": collect.blocks,
+    "process": process.blocks,
+    "train": train.blocks,
+    "evaluate": evaluate.blocks,
+    "deploy": deploy.blocks,
+    "business": business.blocks,
 }
 
 
@@ -114,15 +134,19 @@ def every_finding(snapshot: Snapshot) -> list[Mapping[str, Any]]:
     """Findings of all steps, problems first, none twice."""
     kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     more: Sequence[Mapping[str, Any]] = (snapshot.verdict or {}).get("findings") or []
-    for item in [*snapshot.findings, *({"stage": "evaluate", **found, **({} if found.get("stage") else {"stage": "evaluate"})}
-                                       for found in more)]:
+    for item in [
+        *snapshot.findings,
+        *({"stage": "evaluate", **found, **({} if found.get("stage") else {"stage": "evaluate"})} for found in more),
+    ]:
         kept.setdefault((item.get("code"), item.get("subject"), str(item.get("fields"))), item)
     return sorted(kept.values(), key=lambda item: LEVELS.get(str(item.get("level")), 3))
 
 
 def findings(items: Sequence[Mapping[str, Any]], words: Words) -> list[Findings]:
-    """A block of findings, or none."""
-    if not items:
-        return []
-    return [Findings([(str(item.get("level", "info")), words.finding(item), str(item.get("code", "")), str(item.get("subject") or ""))
-                      for item in items])]
+    """A block of findings, or none; a subject that the text does not name is put before it."""
+    found = []
+    for item in items:
+        text, subject = words.finding(item), str(item.get("subject") or "")
+        about = f"{subject}: {text}" if subject and subject not in text else text
+        found.append((str(item.get("level", "info")), about, str(item.get("code", ""))))
+    return [Findings(found)] if found else []

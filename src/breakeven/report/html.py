@@ -38,10 +38,21 @@ def render_report(report: Report) -> str:
 
     words = Words(report.language)
     style = _style()
-    environment = Environment(loader=PackageLoader("breakeven.report", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("breakeven.report", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals.update(
-        words=words, numbers=numbers, marks=origins.MARKS, kind=lambda block: KINDS[type(block)], show=_Shower(report, words),
-        drawing=Markup, details=origins.details, groups=_groups, one_origin=one_origin, typeset=_typeset, version=__version__,
+        words=words,
+        numbers=numbers,
+        marks=origins.MARKS,
+        kind=lambda block: KINDS[type(block)],
+        show=_Shower(report, words),
+        drawing=Markup,
+        details=origins.details,
+        groups=_groups,
+        one_origin=one_origin,
+        typeset=_typeset,
+        version=__version__,
     )
     return environment.get_template("report.html").render(report=report, style=Markup(style), policy=policy(style))  # noqa: S704 (ours)
 
@@ -68,12 +79,17 @@ class _Shower:
         from markupsafe import Markup
 
         if cell.quantity is None:
-            return Markup("<code>{}</code>" if cell.code else "{}").format(cell.text)
+            return Markup("<code>{}</code>").format(cell.text) if cell.code else Markup("{}").format(cell.text)
         entry = self._places[id(cell)]
         interval = Markup('<span class="i">{}</span>').format(_typeset(cell.interval)) if cell.interval else ""
         shown = Markup('<a class="q" href="#n{}" title="{}"><span class="v">{}{}</span>{}</a>')
-        return shown.format(entry.number, origins.hover(entry, self._words), _typeset(cell.text),
-                            self.mark(cell.quantity.origin) if marked else "", interval)
+        return shown.format(
+            entry.number,
+            origins.hover(entry, self._words),
+            _typeset(cell.text),
+            self.mark(cell.quantity.origin) if marked else "",
+            interval,
+        )
 
     def mark(self, origin: str | None) -> Markup:
         """The small letter of an origin, with its word for those who hover or listen."""
@@ -82,7 +98,9 @@ class _Shower:
         if origin is None:
             return Markup("")
         name = self._words.term(origin)
-        return Markup('<span class="o {}" title="{}" aria-label="{}">{}</span>').format(origin, name, name, origins.MARKS[origin])
+        return Markup('<span class="o {}" title="{}" aria-label="{}">{}</span>').format(
+            origin, name, name, origins.MARKS[origin]
+        )
 
 
 def _typeset(text: str) -> str:

@@ -10,8 +10,21 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from breakeven import __version__
-from breakeven.report import numbers, origins
-from breakeven.report.blocks import Block, Cell, Entry, Facts, Findings, Listing, Note, Picture, Report, Section, Table, one_origin
+from breakeven.report import origins
+from breakeven.report.blocks import (
+    Block,
+    Cell,
+    Entry,
+    Facts,
+    Findings,
+    Listing,
+    Note,
+    Picture,
+    Report,
+    Section,
+    Table,
+    one_origin,
+)
 from breakeven.report.compose import compose
 from breakeven.report.words import Words
 
@@ -35,7 +48,11 @@ def render_report(report: Report) -> str:
         parts.append("\n".join(f"- {escape(item)}" for item in report.basis))
     for section in report.sections:
         parts += _section(section, words)
-    parts += [f"## {words('appendix')}", escape(words("appendix-note", count=len(report.entries))), _appendix(report.entries, words)]
+    parts += [
+        f"## {words('appendix')}",
+        escape(words("appendix-note", count=len(report.entries))),
+        _appendix(report.entries, words),
+    ]
     made = report.made.replace("T", " ").replace("+00:00", " UTC")
     parts.append(f"{escape(words('footer', version=__version__))} {made}")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -67,8 +84,7 @@ def _block(block: Block, words: Words) -> str:
         lines = (f"- {escape(name)}: {_cell(cell, marked=not origin)}" for name, cell in block.pairs)
         return _title(block.title, _mark(origin)) + "\n".join(lines)
     if isinstance(block, Findings):
-        lines = (f"- **{words(f'level-{level}')}** {escape(f'{subject}: {text}' if subject and subject not in text else text)} ({_code(code)})"
-                 for level, text, code, subject in block.items)
+        lines = (f"- **{words(f'level-{level}')}** {escape(text)} ({_code(code)})" for level, text, code in block.items)
         return "\n".join(lines)
     if isinstance(block, Note):
         return f"> {escape(block.text)}" + (f" {_code(block.command)}" if block.command else "")
@@ -119,6 +135,8 @@ def _legend(words: Words) -> str:
 def _appendix(entries: Sequence[Entry], words: Words) -> str:
     rows = []
     for entry in entries:
-        said = "; ".join(text if place == 0 else f"{name} {text}" for place, (name, text) in enumerate(origins.details(entry, words)))
-        rows.append([str(entry.number), escape(entry.where), escape(numbers.full(entry.quantity)), escape(said)])
+        said = "; ".join(
+            text if place == 0 else f"{name} {text}" for place, (name, text) in enumerate(origins.details(entry, words))
+        )
+        rows.append([str(entry.number), escape(entry.where), escape(words.amount(entry.quantity)), escape(said)])
     return _table(["#", words("where"), words("number"), words("origin")], rows)

@@ -13,7 +13,17 @@ from breakeven.quantity import Quantity
 
 MISSING = "n/a"
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "JP¥", "INR": "₹", "KRW": "₩"}
-SUFFIXES = {"ms": " ms", "s": " s", "seconds": " s", "MB": " MB", "GB": " GB", "answers/second": "/s", "answers/s": "/s", "1/s": "/s", "per_second": "/s"}
+SUFFIXES = {
+    "ms": " ms",
+    "s": " s",
+    "seconds": " s",
+    "MB": " MB",
+    "GB": " GB",
+    "answers/second": "/s",
+    "answers/s": "/s",
+    "1/s": "/s",
+    "per_second": "/s",
+}
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
@@ -25,7 +35,7 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 
 
 def decimals_for(quantity: Quantity) -> int:
-    """Decimal places (negative: rounded to tens, hundreds ...) whose last digit is at most a fifth of the interval's width."""
+    """Decimal places whose last digit is at most a fifth of the interval's width; negative: tens, hundreds ..."""
     low, high = quantity.low, quantity.high
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
         if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1e5:
@@ -99,16 +109,15 @@ def unit(quantity: Quantity) -> str:
     _, rest = currency_of(quantity.unit)
     if rest.strip().lower() in _BARE:
         return ""
-    words = rest.strip().replace("_", " ")
-    words = re.sub(r"^/\s*|(?<=\w)\s*/\s*", lambda found: "per " if found.start() == 0 else " per ", words)
+    words = re.sub(r"\s*/\s*", " per ", rest.strip().replace("_", " ")).strip()
     return re.sub(r"\b1000\b", "1,000", words)
 
 
-def full(quantity: Quantity | None) -> str:
-    """Value, interval and unit in one line: `$1.17 [1.16, 1.18] per 1,000 answers`."""
+def full(quantity: Quantity | None, words: Callable[[str], str] = str) -> str:
+    """Value, interval and unit in one line: `$1.17 [1.16, 1.18] per 1,000 answers`. `words` translates the unit."""
     if quantity is None:
         return MISSING
-    return " ".join(part for part in (amount(quantity), bounds(quantity), unit(quantity)) if part)
+    return " ".join(part for part in (amount(quantity), bounds(quantity), words(unit(quantity))) if part)
 
 
 def duration(seconds: float | None) -> str:

@@ -19,7 +19,9 @@ def counted(value: float | None, unit: str = "rows") -> Quantity | None:
     return None if value is None else Quantity(float(value), unit, "measured", method="counted")
 
 
-def measured(value: float | None, unit: str, *, method: str | None = None, hardware: str | None = None) -> Quantity | None:
+def measured(
+    value: float | None, unit: str, *, method: str | None = None, hardware: str | None = None
+) -> Quantity | None:
     """A number an artifact states without more words about it; None stays None."""
     return None if value is None else Quantity(float(value), unit, "measured", method=method, hardware=hardware)
 
@@ -33,7 +35,8 @@ def quantity(data: Any) -> Quantity | None:
 
 def registered(report: Report, lineage: Mapping[str, Mapping[str, Any]]) -> Report:
     """The report with its appendix: one entry for every quantity that stands in it."""
-    entries, seen = [], set()
+    entries: list[Entry] = []
+    seen: set[int] = set()
     for where, step, cell in report.cells():
         if cell.quantity is None or id(cell) in seen:
             continue
@@ -59,20 +62,30 @@ def places(report: Report) -> dict[int, Entry]:
 def details(entry: Entry, words: Words) -> list[tuple[str, str]]:
     """What is known of a number's origin, as (name, text); nothing is said of what is not known."""
     held = entry.quantity
-    found = [(words("origin"), words.term(held.origin)), (words("when"), _time(entry.when)), (words("hardware"), held.hardware),
-             (words("artifact"), entry.artifact), ("n", None if held.n is None else numbers.count(held.n)),
-             (words("method"), held.method)]
+    found = [
+        (words("origin"), words.term(held.origin)),
+        (words("when"), _time(entry.when)),
+        (words("hardware"), held.hardware),
+        (words("artifact"), entry.artifact),
+        ("n", None if held.n is None else numbers.count(held.n)),
+        (words("method"), held.method),
+    ]
     if held.low is not None or held.high is not None:
         found.append((words("interval"), numbers.percent(held.interval)))
     if held.inputs:
-        found.append((words("inputs"), ", ".join(f"{words.term(name)}: {words.term(origin)}" for name, origin in held.inputs.items())))
+        found.append(
+            (
+                words("inputs"),
+                ", ".join(f"{words.term(name)}: {words.term(origin)}" for name, origin in held.inputs.items()),
+            )
+        )
     return [(name, text) for name, text in found if text]
 
 
 def hover(entry: Entry, words: Words) -> str:
     """One line for a tooltip: the number in full, its origin and all that is known of it."""
     origin, *rest = details(entry, words)
-    parts = [f"{numbers.full(entry.quantity)}", origin[1], *(f"{name}: {text}" for name, text in rest)]
+    parts = [f"{words.amount(entry.quantity)}", origin[1], *(f"{name}: {text}" for name, text in rest)]
     return " · ".join(parts)
 
 

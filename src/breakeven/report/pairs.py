@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table
-from breakeven.report.evaluation import MONEY, cell, gates_cell, pays_cell
 from breakeven.report.origins import counted, measured, quantity
+from breakeven.report.sections.cells import cell
+from breakeven.report.sections.evaluate import MONEY, gates_cell, pays_cell
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -26,15 +27,28 @@ def candidate(snapshot: Snapshot, words: Words, name: str) -> list[Block]:
         blocks.append(Facts(words("training"), list(_training(record, words)), step=f"train/{name}"))
     found = ((snapshot.verdict or {}).get("candidates") or {}).get(name)
     if found:
-        pairs = [(words("pays"), pays_cell(name, snapshot.verdict or {}, words)), (words("gates"), gates_cell(found, words))]
+        pairs = [
+            (words("pays"), pays_cell(name, snapshot.verdict or {}, words)),
+            (words("gates"), gates_cell(found, words)),
+        ]
         pairs += [(words.term(key), cell(found[key])) for key in SHORT if quantity(found.get(key))]
         if found.get("why_not"):
             pairs.append((words("why-not"), Cell(str(found["why_not"]))))
         blocks.append(Facts(words("verdict"), pairs, step="evaluate/verdict"))
-        blocks.append(Table(words("metrics"), [words("metric"), name], [
-            [Cell(words.term(key)), cell(value)] for key, value in (found.get("metrics") or {}).items()], step="evaluate/verdict"))
+        blocks.append(
+            Table(
+                words("metrics"),
+                [words("metric"), name],
+                [[Cell(words.term(key)), cell(value)] for key, value in (found.get("metrics") or {}).items()],
+                step="evaluate/verdict",
+            )
+        )
     measured_too = snapshot.measurements.get(name) or {}
-    rows = [[Cell(words.term(key)), cell(value)] for key, value in measured_too.items() if key not in ((found or {}).get("metrics") or {})]
+    rows = [
+        [Cell(words.term(key)), cell(value)]
+        for key, value in measured_too.items()
+        if key not in ((found or {}).get("metrics") or {})
+    ]
     if rows:
         blocks.append(Table(words("measurements"), [words("measured-thing"), name], rows, step="evaluate"))
     return blocks or [Note(words("missing", stage=name), command=f"breakeven run train/{name}")]
@@ -54,7 +68,13 @@ def _training(record: Mapping[str, Any], words: Words) -> Iterator[tuple[str, Ce
             yield words.term(key), Cell(words.term(f"stopped-{value}") if key == "stopped" else str(value))
     base = record.get("base") or {}
     if base:
-        yield words("weights"), Cell(f"{base.get('weights')} @ {base.get('revision')} ({base.get('licence') or words('no-licence')})", code=True)
+        yield (
+            words("weights"),
+            Cell(
+                f"{base.get('weights')} @ {base.get('revision')} ({base.get('licence') or words('no-licence')})",
+                code=True,
+            ),
+        )
 
 
 def compare(snapshot: Snapshot, words: Words, one: str, other: str) -> list[Block]:
@@ -63,7 +83,14 @@ def compare(snapshot: Snapshot, words: Words, one: str, other: str) -> list[Bloc
     paired = _paired(snapshot.verdict or {}, one, other)
     rows = []
     for key, left, right in _both(found[one], found[other]):
-        rows.append([Cell(words.term(key)), cell(left), cell(right), _difference(quantity(left), quantity(right), paired.get(key))])
+        rows.append(
+            [
+                Cell(words.term(key)),
+                cell(left),
+                cell(right),
+                _difference(quantity(left), quantity(right), paired.get(key)),
+            ]
+        )
     verdict = snapshot.verdict or {}
     rows.append([Cell(words("gates")), gates_cell(found[one], words), gates_cell(found[other], words), Cell("")])
     rows.append([Cell(words("pays")), pays_cell(one, verdict, words), pays_cell(other, verdict, words), Cell("")])

@@ -40,13 +40,17 @@ class Line:
 
 def money_label(code: str | None) -> Label:
     """Tick labels with a currency sign."""
+
     def label(value: float) -> str:
         return numbers.tick(value) if code is None else numbers.with_sign(numbers.tick(value), code)
+
     return label
 
 
-def frontier(key: str, points: Sequence[Point], price: Quantity | None, words: Mapping[str, str], code: str | None) -> str:
-    """Value against cost with error bars. Shaded: where a unit pays (value > price > cost; without a price value > cost)."""
+def frontier(
+    key: str, points: Sequence[Point], price: Quantity | None, words: Mapping[str, str], code: str | None
+) -> str:
+    """Value against cost with error bars. Shaded: value > price > cost; without a price, value > cost."""
     canvas = Canvas(key, words["title"], words["description"], height=340)
     extra = [] if price is None else [price.value]
     costs = [bound for point in points for bound in _ends(point.x)]
@@ -63,7 +67,13 @@ def frontier(key: str, points: Sequence[Point], price: Quantity | None, words: M
     for point in points:
         placer.block(frame.x(point.x.value), frame.y(point.y.value))
     for point in points:
-        frame.bars(point.x.value, point.y.value, point.index, across=(point.x.low, point.x.high), along=(point.y.low, point.y.high))
+        frame.bars(
+            point.x.value,
+            point.y.value,
+            point.index,
+            across=(point.x.low, point.x.high),
+            along=(point.y.low, point.y.high),
+        )
     for point in points:
         x, y = frame.x(point.x.value), frame.y(point.y.value)
         canvas.mark(x, y, point.index, tip=f"{point.name}: {numbers.full(point.y)}; {numbers.full(point.x)}")
@@ -83,8 +93,16 @@ def _pays_region(frame: Frame, price: Quantity | None) -> None:
     frame.canvas.path(edge, "rule")
 
 
-def dots(key: str, rows: Sequence[tuple[str, int, Quantity]], words: Mapping[str, str], *, limit: float | None = None,
-         log: bool = False, label: Label = numbers.tick, whiskers: Mapping[str, tuple[float, float]] | None = None) -> str:
+def dots(
+    key: str,
+    rows: Sequence[tuple[str, int, Quantity]],
+    words: Mapping[str, str],
+    *,
+    limit: float | None = None,
+    log: bool = False,
+    label: Label = numbers.tick,
+    whiskers: Mapping[str, tuple[float, float]] | None = None,
+) -> str:
     """One row a name: the value as a mark, its interval as a bar, a dashed limit; `whiskers` add a thin range."""
     left = min(150.0, 14 + max((width_of(name) for name, _, _ in rows), default=0))
     height = 62 + 30 * max(len(rows), 1)
@@ -107,12 +125,16 @@ def dots(key: str, rows: Sequence[tuple[str, int, Quantity]], words: Mapping[str
         if whiskers and name in whiskers:
             low, high = whiskers[name]
             canvas.line(scale(low), at[place], scale(high), at[place], f"thin s{index % SERIES}")
-        Frame(canvas, scale, Scale(0, 1, at[place], at[place])).bars(quantity.value, 0, index, across=(quantity.low, quantity.high))
+        Frame(canvas, scale, Scale(0, 1, at[place], at[place])).bars(
+            quantity.value, 0, index, across=(quantity.low, quantity.high)
+        )
         canvas.mark(scale(quantity.value), at[place], index, tip=f"{name}: {numbers.full(quantity)}")
     return canvas.svg()
 
 
-def confusion(key: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]], words: Mapping[str, str]) -> str:
+def confusion(
+    key: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]], words: Mapping[str, str]
+) -> str:
     """Counts of true (rows) against said (columns), shaded by the share of the row."""
     left = min(130.0, 34 + max(width_of(name) for name, _ in rows))
     cell = min((472 - left) / len(heads), 120.0)
@@ -131,8 +153,15 @@ def confusion(key: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence
             share = number / total if total else 0.0
             right = heads[across] == name
             tip = f"{name} → {heads[across]}: {numbers.count(number)} ({numbers.percent(share)})"
-            canvas.rect(left + cell * across + 1, top + 1, cell - 2, tall - 2, "heat right" if right else "heat wrong",
-                        tip=tip, opacity=0.06 + 0.94 * share)
+            canvas.rect(
+                left + cell * across + 1,
+                top + 1,
+                cell - 2,
+                tall - 2,
+                "heat right" if right else "heat wrong",
+                tip=tip,
+                opacity=0.06 + 0.94 * share,
+            )
             if cell > 24:
                 ink = "ink-strong" if share > 0.55 else "ink-weak"
                 canvas.text(left + cell * (across + 0.5), top + tall / 2 + 4, numbers.count(number), f"{style} {ink}")
@@ -150,8 +179,12 @@ def reliability(key: str, bins: Sequence[Mapping[str, Any]], words: Mapping[str,
     for item in bins:
         n, share, said = int(item["n"]), float(item["accuracy"]), float(item["confidence"])
         frame.bars(said, share, index, along=wilson(share, n))
-        canvas.mark(frame.x(said), frame.y(share), index, tip=words["tip"].format(
-            said=numbers.percent(said), share=numbers.percent(share), n=numbers.count(n)))
+        canvas.mark(
+            frame.x(said),
+            frame.y(share),
+            index,
+            tip=words["tip"].format(said=numbers.percent(said), share=numbers.percent(share), n=numbers.count(n)),
+        )
         left, right = frame.x(max(float(item["from"]), frame.x.low)), frame.x(float(item["to"]))
         tall = 34 * n / most
         canvas.rect(left + 1, 334 - tall, right - left - 2, tall, f"count s{index % SERIES}", tip=numbers.count(n))
@@ -167,8 +200,15 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def lines(key: str, series: Sequence[Line], words: Mapping[str, str], *, y_label: Label = numbers.tick, x_label: Label = numbers.tick,
-          zero: bool = False) -> str:
+def lines(
+    key: str,
+    series: Sequence[Line],
+    words: Mapping[str, str],
+    *,
+    y_label: Label = numbers.tick,
+    x_label: Label = numbers.tick,
+    zero: bool = False,
+) -> str:
     """Series over a shared axis, bounded series as fans, each named at its end; zero is drawn where it is in view."""
     canvas = Canvas(key, words["title"], words["description"], height=320)
     room = min(120.0, 14 + max((width_of(item.name) for item in series), default=0))
@@ -195,8 +235,13 @@ def lines(key: str, series: Sequence[Line], words: Mapping[str, str], *, y_label
     return canvas.svg()
 
 
-def lineage(key: str, columns: Sequence[Sequence[tuple[str, str, str]]], needs: Mapping[str, Sequence[str]], words: Mapping[str, str]) -> str:
-    """Steps as boxes in the columns of their stages (name, fingerprint, state), with a curve from each need to its user."""
+def lineage(
+    key: str,
+    columns: Sequence[Sequence[tuple[str, str, str]]],
+    needs: Mapping[str, Sequence[str]],
+    words: Mapping[str, str],
+) -> str:
+    """Steps (name, fingerprint, state) as boxes in the columns of their stages, a curve from each need to its user."""
     wide, gap, tall, width = 138.0, 34.0, 40.0, 0.0
     width = len(columns) * wide + (len(columns) - 1) * gap
     rows = max((len(column) for column in columns), default=1)
@@ -222,12 +267,15 @@ def lineage(key: str, columns: Sequence[Sequence[tuple[str, str, str]]], needs: 
 def _flow(canvas: Canvas, source: tuple[float, float], target: tuple[float, float], box: tuple[float, float]) -> None:
     x1, y1, x2, y2 = source[0] + box[0], source[1] + box[1] / 2, target[0], target[1] + box[1] / 2
     if target[0] == source[0]:  # within one stage: round the right-hand side
-        x2, bend = target[0] + box[0], 16.0
-        canvas.parts.append(f'<path d="M{x1:.1f} {y1:.1f} C{x1 + bend:.1f} {y1:.1f} {x2 + bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}" class="flow"/>')
-        return
-    bend = (x2 - x1) / 2 if x2 - x1 < 80 else 30.0
-    canvas.parts.append(f'<path d="M{x1:.1f} {y1:.1f} C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}" class="flow"/>')
+        x2, bend, back = target[0] + box[0], 16.0, 16.0
+    else:
+        bend = (x2 - x1) / 2 if x2 - x1 < 80 else 30.0
+        back = -bend
+    curve = f"M{x1:.1f} {y1:.1f} C{x1 + bend:.1f} {y1:.1f} {x2 + back:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+    canvas.parts.append(f'<path d="{curve}" class="flow"/>')
 
 
 def _ends(quantity: Quantity) -> list[float]:
-    return [bound for bound in (quantity.value, quantity.low, quantity.high) if bound is not None and math.isfinite(bound)]
+    return [
+        bound for bound in (quantity.value, quantity.low, quantity.high) if bound is not None and math.isfinite(bound)
+    ]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from breakeven.report import compose, evaluation, origins, pairs
+from breakeven.report import compose, origins, pairs
 from breakeven.report.blocks import Block, Cell, Facts, Findings, Listing, Note, Picture, Table, one_origin
+from breakeven.report.sections import evaluate
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -21,10 +22,25 @@ if TYPE_CHECKING:
 
 TONES = {"good": "green", "bad": "red", "unsure": "yellow", "quiet": "dim", "": ""}
 LEVELS = {"problem": "red", "warning": "yellow", "info": "dim"}
-ASCII = {"−": "-", "–": "-", "—": "-", "×": "x", "…": "...", "›": ">", "€": "EUR ", "£": "GBP ", "¥": "CNY ", "₹": "INR ", "₩": "KRW ",
-         "∞": "inf", "→": "->", "·": "-", "’": "'"}
+ASCII = {
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "…": "...",
+    "›": ">",
+    "€": "EUR ",
+    "£": "GBP ",
+    "¥": "CNY ",
+    "₹": "INR ",
+    "₩": "KRW ",
+    "∞": "inf",
+    "→": "->",
+    "·": "-",
+    "’": "'",
+}
 NARROWEST = 40
-LONGEST = 24      # a word without spaces longer than this may be folded
+LONGEST = 24  # a word without spaces longer than this may be folded
 GAP = 2
 
 
@@ -35,7 +51,7 @@ def print_verdict(console: Console, snapshot: Snapshot) -> None:
     if not verdict.get("candidates"):
         _print(console, compose.sentence(snapshot, words))
         return
-    _table(console, evaluation.main_table(snapshot, words), words)
+    _table(console, evaluate.main_table(snapshot, words), words)
     _print(console, _legend(words), style="dim")
     _print(console, "; ".join(compose.basis(verdict, words)), style="dim")
     console.print()
@@ -80,10 +96,9 @@ def _block(console: Console, block: Block, words: Words) -> None:
     elif isinstance(block, Facts):
         _facts(console, block)
     elif isinstance(block, Findings):
-        for level, text, code, subject in block.items:
+        for level, text, code in block.items:
             name = words(f"level-{level}")
-            about = f"{subject}: " if subject and subject not in text else ""
-            _print(console, f"{name}: {about}{text} ({code})", style=LEVELS.get(level, ""), hang="  ")
+            _print(console, f"{name}: {text} ({code})", style=LEVELS.get(level, ""), hang="  ")
     elif isinstance(block, Note):
         _print(console, f"{block.text} {block.command or ''}".rstrip(), style=TONES[block.tone])
     elif isinstance(block, Listing):
@@ -127,13 +142,19 @@ def _mark(block: Table | Facts) -> str:
     return f" ({origins.MARKS[origin]})" if origin else ""
 
 
-def _grid(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool, tones: Sequence[str] = ()) -> None:
+def _grid(
+    console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool, tones: Sequence[str] = ()
+) -> None:
     from rich.table import Table as Grid
 
-    grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_edge=False, collapse_padding=True)
+    grid = Grid(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_edge=False, collapse_padding=True
+    )
     widths = _fitted(console.width + GAP, _widths(console, heads, rows, marked=marked))
     for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
-        grid.add_column(_text(console, head, f"bold {TONES[tones[place]]}" if tones else "bold"), overflow="fold", width=width - GAP)
+        grid.add_column(
+            _text(console, head, f"bold {TONES[tones[place]]}" if tones else "bold"), overflow="fold", width=width - GAP
+        )
     for row in rows:
         grid.add_row(*(_cell(console, cell, marked=marked) for cell in row))
     console.print(grid)
@@ -169,12 +190,16 @@ def _least(console: Console, rows: Sequence[Sequence[Cell]], place: int, *, mark
     return max(map(_cells, parts))
 
 
-def _widths(console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool) -> list[tuple[int, int]]:
+def _widths(
+    console: Console, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, marked: bool
+) -> list[tuple[int, int]]:
     """(least, natural) width of every column with the gap behind it; a hash or path may be folded anywhere."""
     found = []
     for place, head in enumerate(heads):
         parts = [part for row in rows for part in _cell(console, row[place], marked=marked).plain.split("\n")]
-        least = max(max(map(_cells, head.split()), default=0), min(_least(console, rows, place, marked=marked), LONGEST))
+        least = max(
+            max(map(_cells, head.split()), default=0), min(_least(console, rows, place, marked=marked), LONGEST)
+        )
         found.append((least + GAP, max(least, _cells(head), *map(_cells, parts), 0) + GAP))
     return found
 
@@ -233,7 +258,9 @@ def plain(console: Console, text: str) -> str:
     except (UnicodeEncodeError, LookupError):
         for sign, words in ASCII.items():
             clean = clean.replace(sign, words)
-        clean = clean.encode(encoding if _known(encoding) else "ascii", "replace").decode(encoding if _known(encoding) else "ascii")
+        clean = clean.encode(encoding if _known(encoding) else "ascii", "replace").decode(
+            encoding if _known(encoding) else "ascii"
+        )
     return clean
 
 
@@ -245,4 +272,3 @@ def _known(encoding: str) -> bool:
     except LookupError:
         return False
     return True
-

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from breakeven.errors import catalogue, fill, render
+from breakeven.quantity import Quantity
+from breakeven.report import numbers
 
 PREFIX = "report-"
 
@@ -23,9 +25,18 @@ class Words:
         return fill(entry["text"], fields) if entry else name
 
     def term(self, name: str) -> str:
-        """A metric, meter, reason or other key of the data: its label where the catalogue has one, else the key in words."""
+        """A metric, meter, reason or other key of the data: its label, else the key in words."""
         entry = self._entries.get(f"{PREFIX}term-{name}")
         return entry["text"] if entry else name.replace("_", " ")
+
+    def unit(self, unit: str) -> str:
+        """A unit in the reader's language; as it is where the catalogue has no word for it."""
+        entry = self._entries.get(f"{PREFIX}unit-{unit.replace(' ', '-').replace('/', '-').replace(',', '')}")
+        return entry["text"] if entry else unit
+
+    def amount(self, quantity: Quantity | None) -> str:
+        """Value, interval and unit in one line, in the reader's language."""
+        return numbers.full(quantity, self.unit)
 
     def finding(self, finding: Mapping[str, Any]) -> str:
         """A finding in the reader's language; its own text where the catalogue does not know the code."""

@@ -1,13 +1,14 @@
-"""The business section and its picture: the plan of every candidate, break-even volumes, cash over time."""
+"""The business section and its picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from breakeven.report import numbers, pictures as draw
+from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
 from breakeven.report.origins import quantity
+from breakeven.report.sections.cells import cell
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 STEP = "business"
 
 
-def section(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     """Every candidate's plan side by side, what would have to change, and what to measure next."""
     plan = snapshot.business
     if plan is None:
         return
     found: Mapping[str, Mapping[str, Any]] = plan.get("candidates") or {}
-    names = list(dict.fromkeys(key for item in found.values() for key in item if any(quantity(other.get(key)) for other in found.values())))
+    names = list(
+        dict.fromkeys(
+            key for item in found.values() for key in item if any(quantity(other.get(key)) for other in found.values())
+        )
+    )
     if names:
-        rows = [[Cell(words.term(name)), *(_cell(item.get(name)) for item in found.values())] for name in names]
+        rows = [[Cell(words.term(name)), *(cell(item.get(name)) for item in found.values())] for name in names]
         yield Table(words("plan"), [words("figure"), *found], rows, step=STEP)
     declared = [(words.term(key), Cell(quantity=held)) for key, value in plan.items() if (held := quantity(value))]
     if declared:
@@ -39,8 +44,13 @@ def volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
         if isinstance(intervals, list):
             rows.append([Cell(name), Cell(spans(intervals, words))])
     if rows:
-        yield Table(words("break-even-volume"), [words("candidate"), words("pays-between")], rows, step="evaluate/verdict",
-                    note=words("break-even-note"))
+        yield Table(
+            words("break-even-volume"),
+            [words("candidate"), words("pays-between")],
+            rows,
+            step="evaluate/verdict",
+            note=words("break-even-note"),
+        )
 
 
 def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
@@ -52,14 +62,6 @@ def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
     return words("and").join(said) if said else words("at-no-volume")
 
 
-def _cell(data: Any) -> Cell:
-    held = quantity(data)
-    return Cell(quantity=held) if held else Cell(numbers.MISSING, tone="quiet")
-
-
 def picture(snapshot: Snapshot, words: Words) -> list[Picture]:
     """Cumulative cash as a fan over the months, for the chosen candidate or every one that has a path."""
     return []
-
-
-__all__ = ["draw", "picture", "section", "spans", "volumes"]

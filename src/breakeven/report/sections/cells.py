@@ -1,0 +1,67 @@
+"""Cells that several sections use, and the candidates of the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from breakeven.report import numbers
+from breakeven.report.blocks import Cell
+from breakeven.report.origins import counted, measured, quantity
+
+if TYPE_CHECKING:
+    from breakeven.project import Snapshot
+
+Candidates = Mapping[str, Mapping[str, Any]]
+
+
+def candidates(snapshot: Snapshot) -> Candidates:
+    """The verdict's candidates, in the order of the ladder."""
+    found: Candidates = (snapshot.verdict or {}).get("candidates") or {}
+    return found
+
+
+def shown_candidate(snapshot: Snapshot) -> str | None:
+    """The candidate whose details are drawn: the chosen one, else the one of highest value, else the last."""
+    found = candidates(snapshot)
+    chosen = (snapshot.verdict or {}).get("chosen")
+    if chosen in found:
+        return str(chosen)
+    worth = {name: held.value for name, item in found.items() if (held := quantity(item.get("value_per_1000")))}
+    return max(worth, key=lambda name: worth[name]) if worth else next(reversed(list(found)), None)
+
+
+def cell(data: Any, *, bare: bool = False) -> Cell:
+    """A quantity's cell (`bare`: its head names the unit); what was not found out is n/a."""
+    held = quantity(data)
+    return Cell(quantity=held, bare=bare) if held else Cell(numbers.MISSING, tone="quiet")
+
+
+def number(value: Any, unit: str = "rows") -> Cell:
+    """A counted number's cell; n/a where the artifact does not say."""
+    held = counted(value, unit) if isinstance(value, (int, float)) else quantity(value)
+    return Cell(quantity=held) if held else Cell(numbers.MISSING, tone="quiet")
+
+
+def said(value: Any, *, code: bool = False) -> Cell:
+    """Words of an artifact; n/a where there are none."""
+    if value is None or value == "":
+        return Cell(numbers.MISSING, tone="quiet")
+    return Cell(str(value), code=code)
+
+
+def loose(data: Any, unit: str) -> Cell:
+    """A cell of Quantity JSON, or of a bare number that an artifact states in `unit`; n/a for neither."""
+    bare = isinstance(data, (int, float)) and not isinstance(data, bool)
+    return cell(data) if not bare else Cell(quantity=measured(data, unit))
+
+
+def machine_words(hardware: Any) -> str:
+    """A machine in words: processor, cores, memory, accelerators, system."""
+    if not isinstance(hardware, Mapping):
+        return str(hardware or "")
+    parts = [str(hardware["cpu"])] if hardware.get("cpu") else []
+    parts += [f"{hardware[key]} {unit}" for key, unit in (("cores", "cores"), ("memory_gb", "GB")) if hardware.get(key)]
+    gpus = hardware.get("gpu")
+    parts += [str(gpu) for gpu in gpus] if isinstance(gpus, list) else [str(gpus)] if gpus else []
+    return ", ".join([*parts, *([str(hardware["os"])] if hardware.get("os") else [])])

@@ -1,0 +1,234 @@
+"""The table of candidates and the evaluate section: gates, money, what the values rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from breakeven.quantity import Quantity
+from breakeven.report import numbers
+from breakeven.report.blocks import Block, Cell, Facts, Note, Table, Tone
+from breakeven.report.origins import measured, quantity
+from breakeven.report.sections import quality
+from breakeven.report.sections.cells import candidates, cell, loose
+from breakeven.report.words import Words
+
+if TYPE_CHECKING:
+    from breakeven.project import Snapshot
+
+STEP = "evaluate/verdict"
+MARKS: dict[str, Tone] = {"yes": "good", "no": "bad", "cannot_tell": "unsure"}
+MONEY = (
+    "value_per_1000",
+    "value_at_test_rates_per_1000",
+    "at_volume_per_1000",
+    "floor_per_1000",
+    "recommended_per_1000",
+    "ceiling_per_1000",
+    "contribution_per_month",
+    "surplus_per_month",
+    "point_worth_per_month",
+    "point_worth_at_our_share_per_month",
+)
+
+
+def main_table(snapshot: Snapshot, words: Words) -> Table:
+    """The table of the first screen: metric, speed, both costs, value, gates, and whether it pays."""
+    verdict = snapshot.verdict or {}
+    heads = [
+        words("candidate"),
+        words.term(str(verdict.get("metric", "metric"))),
+        words("p95"),
+        words("marginal"),
+        words("at-volume"),
+        words("value"),
+        words("gates"),
+        words("pays"),
+    ]
+    rows = []
+    for name, found in candidates(snapshot).items():
+        rows.append(
+            [
+                Cell(name, tone="good" if name == verdict.get("chosen") else ""),
+                cell(found.get("metric")),
+                cell(found.get("latency_ms_p95"), bare=True),
+                cell(found.get("marginal_per_1000")),
+                cell(found.get("at_volume_per_1000")),
+                cell(found.get("value_per_1000")),
+                gates_cell(found, words),
+                pays_cell(name, verdict, words),
+            ]
+        )
+    note = (
+        words("still-improving-note")
+        if any(found.get("still_improving") for found in candidates(snapshot).values())
+        else ""
+    )
+    return Table("", heads, rows, step=STEP, note=note, main=True)
+
+
+def gates_cell(found: Mapping[str, Any], words: Words) -> Cell:
+    """`ok`, or which gates did not pass."""
+    gates = found.get("gates") or []
+    if not gates:
+        return Cell(words("no-gates"), tone="quiet")
+    refused = [words.term(str(gate["gate"])) for gate in gates if gate.get("passes") == "no"]
+    unsure = [words.term(str(gate["gate"])) for gate in gates if gate.get("passes") == "cannot_tell"]
+    if refused:
+        return Cell(f"x {', '.join(refused)}", tone="bad")
+    return Cell(f"? {', '.join(unsure)}", tone="unsure") if unsure else Cell("ok", tone="good")
+
+
+def pays_cell(name: str, verdict: Mapping[str, Any], words: Words) -> Cell:
+    """`best: 97%` for the chosen one, else yes or no; a candidate that was still improving is marked `+`."""
+    found = verdict["candidates"][name]
+    mark = " +" if found.get("still_improving") else ""
+    share = found.get("probability_best")
+    if name == verdict.get("chosen"):
+        return Cell(
+            (words("best-share", share=numbers.percent(share)) if share is not None else words("best")) + mark,
+            tone="good",
+        )
+    if found.get("pays"):
+        return Cell((words("yes-share", share=numbers.percent(share)) if share is not None else words("yes")) + mark)
+    return Cell(words("no") + mark, tone="bad")
+
+
+def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
+    """Everything that was measured and judged."""
+    if not candidates(snapshot):
+        return []
+    before, after = (_reasons, _changes), (_parts, _rests)
+    found: list[Block] = [block for part in before for block in part(snapshot, words)]
+    found += [_gates(snapshot, words), _money(snapshot, words)]
+    found += [block for part in after for block in part(snapshot, words)]
+    return [*found, *quality.blocks(snapshot, words)]
+
+
+def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    said = [(name, Cell(str(found["why_not"]))) for name, found in candidates(snapshot).items() if found.get("why_not")]
+    if said:
+        yield Facts(words("why-not"), said, step=STEP)
+
+
+def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    """What would have to change for those that do not pay."""
+    rows = []
+    for found in candidates(snapshot).values():
+        for change in found.get("changes") or []:
+            gate = change.get("kind") == "gate"
+            unit = "" if gate else str(change.get("unit", ""))
+            now, needed = measured(change.get("found"), unit), measured(change.get("needed"), unit)
+            rows.append(
+                [
+                    Cell(str(change.get("candidate"))),
+                    Cell(words.term(str(change["unit"] if gate else change.get("kind")))),
+                    Cell(quantity=now) if now else cell(None),
+                    Cell(words.amount(needed)),
+                ]
+            )
+    if rows:
+        yield Table(
+            words("changes"), [words("candidate"), words("what"), words("now"), words("needed")], rows, step=STEP
+        )
+
+
+def _gates(snapshot: Snapshot, words: Words) -> Block:
+    rows = []
+    for name, found in candidates(snapshot).items():
+        for gate in found.get("gates") or []:
+            held = quantity(gate.get("found"))
+            limit = gate.get("limit")
+            bound = (
+                quantity(limit) or Quantity(float(limit), held.unit if held else "", "declared")
+                if limit is not None
+                else None
+            )
+            passes = str(gate.get("passes"))
+            rows.append(
+                [
+                    Cell(name),
+                    Cell(words.term(str(gate["gate"]))),
+                    Cell(words.term(str(gate.get("kind", "")))),
+                    Cell(quantity=bound),
+                    cell(gate.get("found")),
+                    Cell(words(f"judged-{gate.get('judged', 'bound')}")),
+                    Cell(_passes(gate, words), tone=MARKS.get(passes, "")),
+                ]
+            )
+    if not rows:
+        return Note(words("no-gates-declared"), tone="quiet")
+    heads = [words(name) for name in ("candidate", "gate", "kind", "limit", "found", "judged", "passes")]
+    return Table(words("gates-title"), heads, rows, step=STEP, note=words("gates-note"))
+
+
+def _passes(gate: Mapping[str, Any], words: Words) -> str:
+    said = words(f"passes-{gate.get('passes')}")
+    return words("cases-needed", said=said, n=numbers.count(gate["cases_needed"])) if gate.get("cases_needed") else said
+
+
+def _money(snapshot: Snapshot, words: Words) -> Block:
+    found = candidates(snapshot)
+    shown = [name for name in MONEY if any(quantity(item.get(name)) for item in found.values())]
+    rows = []
+    for name, item in found.items():
+        machine = item.get("machine") or {}
+        text = f"{machine.get('count', '?')} × {machine['name']}" if machine.get("name") else numbers.MISSING
+        used = machine.get("utilization")
+        share = quantity(used).value if quantity(used) else used  # type: ignore[union-attr]
+        rows.append(
+            [
+                Cell(name),
+                *(cell(item.get(key)) for key in shown),
+                Cell(text),
+                Cell(numbers.percent(share) if isinstance(share, (int, float)) else numbers.MISSING),
+            ]
+        )
+    heads = [words("candidate"), *(words.term(name) for name in shown), words("machine"), words("utilization")]
+    return Table(words("money"), heads, rows, step=STEP, note=words("money-note"))
+
+
+def _parts(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    found = {name: item.get("cost_parts") or {} for name, item in candidates(snapshot).items()}
+    names = list(dict.fromkeys(part for parts in found.values() for part in parts))
+    if names:
+        rows = [[Cell(name), *(cell(parts.get(part)) for part in names)] for name, parts in found.items()]
+        yield Table(words("cost-parts"), [words("candidate"), *(words.term(part) for part in names)], rows, step=STEP)
+
+
+def _rests(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    """Base rates and the customer's alternatives that the values were reckoned with."""
+    verdict = snapshot.verdict or {}
+    rates = verdict.get("base_rates") or {}
+    test, market = rates.get("test") or {}, rates.get("market") or {}
+    if test:
+        rows = [
+            [
+                Cell(str(label)),
+                Cell(quantity=measured(share, "share")),
+                Cell(quantity=Quantity(float(market[label]), "share", "declared"))
+                if label in market
+                else Cell(words("as-test"), tone="quiet"),
+            ]
+            for label, share in test.items()
+        ]
+        yield Table(
+            words("base-rates"),
+            [words("class"), words("rate-test"), words("rate-market")],
+            rows,
+            step=STEP,
+            note=words("base-rates-note"),
+        )
+    others = verdict.get("alternatives") or {}
+    if isinstance(others, Mapping) and others:
+        rows = [
+            [
+                Cell(words.term(f"alternative-{name}") if name in ("constant", "today") else str(name)),
+                loose(item.get("value"), ""),
+                loose(item.get("price"), ""),
+            ]
+            for name, item in others.items()
+        ]
+        yield Table(
+            words("alternatives"), [words("alternative"), words("value-each"), words("price-each")], rows, step=STEP
+        )

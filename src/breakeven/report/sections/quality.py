@@ -1,0 +1,144 @@
+"""What was measured of the candidates: metrics, classes, slices, speed, runtimes, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from breakeven.quantity import Quantity
+from breakeven.report import numbers
+from breakeven.report.blocks import Block, Cell, Facts, Table, Tone
+from breakeven.report.origins import quantity
+from breakeven.report.sections.cells import candidates, cell, loose, machine_words, number, shown_candidate
+from breakeven.report.words import Words
+
+if TYPE_CHECKING:
+    from breakeven.project import Snapshot
+
+STEP = "evaluate/verdict"
+SPEED = "evaluate/speed"
+COUNTS = ("n", "answered")
+MARKS: dict[str, Tone] = {"yes": "good", "no": "bad"}
+
+
+def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
+    """Metrics, classes, slices, speed, runtimes and the answer rule."""
+    parts = (_per_class, _per_slice, _speed, _runtimes, _rules)
+    return [_metrics(snapshot, words), *(block for part in parts for block in part(snapshot, words))]
+
+
+def _metrics(snapshot: Snapshot, words: Words) -> Block:
+    found = {name: item.get("metrics") or {} for name, item in candidates(snapshot).items()}
+    classes = {
+        str(label)
+        for item in candidates(snapshot).values()
+        for label in (item.get("pictures") or {}).get("classes", [])
+    }
+    names = [
+        name
+        for name in dict.fromkeys(key for item in found.values() for key in item)
+        if not any(name.endswith(f"_{label}") for label in classes)
+    ]
+    rows = [[Cell(words.term(name)), *(cell(item.get(name)) for item in found.values())] for name in names]
+    return Table(words("metrics"), [words("metric"), *found], rows, step=STEP, note=words("metrics-note"))
+
+
+def _per_class(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    name = shown_candidate(snapshot)
+    found = candidates(snapshot)[name] if name else {}
+    rows = _breakdown(found.get("per_class") or (found.get("pictures") or {}).get("per_class") or {}, words)
+    if rows:
+        yield Table(words("per-class", candidate=name), *rows, step=STEP)
+
+
+def _per_slice(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    name = shown_candidate(snapshot)
+    found = candidates(snapshot)[name] if name else {}
+    for field, values in (found.get("per_slice") or (found.get("pictures") or {}).get("per_slice") or {}).items():
+        rows = _breakdown(values, words)
+        if rows:
+            yield Table(words("per-slice", field=field, candidate=name), *rows, step=STEP)
+
+
+def _breakdown(values: Mapping[str, Any], words: Words) -> tuple[list[str], list[list[Cell]]] | None:
+    """(heads, rows) of `{label: {n, metric: Quantity JSON or number}}`; None where there is nothing."""
+    keys = list(dict.fromkeys(key for item in values.values() for key in item))
+    if not keys:
+        return None
+    rows = [[Cell(label), *(_broken(item.get(key), key) for key in keys)] for label, item in values.items()]
+    return [words("group"), *(words.term(key) for key in keys)], rows
+
+
+def _broken(data: Any, key: str) -> Cell:
+    return number(data) if key in COUNTS else loose(data, "")
+
+
+def figures(snapshot: Snapshot) -> dict[str, dict[str, Quantity]]:
+    """What was measured of each candidate beside its metrics: speed, size, energy; in the ladder's order."""
+    found: dict[str, dict[str, Quantity]] = {}
+    served = (snapshot.speed or {}).get("candidates") or {}
+    for name, item in candidates(snapshot).items():
+        both = {**(served.get(name) or {}), **(snapshot.measurements.get(name) or {})}
+        metrics = item.get("metrics") or {}
+        found[name] = {key: held for key, data in both.items() if key not in metrics and (held := quantity(data))}
+    return found
+
+
+def _speed(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    found = figures(snapshot)
+    names = list(dict.fromkeys(key for item in found.values() for key in item))
+    if names:
+        rows = [[Cell(words.term(name)), *(_or_missing(item.get(name)) for item in found.values())] for name in names]
+        note = words("speed-note", hardware=machine_words((snapshot.speed or {}).get("hardware")) or numbers.MISSING)
+        yield Table(words("speed"), [words("measured-thing"), *found], rows, step=SPEED, note=note)
+
+
+def _or_missing(held: Quantity | None) -> Cell:
+    return Cell(quantity=held) if held else Cell(numbers.MISSING, tone="quiet")
+
+
+def _runtimes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    rows = []
+    for name, package in snapshot.packages.items():
+        runtimes = package.get("runtimes") or {}
+        for tried in runtimes.get("tried") or []:
+            chosen = tried.get("runtime") == runtimes.get("chosen")
+            within = "yes" if tried.get("within") else "no"
+            rows.append(
+                [
+                    Cell(name),
+                    Cell(str(tried.get("runtime")), tone="good" if chosen else "", code=True),
+                    Cell(str(tried.get("threads", ""))),
+                    loose(tried.get("ms_per_case"), "ms"),
+                    loose(tried.get("agreement"), "share"),
+                    Cell(words(within) if tried.get("within") is not None else numbers.MISSING, tone=MARKS[within]),
+                    Cell(words("chosen") if chosen else ""),
+                ]
+            )
+    if rows:
+        heads = [
+            words(name) for name in ("candidate", "runtime", "threads", "ms-per-case", "agreement", "within", "chosen")
+        ]
+        yield Table(words("runtimes"), heads, rows, note=words("runtimes-note"))
+
+
+def _rules(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    name = shown_candidate(snapshot)
+    rule = (candidates(snapshot)[name] if name else {}).get("rule") or {}
+    pairs = [
+        (words.term(str(key)), Cell(_said(value), code=True))
+        for key, value in rule.items()
+        if value not in (None, {}, [])
+    ]
+    if pairs:
+        yield Facts(words("rule", candidate=name), pairs, step=STEP)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return numbers.plain(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_said(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_said(item) for item in value)
+    return str(value)

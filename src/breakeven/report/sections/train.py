@@ -1,0 +1,98 @@
+"""The train section: what each candidate took, and its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from breakeven.report import pictures as draw
+from breakeven.report.blocks import Block, Cell, Picture, Table
+from breakeven.report.origins import measured
+from breakeven.report.sections.cells import loose, machine_words, number, said
+from breakeven.report.words import Words
+
+if TYPE_CHECKING:
+    from breakeven.project import Snapshot
+
+
+def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    """Every candidate's training: model, size, weights, time, why it stopped; curves where it had steps."""
+    if not snapshot.train:
+        return
+    rows = []
+    for name, record in snapshot.train.items():
+        base = record.get("base") or {}
+        stopped = words.term(f"stopped-{record['stopped']}") if record.get("stopped") else ""
+        mark = "; ".join(
+            part for part in (stopped, words("still-improving") if record.get("still_improving") else "") if part
+        )
+        seconds = measured(record.get("seconds"), "s", hardware=machine_words(record.get("hardware")) or None)
+        weights = f"{base.get('weights', '')} @ {str(base.get('revision') or '?')[:12]}" if base else ""
+        rows.append(
+            [
+                Cell(name),
+                Cell(str(record.get("model", "")), code=True),
+                number(record.get("parameters"), "parameters"),
+                Cell(weights, code=True),
+                Cell(str(base.get("licence") or "")),
+                Cell(quantity=seconds) if seconds else said(None),
+                number(record.get("steps"), "steps"),
+                Cell(mark, tone="unsure" if record.get("still_improving") else ""),
+            ]
+        )
+    heads = [
+        words(name)
+        for name in ("candidate", "model", "parameters", "weights", "licence", "seconds", "steps", "stopped")
+    ]
+    yield Table(words("training"), heads, rows, step=f"train/{next(iter(snapshot.train))}", note=words("training-note"))
+    yield from _validation(snapshot, words)
+    yield from _curves(snapshot, words)
+
+
+def _validation(snapshot: Snapshot, words: Words) -> Iterator[Table]:
+    found: dict[str, dict[str, Any]] = {
+        name: {key: value for key, value in (record.get("validation") or {}).items() if loose(value, "").quantity}
+        for name, record in snapshot.train.items()
+    }
+    names = list(dict.fromkeys(key for item in found.values() for key in item))
+    if names:
+        rows = [[Cell(words.term(name)), *(loose(item.get(name), "") for item in found.values())] for name in names]
+        yield Table(words("validation"), [words("metric"), *found], rows, note=words("validation-note"))
+
+
+def _curves(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
+    records = [
+        (index, name, [row for row in record.get("history") or [] if isinstance(row, Mapping) and "step" in row])
+        for index, (name, record) in enumerate(snapshot.train.items())
+    ]
+    figures = list(
+        dict.fromkeys(
+            key
+            for _, _, history in records
+            for row in history
+            for key, value in row.items()
+            if key not in ("step", "epoch", "seconds", "at") and isinstance(value, (int, float))
+        )
+    )
+    for figure in figures[:4]:
+        series = []
+        for index, name, history in records:
+            points = [
+                (float(row["step"]), float(row[figure])) for row in history if isinstance(row.get(figure), (int, float))
+            ]
+            if len(points) > 1:
+                series.append(draw.Line(name, [x for x, _ in points], [y for _, y in points], index))
+        if series:
+            term = words.term(figure)
+            names = {
+                "title": words("curve-title", figure=term),
+                "description": words("curve-caption", figure=term),
+                "x": words("curve-x"),
+                "y": term,
+            }
+            yield Picture(
+                f"curve-{figure}",
+                names["title"],
+                draw.lines(f"curve-{figure}", series, names),
+                words("curve-caption", figure=term),
+            )
