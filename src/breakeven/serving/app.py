@@ -1,0 +1,216 @@
+"""The service as an ASGI application: a table of routes over one package and one ledger.
+
+It speaks ASGI itself: a framework's routing, validation and response objects cost more than a small model does, and what
+a request may hold is known only from the release. `openapi.py` states it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from breakeven.errors import BreakevenError
+from breakeven.serving import routes
+from breakeven.serving.access import Access
+from breakeven.serving.batcher import Batcher
+from breakeven.serving.exchange import Exchange, Receive, Scope, Send
+from breakeven.serving.watch import Watch
+from breakeven.serving.wire import HttpError, Response, error_response, status_of
+
+if TYPE_CHECKING:
+    from breakeven.ledger.book import Ledger
+    from breakeven.ledger.events import Charge
+    from breakeven.ledger.limits import Admission
+    from breakeven.ledger.plans import PricePlan
+    from breakeven.ledger.writer import Entry
+
+log = logging.getLogger("breakeven.serving")
+
+Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
+LONGEST_PATH = 8192
+_SECURITY = [
+    (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"), (b"referrer-policy", b"no-referrer"),
+]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service takes. Seconds are for the whole of a request in the server's hands."""
+
+    max_bytes: int = 1 << 20
+    max_inputs: int = 256
+    max_queue: int = 2048
+    max_batch: int = 64
+    window_ms: float = 2.0
+    request_seconds: float = 30.0
+    stuck_seconds: float = 120.0
+
+
+ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
+    "/v1/predict": ("predict", {"POST": routes.predict}),
+    "/v1/feedback": ("feedback", {"POST": routes.feedback}),
+    "/v1/usage": ("usage", {"GET": routes.usage}),
+    "/v1/models": ("models", {"GET": routes.models}),
+    "/v1/session/start": ("session-start", {"POST": routes.session_start}),
+    "/v1/session/step": ("session-step", {"POST": routes.session_step}),
+    "/openapi.json": ("openapi", {"GET": routes.openapi}),
+    "/livez": ("livez", {"GET": routes.livez}),
+    "/readyz": ("readyz", {"GET": routes.readyz}),
+    "/metrics": ("metrics", {"GET": routes.metrics}),
+}
+
+
+class Service:
+    """One package behind HTTP. Made by `create_app`; also what the handlers in `routes` work on."""
+
+    def __init__(self, package: Any, rule: Mapping[str, Any] | None, ledger: Ledger, *, limits: Limits, plan: PricePlan,
+                 name: str, source: str) -> None:
+        self.package = package
+        self.rule = rule
+        self.ledger = ledger
+        self.limits = limits
+        self.plan = plan
+        self.name = name
+        self.source = source
+        self.access = Access(ledger)
+        self.batcher = Batcher(self._answer, max_cases=limits.max_batch, max_queue=limits.max_queue,
+                               window=limits.window_ms / 1000, observe=lambda *figures: self.watch.batch(*figures))
+        self.watch = Watch(lambda: self.batcher.queued, ledger.writer.queued)
+        self.running: dict[str, asyncio.Future[None]] = {}
+        self.draining = False
+        self.open = 0
+
+    def _answer(self, inputs: list[Any]) -> list[Any]:
+        raw = self.package.raw(inputs)
+        outputs: list[Any] = self.package.render(raw, self.package.answer(raw, self.rule))
+        return outputs
+
+    async def commit(self, admission: Admission | None, charge: Charge) -> bool:
+        """Waits until the charge is on the disk. False: this Idempotency-Key was charged before."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.ledger.settle_soon(admission, charge, self._committed, future)
+        return await future
+
+    def _committed(self, entries: list[Entry]) -> None:
+        """On the writer's thread: one hop to the event loop for all answers of a commit."""
+        entries[0].token.get_loop().call_soon_threadsafe(_resolve, entries)
+
+    def ready(self) -> str | None:
+        """None when requests are taken, else why not."""
+        if self.draining:
+            return "shutting down"
+        if self.ledger.writer.fault is not None:
+            return str(self.ledger.writer.fault)
+        busy = self.batcher.busy_since
+        if busy is not None and time.monotonic() - busy > self.limits.stuck_seconds:
+            return f"the model has not answered for {self.limits.stuck_seconds:g} s"
+        return None
+
+    def close(self) -> None:
+        """Ends the worker and closes the package; the ledger is its opener's."""
+        self.batcher.close()
+        self.package.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            await self._http(Exchange(scope, receive, send))
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, exchange: Exchange) -> None:
+        started = time.perf_counter()
+        name, response = "other", None
+        self.open += 1
+        try:
+            name, handler = _route(exchange)
+            response = await handler(self, exchange)
+        except BreakevenError as error:
+            response = self._refusal(exchange, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request %s failed", exchange.id)
+            response = self._refusal(exchange, HttpError(500, "internal"))
+        finally:
+            self.open -= 1
+        self.watch.answered(name, response.status if response is not None else 200, time.perf_counter() - started)
+        if response is not None:  # a stream has sent itself
+            await _send(exchange, response)
+
+    def _refusal(self, exchange: Exchange, error: BreakevenError) -> Response:
+        self.watch.refused(error.code)
+        if status_of(error) >= 500 and status_of(error) not in (503, 504):
+            log.error("request %s: %s", exchange.id, error)
+        return error_response(error, exchange.id)
+
+
+def create_app(package: Any, rule: Mapping[str, Any] | None, ledger: Ledger, limits: Limits | None = None, *,
+               plan: PricePlan | None = None, name: str | None = None, source: str = "breakeven") -> Service:
+    """The ASGI application that serves `package` by `rule` (None: the task's default) and charges in `ledger`.
+
+    `package`: see `packaging.open_package`. `plan`: prices shown and kept by version. `name`: the model's name on the wire.
+    """
+    from breakeven.ledger.plans import PricePlan
+
+    kept = ledger.keep_plan(plan if plan is not None else PricePlan())
+    info = getattr(package, "info", {})
+    given = info.get("limits", {})
+    chosen = limits or Limits(max_bytes=int(given.get("max_bytes", Limits.max_bytes)),
+                              max_inputs=int(given.get("max_inputs", Limits.max_inputs)))
+    return Service(package, rule, ledger, limits=chosen, plan=kept, name=name or str(info.get("candidate", "model")),
+                   source=source)
+
+
+def _route(exchange: Exchange) -> tuple[str, Handler]:
+    scope = exchange.scope
+    length = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+    if length > LONGEST_PATH:
+        raise HttpError(414, "uri-too-long", found=length, limit=LONGEST_PATH)
+    # The path as sent: nothing that is decoded, joined or cut can name another route.
+    raw = scope.get("raw_path")
+    path = raw.split(b"?")[0].decode("latin-1") if raw else scope["path"]
+    found = ROUTES.get(path)
+    if found is None:
+        raise HttpError(404, "not-found")
+    name, methods = found
+    method = "GET" if exchange.method == "HEAD" else exchange.method
+    if method not in methods:
+        allowed = sorted(methods) + (["HEAD"] if "GET" in methods else [])
+        raise HttpError(405, "method-not-allowed", headers={"allow": ", ".join(allowed)}, method=exchange.method[:20],
+                        allowed=allowed)
+    exchange.check_accept()
+    return name, methods[method]
+
+
+async def _send(exchange: Exchange, response: Response) -> None:
+    headers = [*response.headers, (b"content-length", str(len(response.body)).encode()),
+               (b"x-request-id", exchange.id.encode()), *_SECURITY]
+    await exchange.send({"type": "http.response.start", "status": response.status, "headers": headers})
+    body = b"" if exchange.method == "HEAD" else response.body
+    await exchange.send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _resolve(entries: list[Entry]) -> None:
+    for entry in entries:
+        if entry.token.done():
+            continue
+        if entry.error is not None:
+            entry.token.set_exception(entry.error)
+        else:
+            entry.token.set_result(bool(entry.result))

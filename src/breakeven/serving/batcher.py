@@ -1,0 +1,248 @@
+"""Inference off the event loop: one thread a package answers whatever queued while it was busy, together.
+
+Nothing waits while nothing runs. Only right after a batch of several cases does the worker wait, at most `window`
+seconds, for the company that those callers are about to send. Keys take turns, so that one noisy key does not slow the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from breakeven.serving.wire import HttpError
+
+log = logging.getLogger("breakeven.serving")
+
+Answer = Callable[[list[Any]], list[Any]]
+_UNREAD_PARTS = 64
+
+
+class Job:
+    """The cases of one request on their way through the worker."""
+
+    __slots__ = ("deadline", "error", "future", "inputs", "missing", "outputs")
+
+    def __init__(self, inputs: list[Any], future: asyncio.Future[list[Any]], deadline: float) -> None:
+        self.inputs = inputs
+        self.outputs: list[Any] = [None] * len(inputs)
+        self.missing = len(inputs)
+        self.future = future
+        self.deadline = deadline
+        self.error: Exception | None = None
+
+
+class Parts:
+    """A stream's parts as they come: iterate over it on the event loop. Leaving early stops the model."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]], loop: asyncio.AbstractEventLoop) -> None:
+        self.make = make
+        self.loop = loop
+        self.iterator: Iterator[Any] | None = None
+        self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self.left = False
+
+    def __aiter__(self) -> Parts:
+        return self
+
+    async def __anext__(self) -> Any:
+        kind, value = await self.queue.get()
+        if kind == "part":
+            return value
+        if kind == "error":
+            raise value
+        raise StopAsyncIteration
+
+    def tell(self, kind: str, value: Any = None) -> None:
+        """Called on the worker's thread."""
+        self.loop.call_soon_threadsafe(self.queue.put_nowait, (kind, value))
+
+
+class Batcher:
+    """A bounded queue before one worker thread. All its methods but the worker's run on the event loop."""
+
+    def __init__(self, answer: Answer, *, max_cases: int = 64, max_queue: int = 2048, window: float = 0.002,
+                 observe: Callable[[int, float], None] = lambda cases, seconds: None) -> None:
+        self._answer = answer
+        self._max_cases = max_cases
+        self._max_queue = max_queue
+        self._window = window
+        self._observe = observe
+        self._lanes: dict[str, deque[tuple[Job, int]]] = {}
+        self._turns: deque[str] = deque()
+        self._queued = 0
+        self._streams: list[Parts] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._last: tuple[float, int] = (0.0, 0)  # when the last batch ended, how many cases it had
+        self._seconds_per_case = 0.0
+        self.busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Cases that wait."""
+        return self._queued
+
+    def wait_seconds(self) -> float:
+        """How long a case that came now would wait, by the pace of late."""
+        return self._queued * self._seconds_per_case
+
+    def submit(self, inputs: list[Any], *, lane: str, seconds: float) -> asyncio.Future[list[Any]]:
+        """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within `seconds`."""
+        wait = self.wait_seconds()
+        if self._closing or self._queued + len(inputs) > self._max_queue or wait > seconds:
+            raise HttpError(503, "overloaded", queued=self._queued, retry_after=max(1, math.ceil(wait)))
+        job = Job(inputs, asyncio.get_running_loop().create_future(), time.monotonic() + seconds)
+        with self._wake:
+            queue = self._lanes.get(lane)
+            if queue is None:
+                queue = self._lanes[lane] = deque()
+                self._turns.append(lane)
+            queue.extend((job, index) for index in range(len(inputs)))
+            self._queued += len(inputs)
+            self._wake.notify()
+        return job.future
+
+    def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
+        """Runs an iterator on the worker, a step between batches."""
+        if self._closing or len(self._streams) >= self._max_cases:
+            raise HttpError(503, "overloaded", queued=self._queued, retry_after=1)
+        parts = Parts(make, asyncio.get_running_loop())
+        with self._wake:
+            self._streams.append(parts)
+            self._wake.notify()
+        return parts
+
+    def close(self) -> None:
+        """Answers what is queued, then ends the worker (waits at most 10 s for a model that hangs)."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queued and not self._ready_streams() and not self._closing:
+                    self._wake.wait(0.01 if self._streams else None)
+                if self._closing and not self._queued and not self._streams:
+                    return
+                self._gather()
+                batch = self._take()
+            self.busy_since = time.monotonic()
+            if batch:
+                self._work(batch)
+            for parts in list(self._streams):
+                self._step(parts)
+            self.busy_since = None
+
+    def _ready_streams(self) -> bool:
+        return any(parts.left or parts.queue.qsize() < _UNREAD_PARTS for parts in self._streams)
+
+    def _gather(self) -> None:
+        ended, cases = self._last
+        until = ended + self._window
+        if cases < 2 or self._streams or self._closing:
+            return
+        while self._queued < min(cases, self._max_cases):
+            left = until - time.monotonic()
+            if left <= 0 or not self._wake.wait(left):
+                return
+
+    def _take(self) -> list[tuple[Job, int]]:
+        batch: list[tuple[Job, int]] = []
+        while self._turns and len(batch) < self._max_cases:
+            lane = self._turns.popleft()
+            queue = self._lanes[lane]
+            batch.append(queue.popleft())
+            if queue:
+                self._turns.append(lane)
+            else:
+                del self._lanes[lane]
+        self._queued -= len(batch)
+        return batch
+
+    def _work(self, batch: list[tuple[Job, int]]) -> None:
+        started = time.monotonic()
+        live = []
+        for job, index in batch:
+            if started > job.deadline and job.error is None:
+                job.error = HttpError(504, "deadline-passed")
+            if job.error is None:
+                live.append((job, index))
+        for (job, index), output in zip(live, self._outputs(live), strict=True):
+            if isinstance(output, Exception):
+                job.error = job.error or output
+            else:
+                job.outputs[index] = output
+        ended = time.monotonic()
+        if live:
+            pace = (ended - started) / len(live)
+            self._seconds_per_case = pace if not self._seconds_per_case else 0.8 * self._seconds_per_case + 0.2 * pace
+            self._observe(len(live), ended - started)
+        self._last = (ended, len(live))
+        self._hand_back(batch)
+
+    def _outputs(self, live: list[tuple[Job, int]]) -> list[Any]:
+        inputs = [job.inputs[index] for job, index in live]
+        if not inputs:
+            return []
+        try:
+            outputs = self._answer(inputs)
+            if len(outputs) != len(inputs):
+                raise ValueError(f"{len(inputs)} cases in, {len(outputs)} outputs out")
+            return outputs
+        except Exception as error:
+            if len(inputs) == 1:
+                return [error]
+            log.warning("a batch of %d cases failed (%s); answering one by one", len(inputs), error)
+        # One bad case must not fail its neighbours.
+        return [self._outputs([place])[0] for place in live]
+
+    def _hand_back(self, batch: list[tuple[Job, int]]) -> None:
+        finished: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        for job, _ in batch:
+            job.missing -= 1
+            if not job.missing:
+                finished.setdefault(job.future.get_loop(), []).append(job)
+        for loop, jobs in finished.items():
+            try:
+                loop.call_soon_threadsafe(_finish, jobs)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                log.warning("%d answers had nobody left to take them", len(jobs))
+
+    def _step(self, parts: Parts) -> None:
+        try:
+            if parts.left:
+                raise StopIteration
+            if parts.queue.qsize() >= _UNREAD_PARTS:
+                return
+            if parts.iterator is None:
+                parts.iterator = parts.make()
+            parts.tell("part", next(parts.iterator))
+            return
+        except StopIteration:
+            parts.tell("end")
+        except Exception as error:
+            parts.tell("error", error)
+        close = getattr(parts.iterator, "close", None)
+        if close is not None:
+            close()
+        with self._wake:
+            self._streams.remove(parts)
+
+
+def _finish(jobs: list[Job]) -> None:
+    for job in jobs:
+        if not job.future.done():
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.outputs)

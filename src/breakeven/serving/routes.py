@@ -1,0 +1,290 @@
+"""What each address does. A prediction: key, rate, body, parse, replay, admit, answer, commit, and only then the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from breakeven.errors import BreakevenError, InputError, Place
+from breakeven.ledger import clock
+from breakeven.ledger.events import Charge, new_id
+from breakeven.ledger.replay import RETENTION
+from breakeven.serving.exchange import Exchange, read_object
+from breakeven.serving.wire import JSON_TYPE, HttpError, Response, encode, json_response
+
+if TYPE_CHECKING:
+    from breakeven.ledger.keys import Key
+    from breakeven.serving.app import Service
+
+log = logging.getLogger("breakeven.serving")
+
+_PREDICT = frozenset({"inputs", "stream"})
+_EXAMPLE = '{"inputs": [...]}'
+_SMALL_BODY = 1 << 16
+
+
+async def predict(service: Service, exchange: Exchange) -> Response | None:
+    """POST /v1/predict."""
+    from breakeven.serving.streaming import stream
+
+    key = await service.access.key(exchange, "predict")
+    rates = service.access.rate(key)
+    _open(service)
+    body = await exchange.body(service.limits.max_bytes)
+    if len(body) <= _SMALL_BODY:
+        request, inputs = _parse(service, body)
+    else:  # a large body takes long enough to parse that others would feel it
+        request, inputs = await asyncio.get_running_loop().run_in_executor(None, _parse, service, body)
+    if request.get("stream", False):
+        await stream(service, exchange, key, inputs)
+        return None
+    named = exchange.headers.get(b"idempotency-key")
+    if named is None:
+        response = await answer(service, key, inputs)
+    else:
+        response = await _once(service, exchange, key, inputs, body)
+    if rates:
+        response.headers.extend((name.encode(), value.encode()) for name, value in rates.items())
+    return response
+
+
+def _open(service: Service) -> None:
+    if service.draining:
+        raise HttpError(503, "shutting-down", headers={"connection": "close"})
+    if service.ledger.writer.fault is not None:
+        raise service.ledger.writer.fault
+
+
+def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
+    request = read_object(body, _PREDICT, _EXAMPLE)
+    payloads = request.get("inputs")
+    if not isinstance(payloads, list):
+        raise HttpError(422, "body-field", at=Place(field="inputs"), expected="a list of inputs")
+    if not isinstance(request.get("stream", False), bool):
+        raise HttpError(422, "body-field", at=Place(field="stream"), expected="true or false")
+    if not 1 <= len(payloads) <= service.limits.max_inputs:
+        raise HttpError(422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=service.limits.max_inputs)
+    inputs = []
+    for index, payload in enumerate(payloads):
+        try:
+            inputs.append(service.package.parse(payload))
+        except InputError as error:
+            inner = error.at.field
+            field = f"inputs[{index}]" + (f".{inner}" if inner and inner != "input" else "")
+            raise InputError(error.code, at=Place(field=field), **error.fields) from error
+    return request, inputs
+
+
+async def answer(service: Service, key: Key, inputs: list[Any], *, idempotency: str = "", request: str = "") -> Response:
+    """Answers, charges, and returns the response: the charge is on the disk when this returns."""
+    package = service.package
+    # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
+    expected = {meter: len(inputs) for meter in package.task.meters} if package.task.meters != ("answers",) else {
+        "answers": len(inputs)}
+    admission = service.ledger.admit(key, expected, service.plan)
+    try:
+        outputs = await service.batcher.submit(inputs, lane=key.id, seconds=service.limits.request_seconds)
+        quantities = package.usage(inputs, outputs)
+        charge_id = new_id()
+        try:
+            body = encode(answer_body(service, charge_id, outputs, quantities)).encode()
+        except (ValueError, TypeError) as error:  # NaN, or something JSON cannot carry
+            log.error("the model's outputs are not JSON: %s", error)
+            raise HttpError(500, "answer-broken") from error
+    except BaseException:
+        service.ledger.release(admission)
+        raise
+    charge = Charge(key.customer, quantities, answers=len(inputs), id=charge_id, source=service.source, key=key.id,
+                    release=service.name, plan=service.plan.version, request=request, idempotency=idempotency,
+                    body=body if idempotency else None, expires=clock.now() + RETENTION if idempotency else 0)
+    if not await service.commit(admission, charge):
+        return await _replayed(service, idempotency, request)
+    service.watch.used(quantities)
+    return Response(200, body, [JSON_TYPE])
+
+
+def answer_body(service: Service, charge_id: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
+    """The answer's object; its `usage` is the ledger's row."""
+    price = service.plan.price(quantities)
+    body: dict[str, Any] = {"id": charge_id, "model": service.name, "outputs": outputs,
+                            "usage": [{"meter": meter, "quantity": quantity} for meter, quantity in quantities.items()],
+                            "price": price}
+    if price is not None:
+        body["currency"] = service.plan.currency
+    return body
+
+
+async def _once(service: Service, exchange: Exchange, key: Key, inputs: list[Any], body: bytes) -> Response:
+    """The same Idempotency-Key is answered once; who comes while it runs waits for that answer."""
+    given = exchange.header(b"idempotency-key")
+    if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
+        raise HttpError(400, "idempotency-key", at=Place(field="Idempotency-Key"))
+    name, request = service.ledger.replay.name(key.customer, given), service.ledger.replay.request(body)
+    while (running := service.running.get(name)) is not None:
+        await asyncio.wait([running])
+    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    service.running[name] = finished
+    try:
+        stored = await asyncio.get_running_loop().run_in_executor(None, service.ledger.replay.find, name, request)
+        if stored is not None:
+            return Response(stored.status, stored.body, [JSON_TYPE, (b"idempotent-replayed", b"true")])
+        return await answer(service, key, inputs, idempotency=name, request=request)
+    finally:
+        del service.running[name]
+        finished.set_result(None)
+
+
+async def _replayed(service: Service, name: str, request: str) -> Response:
+    """Another process answered this key between our look and our commit: its answer is the answer."""
+    stored = await asyncio.get_running_loop().run_in_executor(None, service.ledger.replay.find, name, request)
+    if stored is None:
+        raise HttpError(500, "internal")
+    return Response(stored.status, stored.body, [JSON_TYPE, (b"idempotent-replayed", b"true")])
+
+
+_FEEDBACK = frozenset({"id", "index", "correct", "label", "rating", "comment"})
+
+
+async def feedback(service: Service, exchange: Exchange) -> Response:
+    """POST /v1/feedback."""
+    key = await service.access.key(exchange, "feedback")
+    rates = service.access.rate(key)
+    request = read_object(await exchange.body(min(service.limits.max_bytes, 1 << 16)), _FEEDBACK,
+                          '{"id": "...", "correct": false}')
+    _check_feedback(request)
+    value = {name: request[name] for name in ("correct", "label", "rating", "comment") if name in request}
+    kept = await asyncio.get_running_loop().run_in_executor(None, lambda: service.ledger.feedback.add(
+        request["id"], value, customer=key.customer, index=request.get("index")))
+    return json_response(200, kept, rates)
+
+
+def _check_feedback(request: Mapping[str, Any]) -> None:
+    def wrong(field: str, expected: str) -> HttpError:
+        return HttpError(422, "body-field", at=Place(field=field), expected=expected)
+
+    if not isinstance(request.get("id"), str) or not request["id"]:
+        raise wrong("id", "the id of an answer")
+    index = request.get("index")
+    if "index" in request and (not isinstance(index, int) or isinstance(index, bool)):
+        raise wrong("index", "a whole number from 0")
+    if "correct" in request and not isinstance(request["correct"], bool):
+        raise wrong("correct", "true or false")
+    rating = request.get("rating")
+    if "rating" in request and (isinstance(rating, bool) or not isinstance(rating, (int, float))):
+        raise wrong("rating", "a number")
+    for name, longest in (("label", 1000), ("comment", 10_000)):
+        if name in request and (not isinstance(request[name], str) or len(request[name]) > longest):
+            raise wrong(name, f"a text of at most {longest} characters")
+    if not any(name in request for name in ("correct", "label", "rating", "comment")):
+        raise wrong("correct", "at least one of correct, label, rating, comment")
+
+
+async def usage(service: Service, exchange: Exchange) -> Response:
+    """GET /v1/usage?start=&end=: this key's customer only."""
+    key = await service.access.key(exchange, "usage")
+    rates = service.access.rate(key)
+    query = exchange.query()
+    for name in query:
+        if name not in ("start", "end"):
+            raise HttpError(422, "body-unknown-field", at=Place(field=name[:100]), allowed=["start", "end"])
+    rows = await asyncio.get_running_loop().run_in_executor(
+        None, service.ledger.usage, key.customer, query.get("start"), query.get("end"))
+    return json_response(200, {"start": query.get("start"), "end": query.get("end"), "usage": rows}, rates)
+
+
+async def models(service: Service, exchange: Exchange) -> Response:
+    """GET /v1/models."""
+    await service.access.key(exchange, "predict")
+    package, task = service.package, service.package.task
+    model = {"id": service.name, "object": "model", "task": task.name, "meters": list(task.meters), "streams": task.streams,
+             "input": task.input_schema(package.facts), "output": task.output_schema(package.facts),
+             "price": service.plan.as_json() if service.plan.rates else None,
+             "limits": {"max_inputs": service.limits.max_inputs, "max_bytes": service.limits.max_bytes}}
+    return json_response(200, {"object": "list", "data": [model]})
+
+
+async def openapi(service: Service, _exchange: Exchange) -> Response:
+    """GET /openapi.json."""
+    from breakeven.serving.openapi import document
+
+    return json_response(200, document(service))
+
+
+async def livez(_service: Service, _exchange: Exchange) -> Response:
+    """GET /livez: the process answers."""
+    return json_response(200, {"status": "alive"})
+
+
+async def readyz(service: Service, _exchange: Exchange) -> Response:
+    """GET /readyz: 200, or 503 and why not."""
+    reason = service.ready()
+    if reason is None:
+        return json_response(200, {"status": "ready", "model": service.name})
+    return json_response(503, {"status": "not ready", "reason": reason}, {"retry-after": "1"})
+
+
+async def metrics(service: Service, _exchange: Exchange) -> Response:
+    """GET /metrics."""
+    from breakeven.serving.watch import CONTENT_TYPE
+
+    return Response(200, service.watch.page(), [(b"content-type", CONTENT_TYPE.encode())])
+
+
+async def session_start(service: Service, exchange: Exchange) -> Response:
+    """POST /v1/session/start {"seed"}: the first state of a stateful policy. Nothing is charged."""
+    key = await service.access.key(exchange, "predict")
+    rates = service.access.rate(key)
+    request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"seed"}), '{"seed": 1}')
+    seed = request.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
+        raise HttpError(422, "body-field", at=Place(field="seed"), expected="a whole number from 0")
+    policy = _policy(service)
+    state = await _on_worker(service, lambda: policy.start(seed))
+    return json_response(200, {"id": new_id(), "model": service.name, "state": state}, rates)
+
+
+async def session_step(service: Service, exchange: Exchange) -> Response:
+    """POST /v1/session/step {"state", "observation"}: state in, state out; charged as one answer."""
+    key = await service.access.key(exchange, "predict")
+    rates = service.access.rate(key)
+    _open(service)
+    request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"state", "observation"}),
+                          '{"state": ..., "observation": ...}')
+    for name in ("state", "observation"):
+        if name not in request:
+            raise HttpError(422, "body-field", at=Place(field=name), expected="what the last answer gave")
+    policy = _policy(service)
+    item = service.package.parse(request["observation"])
+    admission = service.ledger.admit(key, {"answers": 1}, service.plan)
+    try:
+        try:
+            state, output = await _on_worker(service, lambda: policy.step(request["state"], item))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise HttpError(422, "session-state", at=Place(field="state")) from error
+        quantities = service.package.usage([item], [output])
+        charge = Charge(key.customer, quantities, source=service.source, key=key.id, release=service.name,
+                        plan=service.plan.version)
+        body = answer_body(service, charge.id, [output], quantities) | {"state": state}
+        response = json_response(200, body, rates)
+    except BaseException:
+        service.ledger.release(admission)
+        raise
+    await service.commit(admission, charge)
+    service.watch.used(quantities)
+    return response
+
+
+def _policy(service: Service) -> Any:
+    policy = service.package.session() if hasattr(service.package, "session") else None
+    if policy is None:
+        raise HttpError(422, "session-not-offered")
+    return policy
+
+
+async def _on_worker(service: Service, work: Any) -> Any:
+    """One call on the worker's thread, between batches."""
+    async for value in service.batcher.stream(lambda: iter([work()])):
+        return value
+    raise BreakevenError("internal")

@@ -1,0 +1,262 @@
+"""Running the service: a socket, uvicorn, a ledger, an end without a dropped request.
+
+`python -m breakeven.serving.run` is what tests and load tests start; people use `breakeven serve`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from breakeven.errors import EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    from breakeven.ledger.plans import PricePlan
+    from breakeven.serving.app import Limits, Service
+    from breakeven.serving.protocol import Guard
+
+log = logging.getLogger("breakeven.serving")
+
+SHUTDOWN_SECONDS = 30
+Opener = Callable[[Path, int], Any]
+
+
+def serve(folder: str | Path, *, ledger: str | Path, trust: str | Path | None = None, unsigned: bool = False,
+          rule: Mapping[str, Any] | None = None, plan: PricePlan | None = None, host: str = "127.0.0.1", port: int = 8000,
+          threads: int = 1, limits: Limits | None = None, guard: Guard | None = None, name: str | None = None,
+          opener: Opener | None = None, ready: Callable[[str, Service], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger.
+
+    `folder` is a releases folder (its current decision is served), or one release, each checked against the public key
+    `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the task's default.
+    `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
+    `ready(url, service)` is called once requests are taken. Raises IntegrityError (signature, manifest), EnvironmentFault
+    (port, package), Busy (another process owns the ledger).
+    """
+    from breakeven.ledger import open_ledger
+    from breakeven.ledger.commands import COMMANDS
+    from breakeven.ledger.owner import Desk
+    from breakeven.serving.app import create_app
+
+    if unsigned and not _loopback(host):
+        raise UsageError("unsigned-not-loopback", host=host)
+    listening = listen(host, port)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listening.close)
+        if opener is not None:
+            package, found_name = opener(Path(folder), threads), None
+        else:
+            package, found_name, decided = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
+            rule = decided if rule is None else rule
+        book = stack.enter_context(open_ledger(ledger))
+        if book.lock is not None:
+            stack.callback(Desk(book, COMMANDS).close)
+        service = create_app(package, rule, book, limits, plan=plan, name=name or found_name)
+        stack.callback(service.close)
+        _run(service, listening, guard, ready)
+
+
+def _open(folder: Path, *, trust: str | Path | None, unsigned: bool,
+          threads: int) -> tuple[Any, str | None, Mapping[str, Any] | None]:
+    """(package, name on the wire, rule). On other hardware than the measured one the package checks itself first."""
+    if unsigned:
+        from breakeven.packaging.opened import open_package
+
+        return open_package(folder, threads=threads), None, None
+    from breakeven.packaging.decisions import open_current
+    from breakeven.packaging.release import open_release
+
+    if trust is None:
+        raise UsageError("trust-missing")
+    if (folder / "release.json").exists():
+        release, rule = open_release(folder, Path(trust)), None
+    else:
+        release, decision = open_current(folder, Path(trust))
+        rule = decision.rule
+    package = release.open(threads=threads)
+    checked = package.check_here()
+    if checked["fell_back"]:
+        log.warning("this machine differs (%s): serving with the reference runtime", "; ".join(checked["moved"]))
+    return package, release.id, rule
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, or EnvironmentFault that names who has the port."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        return listening
+    except (OSError, OverflowError) as error:
+        import errno
+
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise EnvironmentFault("port-taken", host=host, port=port, by=_port_owner(port)) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EnvironmentFault("address-unusable", host=host, port=port, reason=reason) from error
+
+
+def _port_owner(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == "LISTEN" and connection.laddr.port == port and connection.pid:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return ""
+
+
+def _run(service: Service, listening: socket.socket, guard: Guard | None,
+         ready: Callable[[str, Service], None] | None) -> None:
+    import uvicorn
+
+    from breakeven.serving.protocol import Guard, guarded, sweep
+
+    config = uvicorn.Config(service, http=guarded(guard or Guard()), ws="none", lifespan="off", access_log=False,  # type: ignore[arg-type]
+                            log_config=None, timeout_keep_alive=75, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                            server_header=False, proxy_headers=False, backlog=2048)
+
+    class Server(uvicorn.Server):
+        """uvicorn, which says when it is ready and drains when told to end."""
+
+        sweeper: asyncio.Task[None] | None = None
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            self.sweeper = asyncio.get_running_loop().create_task(sweep(self.server_state.connections))
+            if ready is not None:
+                host, port = listening.getsockname()[:2]
+                ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", service)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            service.draining = True
+            await super().shutdown(sockets)
+            if self.sweeper is not None:
+                self.sweeper.cancel()
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            service.draining = True
+            super().handle_exit(sig, frame)
+
+    server = Server(config)
+    # uvicorn raises the signal again when it is done, so that a shell sees how it ended; the ledger must close first.
+    with _signals_held():
+        server.run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def _signals_held() -> Any:
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda found, _: held.append(found)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def main(arguments: list[str] | None = None, *, opener: Opener | None = None) -> int:
+    """The entry of a server subprocess. Prints one JSON line `{url, pid, key}` when it is ready."""
+    from breakeven.errors import BreakevenError
+
+    options = _options(arguments)
+    if options.cpu is not None:
+        os.sched_setaffinity(0, {options.cpu})
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if options.watch_stdin:
+        threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    try:
+        serve(options.folder, ledger=options.ledger, trust=options.trust, unsigned=options.unsigned,
+              rule=json.loads(options.rule) if options.rule else None, plan=_plan(options.plan), host=options.host,
+              port=options.port, threads=options.threads, limits=_limits(options.limits), opener=opener,
+              ready=_announce(options.key_for))
+    except BreakevenError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m breakeven.serving.run")
+    parser.add_argument("folder")
+    parser.add_argument("--ledger", required=True)
+    parser.add_argument("--trust")
+    parser.add_argument("--unsigned", action="store_true")
+    parser.add_argument("--rule", help="the answer rule, JSON")
+    parser.add_argument("--plan", help='{"currency": ..., "rates": {meter: price}}, JSON')
+    parser.add_argument("--limits", help="fields of Limits, JSON")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu", type=int)
+    parser.add_argument("--key-for", help="make a key for this customer and print it with the ready line")
+    parser.add_argument("--watch-stdin", action="store_true", help="end when the standard input closes")
+    return parser.parse_args(arguments)
+
+
+def _plan(text: str | None) -> PricePlan | None:
+    if not text:
+        return None
+    from breakeven.ledger.plans import PricePlan
+
+    data = json.loads(text)
+    return PricePlan.of(data["rates"], data.get("currency", "USD"))
+
+
+def _limits(text: str | None) -> Limits | None:
+    if not text:
+        return None
+    from breakeven.serving.app import Limits
+
+    return Limits(**json.loads(text))
+
+
+def _announce(customer: str | None) -> Callable[[str, Service], None]:
+    def ready(url: str, service: Service) -> None:
+        facts: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": service.name}
+        if customer:
+            service.ledger.customers.add(customer)
+            facts["key"], _ = service.ledger.keys.create(customer, name="server process")
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
+
+    return ready
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed closes the pipe: the server ends too, and leaves no orphan."""
+    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(SHUTDOWN_SECONDS)
+    os._exit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Prometheus figures with small, fixed label sets: a route's name, never a path; an error's code, never its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_CASES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Watch:
+    """The counters of one service, in a registry of its own."""
+
+    def __init__(self, queued: Callable[[], int], waiting: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter("breakeven_requests", "Requests answered", ["route", "status"], registry=self._registry)
+        self._seconds = Histogram("breakeven_request_seconds", "Seconds from head to answer", ["route"], buckets=_SECONDS,
+                                  registry=self._registry)
+        self._errors = Counter("breakeven_errors", "Requests refused or failed", ["code"], registry=self._registry)
+        self._units = Counter("breakeven_units", "Metered units answered", ["meter"], registry=self._registry)
+        self._batch = Histogram("breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry)
+        self._inference = Counter("breakeven_inference_seconds", "Seconds in the model", registry=self._registry)
+        Gauge("breakeven_queue_cases", "Cases that wait for the model", registry=self._registry).set_function(queued)
+        Gauge("breakeven_ledger_queue", "Charges that wait for a commit", registry=self._registry).set_function(waiting)
+        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._by_meter: dict[str, Counter] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request."""
+        pair = self._by_route.get((route, status))
+        if pair is None:
+            pair = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._by_route[route, status] = pair
+        pair[0].inc()
+        pair[1].observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Counts an error by its code, which comes from the catalogue and so from a bounded set."""
+        self._errors.labels(code).inc()
+
+    def used(self, quantities: Mapping[str, int]) -> None:
+        """Counts what was charged."""
+        for meter, quantity in quantities.items():
+            counter = self._by_meter.get(meter)
+            if counter is None:
+                counter = self._by_meter[meter] = self._units.labels(meter)
+            counter.inc(max(quantity, 0))
+
+    def batch(self, cases: int, seconds: float) -> None:
+        """Counts a batch; called on the worker's thread."""
+        self._batch.observe(cases)
+        self._inference.inc(seconds)
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._registry)
