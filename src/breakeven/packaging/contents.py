@@ -206,11 +206,14 @@ def _onnx_model(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise need_package("onnx", "text", purpose=f"checking {path.name}") from error
     try:
-        return onnx.load(path, load_external_data=False)
+        model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise unreadable(path, error) from error
     except Exception as error:
         raise _broken(path, "not an ONNX model") from error
+    if not model.ir_version:
+        raise _broken(path, "not an ONNX model")
+    return model
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -114,7 +114,7 @@ def _load_public(path: Path) -> EllipticCurvePublicKey:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     if not path.is_file():
-        raise UsageError("trust-missing", at=Place(file=str(path)))
+        raise UsageError("trust-no-key", at=Place(file=str(path)))
     try:
         key = load_pem_public_key(_small(path))
     except ValueError as error:
