@@ -97,8 +97,14 @@ def _fetched(package: Package, web: Web, places: Places) -> bytes:
             raise
         except BreakevenError as error:
             reasons.append(f"{shown(index)}: {error}")
-    raise EnvironmentFault("package-unfetched", package=package.requirement, file=package.file_name, sha256=package.sha256,
-                           reasons="; ".join(reasons) or "no index is configured", cache=str(cache_folder()))
+    raise EnvironmentFault(
+        "package-unfetched",
+        package=package.requirement,
+        file=package.file_name,
+        sha256=package.sha256,
+        reasons="; ".join(reasons) or "no index is configured",
+        cache=str(cache_folder()),
+    )
 
 
 def _from_index(package: Package, index: str, web: Web) -> bytes:
@@ -148,7 +154,9 @@ def _read(url: str, web: Web) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise EnvironmentFault("file-unreadable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+        raise EnvironmentFault(
+            "file-unreadable", at=Place(file=str(path)), reason=error.strerror or str(error)
+        ) from error
 
 
 def _checked(data: bytes, package: Package, where: str) -> bytes:
@@ -213,5 +221,6 @@ def npm_places() -> Places:
         if path.is_file():
             lines = (line.partition("=") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
             settings.update({name.strip(): value.strip() for name, _, value in lines})
-    registry = os.environ.get("npm_config_registry") or settings.get("registry") or NPM
+    declared = os.environ.get("npm_config_registry")  # noqa: SIM112  npm's own spelling
+    registry = declared or settings.get("registry") or NPM
     return Places([registry], [], settings.get("cafile"))
