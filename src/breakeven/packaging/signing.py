@@ -99,7 +99,7 @@ def _load_private(path: Path) -> EllipticCurvePrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if not path.is_file():
-        raise EnvironmentFault("key-missing", at=Place(file=str(path)), key=str(path))
+        raise EnvironmentFault("signing-key-missing", at=Place(file=str(path)), key=str(path))
     try:
         key = load_pem_private_key(_small(path), password=None)
     except (ValueError, TypeError) as error:
