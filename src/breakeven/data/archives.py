@@ -20,7 +20,15 @@ def member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
     for step in steps:
         try:
             data = _zip_member(data, step, name, limits) if data[:2] == b"PK" else _tar_member(data, step, name, limits)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        except (
+            tarfile.TarError,
+            zipfile.BadZipFile,
+            EOFError,
+            OSError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             raise DataError("archive-broken", at=Place(file=name), member=step, reason=str(error)) from error
     return data
 
@@ -45,7 +53,9 @@ def _tar_member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
 def _zip_member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if path not in archive.namelist():
-            raise DataError("archive-no-member", at=Place(file=name), member=path, names=_near(path, archive.namelist()))
+            raise DataError(
+                "archive-no-member", at=Place(file=name), member=path, names=_near(path, archive.namelist())
+            )
         with archive.open(path) as stream:
             content = stream.read(limits.max_mb * MB + 1)
     if len(content) > limits.max_mb * MB:

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 FORMAT = 1
 EXAMPLES = 3
 EXAMPLE_CHARACTERS = 120
-COUNT_EXACTLY = 100_000            # above this many rows, distinct values are estimated and marked so
+COUNT_EXACTLY = 100_000  # above this many rows, distinct values are estimated and marked so
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _CROISSANT = "http://mlcommons.org/croissant/1.1"
 _TYPES = {"integer": "sc:Integer", "number": "sc:Float", "boolean": "sc:Boolean", "time": "sc:Date"}
 
 
 def columns(frame: pl.DataFrame, roles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One entry a column: kind, missing, distinct, range, examples. `roles`: kinds that the task declares for fields."""
+    """One entry a column: kind, missing, distinct, range, examples. `roles`: kinds that the task declares."""
     counted = _distinct(frame)
-    return [_column(series, roles.get(series.name), counted[series.name], frame.height > COUNT_EXACTLY)
-            for series in frame.get_columns()]
+    return [
+        _column(series, roles.get(series.name), counted[series.name], frame.height > COUNT_EXACTLY)
+        for series in frame.get_columns()
+    ]
 
 
 def _distinct(frame: pl.DataFrame) -> dict[str, int]:
@@ -39,9 +41,15 @@ def _column(series: pl.Series, kind: str | None, distinct: int, estimated: bool)
     missing = int(series.null_count())
     examples = series.drop_nulls().head(EXAMPLES).to_list()
     entry: dict[str, Any] = {
-        "name": series.name, "kind": kind or guess(series, distinct), "dtype": str(series.dtype), "missing": missing,
-        "distinct": max(distinct - (missing > 0), 0), "distinct_estimated": estimated,
-        "examples": [_example(value) for value in examples], "min": None, "max": None,
+        "name": series.name,
+        "kind": kind or guess(series, distinct),
+        "dtype": str(series.dtype),
+        "missing": missing,
+        "distinct": max(distinct - (missing > 0), 0),
+        "distinct_estimated": estimated,
+        "examples": [_example(value) for value in examples],
+        "min": None,
+        "max": None,
     }
     if series.dtype.is_numeric() or series.dtype.is_temporal():
         entry["min"], entry["max"] = _short(series.min()), _short(series.max())
@@ -79,7 +87,7 @@ def _short(value: Any) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     text = str(value)
-    return text if len(text) <= EXAMPLE_CHARACTERS else text[:EXAMPLE_CHARACTERS - 1] + "…"
+    return text if len(text) <= EXAMPLE_CHARACTERS else text[: EXAMPLE_CHARACTERS - 1] + "…"
 
 
 def croissant(name: str, card: Mapping[str, Any], table_sha256: str, created: str) -> dict[str, Any]:
@@ -88,25 +96,61 @@ def croissant(name: str, card: Mapping[str, Any], table_sha256: str, created: st
     licences = sorted({str(source["licence"]) for source in sources if source.get("licence")})
     rights = sorted({str(source["rights"]) for source in sources if source.get("rights")})
     return {
-        "@context": _context(), "@type": "sc:Dataset", "name": name, "conformsTo": _CROISSANT,
+        "@context": _context(),
+        "@type": "sc:Dataset",
+        "name": name,
+        "conformsTo": _CROISSANT,
         "description": f"The table collected for {name}: {card['rows']} rows from {len(sources)} source(s).",
-        "license": licences or ["not established"], "usageInfo": rights or None, "url": _url(sources), "version": "1.0.0",
-        "datePublished": created[:10], "creator": {"@type": "sc:Organization", "name": name},
-        "citeAs": f"{name}, collected table", "isBasedOn": [str(source["location"]) for source in sources],
-        "distribution": [{"@type": "cr:FileObject", "@id": "table", "name": "table.parquet", "contentUrl": "table.parquet",
-                          "encodingFormat": "application/x-parquet", "sha256": table_sha256}],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows",
-                       "field": [_field(column) for column in card["columns"]]}],
+        "license": licences or ["not established"],
+        "usageInfo": rights or None,
+        "url": _url(sources),
+        "version": "1.0.0",
+        "datePublished": created[:10],
+        "creator": {"@type": "sc:Organization", "name": name},
+        "citeAs": f"{name}, collected table",
+        "isBasedOn": [str(source["location"]) for source in sources],
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": "table",
+                "name": "table.parquet",
+                "contentUrl": "table.parquet",
+                "encodingFormat": "application/x-parquet",
+                "sha256": table_sha256,
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "rows",
+                "name": "rows",
+                "field": [_field(column) for column in card["columns"]],
+            }
+        ],
     }
 
 
 def _field(column: Mapping[str, Any]) -> dict[str, Any]:
     dtype = str(column["dtype"])
-    kind = "integer" if dtype.startswith(("Int", "UInt")) else "number" if dtype.startswith("Float") else \
-        "boolean" if dtype == "Boolean" else "time" if dtype.startswith("Date") else "text"
-    return {"@type": "cr:Field", "@id": f"rows/{column['name']}", "name": column["name"],
-            "description": f"{column['kind']}; {column['missing']} missing", "dataType": _TYPES.get(kind, "sc:Text"),
-            "source": {"fileObject": {"@id": "table"}, "extract": {"column": column["name"]}}}
+    kind = (
+        "integer"
+        if dtype.startswith(("Int", "UInt"))
+        else "number"
+        if dtype.startswith("Float")
+        else "boolean"
+        if dtype == "Boolean"
+        else "time"
+        if dtype.startswith("Date")
+        else "text"
+    )
+    return {
+        "@type": "cr:Field",
+        "@id": f"rows/{column['name']}",
+        "name": column["name"],
+        "description": f"{column['kind']}; {column['missing']} missing",
+        "dataType": _TYPES.get(kind, "sc:Text"),
+        "source": {"fileObject": {"@id": "table"}, "extract": {"column": column["name"]}},
+    }
 
 
 def _url(sources: Sequence[Mapping[str, Any]]) -> str:
@@ -116,16 +160,46 @@ def _url(sources: Sequence[Mapping[str, Any]]) -> str:
 
 def _context() -> dict[str, Any]:
     """The context of the Croissant specification, as its section on JSON-LD prints it."""
-    plain = ("column", "extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes", "isLiveDataset",
-             "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated", "replace",
-             "samplingRate", "separator", "source", "subField", "transform")
-    context: dict[str, Any] = {"@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
-                               "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-                               "dct": "http://purl.org/dc/terms/", "prov": "http://www.w3.org/ns/prov#",
-                               "citeAs": "cr:citeAs", "conformsTo": "dct:conformsTo",
-                               "data": {"@id": "cr:data", "@type": "@json"},
-                               "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-                               "examples": {"@id": "cr:examples", "@type": "@json"},
-                               "equivalentProperty": "cr:equivalentProperty"}
+    plain = (
+        "column",
+        "extract",
+        "field",
+        "fileProperty",
+        "fileObject",
+        "fileSet",
+        "format",
+        "includes",
+        "isLiveDataset",
+        "jsonPath",
+        "key",
+        "md5",
+        "parentField",
+        "path",
+        "recordSet",
+        "references",
+        "regex",
+        "repeated",
+        "replace",
+        "samplingRate",
+        "separator",
+        "source",
+        "subField",
+        "transform",
+    )
+    context: dict[str, Any] = {
+        "@language": "en",
+        "@vocab": "https://schema.org/",
+        "sc": "https://schema.org/",
+        "cr": "http://mlcommons.org/croissant/",
+        "rai": "http://mlcommons.org/croissant/RAI/",
+        "dct": "http://purl.org/dc/terms/",
+        "prov": "http://www.w3.org/ns/prov#",
+        "citeAs": "cr:citeAs",
+        "conformsTo": "dct:conformsTo",
+        "data": {"@id": "cr:data", "@type": "@json"},
+        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+        "examples": {"@id": "cr:examples", "@type": "@json"},
+        "equivalentProperty": "cr:equivalentProperty",
+    }
     context.update({name: f"cr:{name}" for name in plain})
     return context

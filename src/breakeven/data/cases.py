@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 ROWS = "rows.parquet"
-SHARED_ROLES = ("id", "time", "columns")      # every task has these beside its own roles
+SHARED_ROLES = ("id", "time", "columns")  # every task has these beside its own roles
 
 
-def cases(folder: Path, task: Task, fields: Mapping[str, Any], split: Split) -> Cases:
+def load_cases(folder: Path, task: Task, fields: Mapping[str, Any], split: Split) -> Cases:
     """The cases of one side of the split, from the folder that `process` wrote, in the table's order.
 
     Inputs are as `Task.case` reads them, before any transform. `fields` maps role names to field names.
@@ -37,9 +37,6 @@ def cases(folder: Path, task: Task, fields: Mapping[str, Any], split: Split) -> 
         columns={name: _numbers(frame, name, path) for name in names_of(fields, "columns")},
         units=frame["_unit"].to_list(),
     )
-
-
-load_cases = cases
 
 
 def names_of(fields: Mapping[str, Any], role: str) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
-EXACT = 2.0 ** 53
+EXACT = 2.0**53
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -29,7 +29,9 @@ def check_names(names: Sequence[str], file: str, line: int | None = 1) -> list[s
             raise DataError("column-name-taken", at=place)
         key = unicodedata.normalize("NFKC", name).casefold()
         if key in seen:
-            raise DataError("column-twice" if seen[key] == name else "column-alike", at=place, first=seen[key], number=number)
+            raise DataError(
+                "column-twice" if seen[key] == name else "column-alike", at=place, first=seen[key], number=number
+            )
         seen[key] = name
     return stripped
 
@@ -57,15 +59,18 @@ def typed(frame: pl.DataFrame, *, keep: Sequence[str] = ()) -> tuple[pl.DataFram
 
 def _may_be_number(series: pl.Series) -> bool:
     sample = [value for value in series.head(200).to_list() if value not in MISSING and value is not None]
-    return bool(sample or series.null_count() < len(series)) and all(_NUMBER.fullmatch(value.strip()) for value in sample)
+    return bool(sample or series.null_count() < len(series)) and all(
+        _NUMBER.fullmatch(value.strip()) for value in sample
+    )
 
 
 def _as_number(series: pl.Series) -> tuple[pl.Series | None, str | None]:
     import polars as pl
 
-    if series.str.starts_with("0").any() or series.str.starts_with("-0").any():
-        if series.str.contains(r"^[+-]?0[0-9]").any():
-            return None, "kept-as-text-zeros"
+    # The cheap test first: most columns of numbers hold no leading zero at all.
+    zeros = series.str.starts_with("0").any() or series.str.starts_with("-0").any()
+    if zeros and series.str.contains(r"^[+-]?0[0-9]").any():
+        return None, "kept-as-text-zeros"
     whole = series.cast(pl.Int64, strict=False)
     if whole.null_count() == series.null_count():
         return whole, None

@@ -1,11 +1,11 @@
-"""CSV and its kin: the delimiter is detected and stated, and what a lenient reader would swallow is an error with a line."""
+"""CSV and its kin: the delimiter is found and stated; what a lenient reader would swallow is an error with a line."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from breakeven.data.columns import check_names
 from breakeven.data.limits import Limits, check_columns
@@ -18,16 +18,23 @@ DELIMITERS = (",", "\t", ";", "|")
 _BLOCK = 1_000_000
 
 
-def read_delimited(data: bytes, name: str, limits: Limits, *, delimiter: str | None = None, quote: str | None = '"',
-                   names: list[str] | None = None) -> tuple[pl.DataFrame, str]:
-    """(all columns as text, the delimiter) of UTF-8 bytes. `names`: for a file without a header; `quote` None: no quoting."""
+def read_delimited(
+    data: bytes,
+    name: str,
+    limits: Limits,
+    *,
+    delimiter: str | None = None,
+    quote: str | None = '"',
+    names: list[str] | None = None,
+) -> tuple[pl.DataFrame, str]:
+    """(all columns as text, the delimiter) of UTF-8 bytes. `names`: where no header is; `quote` None: no quoting."""
     import polars as pl
 
     if not data.strip():
         raise DataError("no-rows", at=Place(file=name), found="the file is empty")
     head = _head(data, name, limits)
     delimiter = delimiter or find_delimiter(head, quote)
-    check_columns(data[:len(head)].split(b"\n", 1)[0].count(delimiter.encode()) + 1, name, limits)
+    check_columns(data[: len(head)].split(b"\n", 1)[0].count(delimiter.encode()) + 1, name, limits)
     header = names is None
     found = names or _record(head, delimiter, quote)
     check_columns(len(found), name, limits)
@@ -35,8 +42,15 @@ def read_delimited(data: bytes, name: str, limits: Limits, *, delimiter: str | N
     _check_quotes(data, name, delimiter, quote)
     _check_lines(data, name, limits)
     try:
-        frame = pl.read_csv(data, separator=delimiter, quote_char=quote, has_header=header, new_columns=titles,
-                            infer_schema=False, truncate_ragged_lines=False)
+        frame = pl.read_csv(
+            data,
+            separator=delimiter,
+            quote_char=quote,
+            has_header=header,
+            new_columns=titles,
+            infer_schema=False,
+            truncate_ragged_lines=False,
+        )
     except pl.exceptions.NoDataError as error:
         raise DataError("no-rows", at=Place(file=name), found="a header and no rows") from error
     except pl.exceptions.PolarsError as error:
@@ -81,10 +95,10 @@ def _head(data: bytes, name: str, limits: Limits) -> str:
         widest = max(DELIMITERS, key=lambda mark: block.count(mark.encode()))
         check_columns(block.count(widest.encode()) + 1, name, limits)
         raise DataError("cell-too-large", at=Place(file=name, line=1), limit=limits.max_cell_mb)
-    return block[:end + 1 if end >= 0 and len(data) > _BLOCK else None].decode("utf-8", "replace")
+    return block[: end + 1 if end >= 0 and len(data) > _BLOCK else None].decode("utf-8", "replace")
 
 
-def _records(text: str, delimiter: str, quote: str | None) -> csv.reader:  # type: ignore[valid-type]
+def _records(text: str, delimiter: str, quote: str | None) -> Any:
     csv.field_size_limit(2**31 - 1)
     rows = io.StringIO(text, newline="")
     if quote is None:
@@ -93,7 +107,7 @@ def _records(text: str, delimiter: str, quote: str | None) -> csv.reader:  # typ
 
 
 def _record(text: str, delimiter: str, quote: str | None) -> list[str]:
-    for row in _records(text, delimiter, quote):  # type: ignore[attr-defined]
+    for row in _records(text, delimiter, quote):
         return list(row)
     return []
 
@@ -143,9 +157,9 @@ def _check_lines(data: bytes, name: str, limits: Limits) -> None:
 def _explained(data: bytes, name: str, delimiter: str, quote: str | None, width: int, error: Exception) -> DataError:
     reader = _records(data.decode("utf-8", "replace"), delimiter, quote)
     try:
-        for row in reader:  # type: ignore[attr-defined]
+        for row in reader:
             if len(row) > width:
-                line = reader.line_num  # type: ignore[attr-defined]
+                line = reader.line_num
                 return DataError("row-too-long", at=Place(file=name, line=line), found=len(row), expected_fields=width)
     except csv.Error as broken:
         return DataError("table-broken", at=Place(file=name), reason=str(broken))

@@ -1,12 +1,13 @@
 """Near-duplicate texts under one stated rule, found exactly: Jaccard >= 0.8 over sets of character 5-grams.
 
-No sketches that miss: prefix filtering (two sets this alike must share one of their rarest members) gives candidates, a
-bitmap bounds their difference, and what is left is counted exactly. All in arrays; texts are shingled block by block, so
-memory grows with the rarest fifth of the 5-grams and not with all of them.
+No sketches that miss: prefix filtering (two sets this alike must share one of their rarest members) gives candidates,
+a bitmap bounds their difference, and what is left is counted exactly. All in arrays; texts are shingled block by block,
+so memory grows with the rarest fifth of the 5-grams and not with all of them.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 RULE = "Jaccard >= 0.8 over sets of character 5-grams of the text, NFKC, case folded, runs of white space as one space"
 THRESHOLD = 0.8
 WIDTH = 5
-_BLOCK = 2_000_000                 # characters shingled at a time
-_BUCKETS = 1 << 22                 # for counting how common a 5-gram is
-_MAP_WORDS = 4                     # 256-bit maps
-_BATCH = 200_000                   # pairs compared exactly at a time
-_MOST_STEPS = 4_000                # neighbours looked at within texts that share one 5-gram
+_BLOCK = 2_000_000  # characters shingled at a time
+_BUCKETS = 1 << 22  # for counting how common a 5-gram is
+_MAP_WORDS = 4  # 256-bit maps
+_BATCH = 200_000  # pairs compared exactly at a time
+_MOST_STEPS = 4_000  # neighbours looked at within texts that share one 5-gram
 
 
 @dataclass(frozen=True)
 class Near:
-    """What was found. `parent[i]`: an earlier text that text i nearly repeats, or -1. `skipped`: pairs beyond the cap."""
+    """What was found. `parent[i]`: an earlier text that text i nearly repeats, or -1. `skipped`: pairs not compared."""
 
     parent: np.ndarray
     skipped: int
@@ -84,10 +85,10 @@ class Shingles:
 
         marks = np.searchsorted(self.starts, np.arange(0, self.starts[-1] + 1, _BLOCK))
         edges = np.unique(np.concatenate([marks, [0, len(self)]])).clip(0, len(self))
-        return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        return [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
 
     def of(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hash, position in `docs`) of every distinct 5-gram, ordered by position, then hash. Short texts are one gram."""
+        """(hash, position in `docs`) of every distinct 5-gram, by position, then hash. A short text is one gram."""
         import numpy as np
 
         lengths = self.lengths[docs]
@@ -149,9 +150,16 @@ def _prefixes(shingles: Shingles, threshold: float) -> tuple[np.ndarray, np.ndar
     return np.concatenate(packed), sizes, maps
 
 
-def _rarest(hashes: np.ndarray, places: np.ndarray, common: np.ndarray, sizes: np.ndarray, threshold: float,
-            start: int, doc_bits: int) -> np.ndarray:
-    """The grams among which two sets this alike must share one, packed with their text; grams of one text only left out."""
+def _rarest(
+    hashes: np.ndarray,
+    places: np.ndarray,
+    common: np.ndarray,
+    sizes: np.ndarray,
+    threshold: float,
+    start: int,
+    doc_bits: int,
+) -> np.ndarray:
+    """The grams of which two sets this alike must share one, packed with their text; those of one text left out."""
     import numpy as np
 
     frequency = np.minimum(common[(hashes >> np.uint64(42)).astype(np.int64)], (1 << 12) - 1).astype(np.uint64)
@@ -167,7 +175,9 @@ def _rarest(hashes: np.ndarray, places: np.ndarray, common: np.ndarray, sizes: n
     taken = (ranks < needed[owner]) & ((gram >> np.uint64(52)) > np.uint64(1))
     # A gram keeps what is left beside the text's number: equal grams stay equal, and a clash costs one comparison.
     doc = (owner[taken] + start).astype(np.uint64)
-    return (gram[taken] >> np.uint64(max(doc_bits, int(bits))) << np.uint64(max(doc_bits, int(bits)))) | doc
+    width = np.uint64(doc_bits)
+    packed: np.ndarray = (gram[taken] >> width << width) | doc
+    return packed
 
 
 def _maps(hashes: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
@@ -181,14 +191,13 @@ def _maps(hashes: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
 
 
 def _joined(packed: np.ndarray, sizes: np.ndarray, maps: np.ndarray, shingles: Shingles, threshold: float) -> Near:
-    """Pairs within each group of texts that share a prefix gram, nearest neighbours first; a found repeat leaves the hunt."""
+    """Pairs among texts that share a prefix gram, nearest neighbours first; a found repeat leaves the hunt."""
     import numpy as np
 
     parent = np.full(len(shingles), -1, np.int64)
     packed.sort()
-    mask = np.uint64((1 << _doc_bits(shingles)) - 1)
-    docs = (packed & mask).astype(np.int64)
-    grams = packed >> np.uint64(_doc_bits(shingles))
+    docs = (packed & np.uint64((1 << shingles.doc_bits) - 1)).astype(np.int64)
+    grams = packed >> np.uint64(shingles.doc_bits)
     group = np.cumsum(np.concatenate([[0], (grams[1:] != grams[:-1]).astype(np.int64)])) if len(grams) else grams
     later = np.arange(len(docs))
     first = np.searchsorted(group, group, side="left") if len(docs) else later
@@ -208,11 +217,6 @@ def _joined(packed: np.ndarray, sizes: np.ndarray, maps: np.ndarray, shingles: S
     left = later[(later - step >= first[later])] if step >= _MOST_STEPS else later[:0]
     skipped = int((left - first[left] - step + 1)[parent[docs[left]] < 0].sum())
     return Near(parent, skipped)
-
-
-def _doc_bits(shingles: Shingles) -> int:
-    widest = max((max(int(end - start - 1).bit_length(), 1) for start, end in shingles.blocks()), default=1)
-    return max(shingles.doc_bits, widest)
 
 
 def _alike(one: np.ndarray, other: np.ndarray, sizes: np.ndarray, maps: np.ndarray, threshold: float) -> np.ndarray:
@@ -237,10 +241,13 @@ def _ones(words: np.ndarray) -> np.ndarray:
         counted: np.ndarray = np.bitwise_count(words).sum(1, dtype=np.int64)
         return counted
     table = np.array([value.bit_count() for value in range(256)], np.uint8)
-    return table[words.view(np.uint8)].sum(1, dtype=np.int64)
+    ones: np.ndarray = table[words.view(np.uint8)].sum(1, dtype=np.int64)
+    return ones
 
 
-def _mark(waiting: list[np.ndarray], parent: np.ndarray, shingles: Shingles, sizes: np.ndarray, threshold: float) -> None:
+def _mark(
+    waiting: list[np.ndarray], parent: np.ndarray, shingles: Shingles, sizes: np.ndarray, threshold: float
+) -> None:
     """Compares the waiting pairs exactly and notes the earlier text of each repeat."""
     import numpy as np
 
@@ -250,7 +257,7 @@ def _mark(waiting: list[np.ndarray], parent: np.ndarray, shingles: Shingles, siz
     waiting.clear()
     pairs = pairs[parent[pairs[:, 0]] < 0]
     for start in range(0, len(pairs), _BATCH):
-        batch = pairs[start:start + _BATCH]
+        batch = pairs[start : start + _BATCH]
         shared = _shared(batch, shingles)
         total = sizes[batch[:, 0]] + sizes[batch[:, 1]]
         found = batch[shared >= threshold * (total - shared) - 1e-9]
@@ -275,7 +282,9 @@ def _shared(pairs: np.ndarray, shingles: Shingles) -> np.ndarray:
         inner = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         parts.append((pair, hashes[np.repeat(starts[chosen], lengths) + inner]))
     bits = np.uint64(math.ceil(math.log2(len(pairs) + 1)) or 1)
-    keys = np.concatenate([(pair.astype(np.uint64) << (np.uint64(64) - bits)) | (value >> bits) for pair, value in parts])
+    keys = np.concatenate(
+        [(pair.astype(np.uint64) << (np.uint64(64) - bits)) | (value >> bits) for pair, value in parts]
+    )
     keys.sort()
     equal = keys[1:][keys[1:] == keys[:-1]]
     return np.bincount((equal >> (np.uint64(64) - bits)).astype(np.int64), minlength=len(pairs))

@@ -7,8 +7,13 @@ import re
 
 from breakeven.errors import DataError, Place
 
-BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 TRIED = ("utf-8", "utf-16", "gb18030")
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 # Lead bytes of GB 2312 punctuation and of its 3,755 common characters: in Chinese text nearly every pair has one.
@@ -16,7 +21,7 @@ _COMMON = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
 
 
 def to_utf8(data: bytes, name: str, declared: str | None = None) -> tuple[bytes, str]:
-    """(the same text as UTF-8 without a mark, the encoding it came in). Latin-1 fits anything, so it must be declared."""
+    """(the text as UTF-8 without a mark, the encoding it came in). Latin-1 fits anything, so it must be declared."""
     encoding = declared or detect(data, name)
     try:
         codecs.lookup(encoding)
@@ -32,8 +37,13 @@ def to_utf8(data: bytes, name: str, declared: str | None = None) -> tuple[bytes,
         else:
             result = data.decode(encoding).encode()
     except UnicodeDecodeError as error:
-        raise DataError("encoding-does-not-fit", at=_at(data, error.start, name), encoding=encoding, offset=error.start,
-                        byte=f"0x{data[error.start]:02x}") from error
+        raise DataError(
+            "encoding-does-not-fit",
+            at=_at(data, error.start, name),
+            encoding=encoding,
+            offset=error.start,
+            byte=f"0x{data[error.start]:02x}",
+        ) from error
     if b"\x00" in result[:100_000]:
         raise DataError("source-binary", at=Place(file=name), offset=result.index(b"\x00"))
     return result, encoding
@@ -52,8 +62,13 @@ def detect(data: bytes, name: str) -> str:
             return wide
         if _is_gb18030(data):
             return "gb18030"
-        raise DataError("encoding-not-found", at=_at(data, error.start, name), offset=error.start, tried=TRIED,
-                        byte=f"0x{data[error.start]:02x}") from error
+        raise DataError(
+            "encoding-not-found",
+            at=_at(data, error.start, name),
+            offset=error.start,
+            tried=TRIED,
+            byte=f"0x{data[error.start]:02x}",
+        ) from error
     return "utf-8"
 
 

@@ -61,7 +61,9 @@ def constants(frame: pl.DataFrame, values: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _unfit(error: BaseException, frame: pl.DataFrame, text: str, setting: str) -> ConfigError:
-    return ConfigError("expression-unfit", at=Place(field=setting), text=text, reason=_reason(error), columns=frame.columns[:30])
+    return ConfigError(
+        "expression-unfit", at=Place(field=setting), text=text, reason=_reason(error), columns=frame.columns[:30]
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -27,12 +27,16 @@ class Limits:
         return int(self.max_cell_mb * MB)
 
 
-_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a character device"), (stat.S_ISBLK, "a block device"),
-          (stat.S_ISSOCK, "a socket"))
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def regular(path: Path, *, folder: bool = False) -> Path:
-    """`path` when it is a regular file (or a folder, where asked for) that may be read; never opens it, so never hangs."""
+    """`path` when it is a regular file (or a folder, where asked for); never opens it, so never hangs."""
     place = Place(file=str(path))
     try:
         mode = path.stat().st_mode
@@ -61,7 +65,9 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(limits.max_mb * MB + 1)
     except OSError as error:
-        raise EnvironmentFault("file-unreadable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+        raise EnvironmentFault(
+            "file-unreadable", at=Place(file=str(path)), reason=error.strerror or str(error)
+        ) from error
     check_size(len(data), str(path), limits)
     return data
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 from breakeven.errors import need_package
 
-KINDS = ("mail", "national_id", "card", "ip", "phone")     # the order in which they claim characters
-NAMED = ("person", "location")                              # found by presidio only
+KINDS = ("mail", "national_id", "card", "ip", "phone")  # the order in which they claim characters
+NAMED = ("person", "location")  # found by presidio only
 
-_MAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9_.+%-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}(?![\w-])", re.ASCII)
+_MAIL = re.compile(
+    r"(?<![\w.+-])[A-Za-z0-9_.+%-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}(?![\w-])", re.ASCII
+)
 _CHINESE_ID = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{5}(?:18|19|20)\d{2}[01]\d[0-3]\d{4}[0-9Xx](?![0-9A-Za-z])")
 _SOCIAL_SECURITY = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
 _CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.]\d|\d)")
@@ -27,7 +29,9 @@ _CHINESE_MOBILE = r"(?:\+?86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}"
 _INTERNATIONAL = r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,4}"
 _AMERICAN = r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}"
 _CHINESE_FIXED = r"0\d{2,3}-\d{7,8}"
-_PHONE = re.compile(rf"(?<![\w.+-])(?:{_CHINESE_MOBILE}|{_INTERNATIONAL}|{_AMERICAN}|{_CHINESE_FIXED})(?![\d-]*\d)", re.ASCII)
+_PHONE = re.compile(
+    rf"(?<![\w.+-])(?:{_CHINESE_MOBILE}|{_INTERNATIONAL}|{_AMERICAN}|{_CHINESE_FIXED})(?![\d-]*\d)", re.ASCII
+)
 _WORTH_A_LOOK = re.compile(r"@|\d.*?\d.*?\d.*?\d|::", re.DOTALL)
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
@@ -57,7 +61,7 @@ def mask(text: str, kinds: Sequence[str] = KINDS) -> str:
     """The text with every find replaced by its kind in brackets."""
     parts, last = [], 0
     for found in find(text, kinds):
-        parts += [text[last:found.start], f"[{found.kind}]"]
+        parts += [text[last : found.start], f"[{found.kind}]"]
         last = found.end
     return "".join([*parts, text[last:]]) if parts else text
 

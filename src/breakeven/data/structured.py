@@ -17,7 +17,7 @@ from breakeven.errors import DataError, Place, need_package
 if TYPE_CHECKING:
     import polars as pl
 
-ZIP_RATIO = 100                    # a workbook that unpacks to more than this is a bomb
+ZIP_RATIO = 100  # a workbook that unpacks to more than this is a bomb
 MAX_FILES = 1_000_000
 ROW_GROUPS = 100_000
 
@@ -61,8 +61,11 @@ def _json(text: bytes, name: str, line: int | None) -> Any:
     except ValueError as error:
         column = getattr(error, "colno", None)
         reason = getattr(error, "msg", None) or str(error)
-        raise DataError("json-broken", at=Place(file=name, line=line or getattr(error, "lineno", None), column=column),
-                        reason=reason) from error
+        raise DataError(
+            "json-broken",
+            at=Place(file=name, line=line or getattr(error, "lineno", None), column=column),
+            reason=reason,
+        ) from error
 
 
 def _no_constant(text: str) -> Any:
@@ -113,17 +116,24 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Nested columns as JSON text, categories as text, decimals as text (their digits matter)."""
     import polars as pl
 
-    nested = [pl.col(name).struct.json_encode() if isinstance(kind, pl.Struct) else
-              pl.col(name).map_elements(lambda value: json.dumps(list(value), default=str), return_dtype=pl.String)
-              for name, kind in frame.schema.items() if kind.is_nested()]
-    plain = [pl.col(name).cast(pl.String) for name, kind in frame.schema.items()
-             if isinstance(kind, pl.Categorical | pl.Enum | pl.Decimal)]
+    nested = [
+        pl.col(name).struct.json_encode()
+        if isinstance(kind, pl.Struct)
+        else pl.col(name).map_elements(lambda value: json.dumps(list(value), default=str), return_dtype=pl.String)
+        for name, kind in frame.schema.items()
+        if kind.is_nested()
+    ]
+    plain = [
+        pl.col(name).cast(pl.String)
+        for name, kind in frame.schema.items()
+        if isinstance(kind, pl.Categorical | pl.Enum | pl.Decimal)
+    ]
     unsigned = [pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if kind in (pl.UInt64, pl.Int128)]
     return frame.with_columns(*nested, *plain, *unsigned)
 
 
 def read_excel(data: bytes, name: str, limits: Limits, *, sheet: str | None = None) -> pl.DataFrame:
-    """One sheet, all cells as text. Macros are never run, links never followed; a formula gives the value kept with it."""
+    """One sheet, cells as text. Macros are never run, links never followed; a formula gives the value kept with it."""
     import polars as pl
 
     _check_workbook(data, name, limits)
@@ -141,7 +151,9 @@ def read_excel(data: bytes, name: str, limits: Limits, *, sheet: str | None = No
         raise DataError("excel-broken", at=Place(file=name), reason=str(error).splitlines()[0]) from error
     check_columns(frame.width, name, limits)
     if frame.height < 2:
-        raise DataError("no-rows", at=Place(file=name), found="a header and no rows" if frame.height else "an empty sheet")
+        raise DataError(
+            "no-rows", at=Place(file=name), found="a header and no rows" if frame.height else "an empty sheet"
+        )
     titles = check_names(["" if cell is None else cell for cell in frame.row(0)], name, 1)
     body = frame.slice(1)
     body.columns = titles

@@ -88,9 +88,16 @@ class Web:
         if left <= 0:
             raise httpx.ReadTimeout("the time limit is used up")
         verify: Any = ssl.create_default_context(cafile=self.certificates) if self.certificates else True
-        with httpx.Client(transport=self.transport, verify=verify, follow_redirects=False, timeout=min(left, 30.0),
-                          trust_env=self._proxied(url)) as client, \
-                client.stream("GET", target, headers=headers, extensions=extensions) as answer:
+        with (
+            httpx.Client(
+                transport=self.transport,
+                verify=verify,
+                follow_redirects=False,
+                timeout=min(left, 30.0),
+                trust_env=self._proxied(url),
+            ) as client,
+            client.stream("GET", target, headers=headers, extensions=extensions) as answer,
+        ):
             body = self._body(answer, url, deadline)
             return answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body
 

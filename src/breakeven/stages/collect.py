@@ -1,4 +1,4 @@
-"""collect: every source into one table, as found. It filters, derives and limits as the file says, and changes nothing else."""
+"""collect: every source into one table, as found. It filters, derives and limits as the file says, and no more."""
 
 from __future__ import annotations
 
@@ -56,12 +56,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str | Source | None = Field(None, description="shorthand for one source: a path, an address, or its settings")
+    source: str | Source | None = Field(
+        None, description="shorthand for one source: a path, an address, or its settings"
+    )
     sources: dict[str, str | Source] = Field({}, description="several sources by name, put one below the other")
     fields: Fields = Field(description="which field plays which role of the task")
     derive: dict[str, str] = Field({}, description="new columns as SQL expressions, over all sources together")
     where: str | None = Field(None, description="SQL condition that kept rows meet, such as length(text) > 0")
-    limit: int | None = Field(None, gt=0, description="at most this many rows, stratified by target and slices; null: all")
+    limit: int | None = Field(
+        None, gt=0, description="at most this many rows, stratified by target and slices; null: all"
+    )
     licence: str | None = Field(None, description="licence of the data, where a source states none")
     rights: str | None = Field(None, description="rights in the content, where a source states none")
     provenance: str | None = Field(None, description="where the data was gathered, where a source states nothing")
@@ -108,12 +112,23 @@ def checked_roles(roles: dict[str, Any], task: Task) -> dict[str, Any]:
     for name in roles:
         if name not in allowed:
             nearest = difflib.get_close_matches(name, allowed, 1) or allowed[:1]
-            raise ConfigError("unknown-role", at=Place(field=f"collect.fields.{name}"), role=name, task=task.name,
-                              allowed=allowed, nearest=nearest[0])
+            raise ConfigError(
+                "unknown-role",
+                at=Place(field=f"collect.fields.{name}"),
+                role=name,
+                task=task.name,
+                allowed=allowed,
+                nearest=nearest[0],
+            )
     for role in known.values():
         if role.required and not names_of(roles, role.name):
-            raise ConfigError("role-missing", at=Place(field="collect.fields"), role=role.name, task=task.name,
-                              description=role.description)
+            raise ConfigError(
+                "role-missing",
+                at=Place(field="collect.fields"),
+                role=role.name,
+                task=task.name,
+                description=role.description,
+            )
     return roles
 
 
@@ -138,15 +153,18 @@ def _joined(found: list[Found]) -> pl.DataFrame:
         return pl.concat([item.frame for item in found], how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
         names = [item.card["name"] for item in found]
-        raise DataError("sources-differ", at=Place(field="collect.sources"), sources=names,
-                        reason=str(error).splitlines()[0]) from error
+        raise DataError(
+            "sources-differ", at=Place(field="collect.sources"), sources=names, reason=str(error).splitlines()[0]
+        ) from error
 
 
 def _check_fields(frame: pl.DataFrame, roles: dict[str, Any], file: str | None) -> None:
     for name in columns_of(roles):
         if name not in frame.columns:
             nearest = difflib.get_close_matches(name, frame.columns, 1) or frame.columns[:1]
-            raise DataError("field-missing", at=Place(file=file, field=name), columns=frame.columns[:30], nearest=nearest[0])
+            raise DataError(
+                "field-missing", at=Place(file=file, field=name), columns=frame.columns[:30], nearest=nearest[0]
+            )
 
 
 def _place_of(settings: Settings) -> str | None:
@@ -154,18 +172,30 @@ def _place_of(settings: Settings) -> str | None:
     return sources[0].location if len(sources) == 1 else None
 
 
-def _card(setup: Setup, frame: pl.DataFrame, found: list[Found], rows_read: int, dropped: int, before: int) -> dict[str, Any]:
+def _card(
+    setup: Setup, frame: pl.DataFrame, found: list[Found], rows_read: int, dropped: int, before: int
+) -> dict[str, Any]:
     settings = setup.config.collect
     roles = settings.fields.roles()
     kinds = {field: role.kind for role in setup.task.roles for field in names_of(roles, role.name)}
-    kinds |= {field: "id" for field in names_of(roles, "id")} | {field: "time" for field in names_of(roles, "time")}
+    kinds |= dict.fromkeys(names_of(roles, "id"), "id") | dict.fromkeys(names_of(roles, "time"), "time")
     sources = [{name: value for name, value in item.card.items() if name != "dropped"} for item in found]
     filtered = dropped + sum(item.card["dropped"] for item in found)
     where = settings.where or next((source.where for source in settings.named().values() if source.where), None)
-    return {"format": cards.FORMAT, "rows": frame.height, "rows_read": rows_read, "columns": cards.columns(frame, kinds),
-            "sources": sources, "filtered": {"where": where, "dropped": filtered},
-            "limit": settings.limit, "limited": {"dropped": before - frame.height, "seed": setup.seed,
-                                                 "stratified_by": names_of(roles, "target") + names_of(roles, "slices")}}
+    return {
+        "format": cards.FORMAT,
+        "rows": frame.height,
+        "rows_read": rows_read,
+        "columns": cards.columns(frame, kinds),
+        "sources": sources,
+        "filtered": {"where": where, "dropped": filtered},
+        "limit": settings.limit,
+        "limited": {
+            "dropped": before - frame.height,
+            "seed": setup.seed,
+            "stratified_by": names_of(roles, "target") + names_of(roles, "slices"),
+        },
+    }
 
 
 def _write(context: Context, frame: pl.DataFrame, found: list[Found], card: dict[str, Any]) -> None:
@@ -257,8 +287,15 @@ def estimate(setup: Setup) -> list[dict[str, Any]]:
 
     found = []
     for name, source in setup.config.collect.named().items():
-        entry: dict[str, Any] = {"step": "collect", "what": f"{name}: {source.location}", "minutes": 0.0, "memory_gb": 0.2,
-                                 "download_mb": 0.0, "money": 0.0, "origin": "assumed"}
+        entry: dict[str, Any] = {
+            "step": "collect",
+            "what": f"{name}: {source.location}",
+            "minutes": 0.0,
+            "memory_gb": 0.2,
+            "download_mb": 0.0,
+            "money": 0.0,
+            "origin": "assumed",
+        }
         if source.path is not None:
             try:
                 entry["memory_gb"] = round((setup.root / source.path).stat().st_size * 4 / 1e9, 2)

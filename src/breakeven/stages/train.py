@@ -18,6 +18,7 @@ from breakeven.artifacts import now, read_json, write_json
 from breakeven.errors import DataError, Finding, Place
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.task import Cases, Model, Task
+from breakeven.training.weights import cache_folder
 
 if TYPE_CHECKING:
     from breakeven.config import Document
@@ -246,7 +247,7 @@ def _record(candidate: Candidate, record: Mapping[str, Any], seconds: float, cpu
 
 def rows(context: Context) -> tuple[Cases, Cases]:
     """(training cases, validation cases) after the transforms; too few to learn from is a DataError."""
-    from breakeven.data.cases import Split, cases
+    from breakeven.data.cases import Split, load_cases
     from breakeven.transforms import Chain
 
     setup, folder = context.setup, context.need("process")
@@ -254,7 +255,7 @@ def rows(context: Context) -> tuple[Cases, Cases]:
     parts = []
     splits: tuple[Split, ...] = ("train", "validation")
     for split in splits:
-        part = cases(folder, setup.task, fields_of(setup), split)
+        part = load_cases(folder, setup.task, fields_of(setup), split)
         if not len(part):
             raise DataError("train-no-rows", split=split)
         part.inputs = list(chain.apply(setup.task, part.inputs))
@@ -270,13 +271,6 @@ def _sweep(context: Context) -> None:
         manifest = context.store.manifest(str(done["step"]))
         if manifest is not None and manifest.fingerprint == done["fingerprint"]:
             shutil.rmtree(mark.parent, ignore_errors=True)
-
-
-def cache_folder() -> Path:
-    """Where downloaded and converted weights are kept for this user."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("BREAKEVEN_CACHE") or user_cache_dir("breakeven"))
 
 
 def threads(setup: Setup) -> int:

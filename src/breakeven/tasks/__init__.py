@@ -27,8 +27,9 @@ def find(name: str, *, allow: bool = False) -> Task:
             raise ConfigError("task-untrusted", at=Place(field="product.task"), task=name, variable=TRUST)
         return _make(name)
     nearest = difflib.get_close_matches(name, TABLE, 1) or sorted(TABLE)[:1]
-    raise ConfigError("unknown-task", at=Place(field="product.task"), task=name, allowed=sorted(TABLE),
-                      nearest=nearest[0])
+    raise ConfigError(
+        "unknown-task", at=Place(field="product.task"), task=name, allowed=sorted(TABLE), nearest=nearest[0]
+    )
 
 
 def trusted() -> tuple[str, ...]:

@@ -29,13 +29,18 @@ class TextClassification(Task):
     meters: ClassVar[tuple[str, ...]] = ("answers",)
     models: ClassVar[Mapping[str, ModelEntry]] = {
         "majority": ModelEntry("breakeven.models.baseline:Majority", description="always the commonest class"),
-        "linear": ModelEntry("breakeven.models.linear:Linear", extra="linear",
-                             description="TF-IDF of words and characters, logistic regression; any language"),
+        "linear": ModelEntry(
+            "breakeven.models.linear:Linear",
+            extra="linear",
+            description="TF-IDF of words and characters, logistic regression; any language",
+        ),
         "minilm-l6": ModelEntry(_ENCODER, extra="text", description="all-MiniLM-L6-v2, 22.7 M parameters; English"),
-        "multilingual-e5-small": ModelEntry(_ENCODER, extra="text",
-                                            description="multilingual-e5-small, 117.7 M parameters; 100 languages"),
-        "encoder": ModelEntry(_ENCODER, extra="text",
-                              description="any encoder: give `weights`, a path or a Hugging Face id"),
+        "multilingual-e5-small": ModelEntry(
+            _ENCODER, extra="text", description="multilingual-e5-small, 117.7 M parameters; 100 languages"
+        ),
+        "encoder": ModelEntry(
+            _ENCODER, extra="text", description="any encoder: give `weights`, a path or a Hugging Face id"
+        ),
         "remote": ModelEntry("breakeven.models.remote:Remote", description="somebody else's API, at its quoted price"),
     }
     metrics: ClassVar[Mapping[str, MetricInfo]] = {
@@ -55,8 +60,11 @@ class TextClassification(Task):
         for target in targets:
             counts[target] += 1
         total = max(len(targets), 1)
-        return {"classes": classes, "train_rates": {name: counts[name] / total for name in classes},
-                "max_characters": MAX_CHARACTERS}
+        return {
+            "classes": classes,
+            "train_rates": {name: counts[name] / total for name in classes},
+            "max_characters": MAX_CHARACTERS,
+        }
 
     def case(self, row: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Any, Any]:
         """(text, label) of a row; a missing part of several is left out of the joined text."""
@@ -75,9 +83,16 @@ class TextClassification(Task):
         """The label and the probability of every class."""
         classes = list(facts["classes"])
         share = {"type": "number", "minimum": 0, "maximum": 1}
-        return {"type": "object", "required": ["label", "probability", "probabilities"], "additionalProperties": False,
-                "properties": {"label": {"enum": classes}, "probability": share,
-                               "probabilities": {"type": "object", "properties": dict.fromkeys(classes, share)}}}
+        return {
+            "type": "object",
+            "required": ["label", "probability", "probabilities"],
+            "additionalProperties": False,
+            "properties": {
+                "label": {"enum": classes},
+                "probability": share,
+                "probabilities": {"type": "object", "properties": dict.fromkeys(classes, share)},
+            },
+        }
 
     def parse(self, payload: Any, facts: Mapping[str, Any]) -> str:
         """The text of a payload. Special tokens in it are plain text; what no encoder can take is refused."""
@@ -105,7 +120,7 @@ class TextClassification(Task):
     def agree(self, one: Any, other: Any, tolerance: float) -> bool:
         """Every probability within `tolerance`, and the same class first unless the two first are that close."""
         gap = max((abs(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
-        if not gap <= tolerance:               # also refuses NaN
+        if not gap <= tolerance:  # also refuses NaN
             return False
         first, second = _argmax(one), _argmax(other)
         return first == second or min(abs(p[first] - p[second]) for p in (one, other)) <= tolerance
@@ -130,8 +145,9 @@ def checked(value: Any, field: str, longest: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InputError("input-character", at=Place(field=field), character="half of a surrogate pair",
-                         position=error.start) from error
+        raise InputError(
+            "input-character", at=Place(field=field), character="half of a surrogate pair", position=error.start
+        ) from error
     return value
 
 

@@ -56,9 +56,13 @@ class Chain:
 
     def as_json(self) -> dict[str, Any]:
         """The shape of `transforms.json`."""
-        return {"format": FORMAT, "chain": [
-            {"name": link.name, "version": link.version, "settings": dict(link.settings), "state": dict(link.state)}
-            for link in self.links]}
+        return {
+            "format": FORMAT,
+            "chain": [
+                {"name": link.name, "version": link.version, "settings": dict(link.settings), "state": dict(link.state)}
+                for link in self.links
+            ],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Chain:
@@ -80,15 +84,20 @@ class Chain:
 def _declared(item: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(item, str):
         return item, {}
-    (name, settings), = item.items()
+    ((name, settings),) = item.items()
     return name, dict(settings or {})
 
 
 def _find(name: str) -> Any:
     if name not in TABLE:
         nearest = difflib.get_close_matches(name, TABLE, 1) or sorted(TABLE)[:1]
-        raise ConfigError("unknown-transform", at=Place(field="process.transforms"), name=name, allowed=sorted(TABLE),
-                          nearest=nearest[0])
+        raise ConfigError(
+            "unknown-transform",
+            at=Place(field="process.transforms"),
+            name=name,
+            allowed=sorted(TABLE),
+            nearest=nearest[0],
+        )
     return load_reference(TABLE[name])
 
 

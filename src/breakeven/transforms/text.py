@@ -12,8 +12,10 @@ from breakeven.errors import ConfigError, Place
 from breakeven.task import Task
 
 # Control and format characters that carry no text; zero-width joiners stay, since emoji and Indic scripts need them.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060"
-                      r"\u2066-\u2069\ufeff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060"
+    r"\u2066-\u2069\ufeff]"
+)
 _SPACES = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[ \n]*")
 
@@ -44,7 +46,7 @@ class _TextTransform:
 
 
 class Normalise(_TextTransform):
-    """NFC, without control, bidi and invisible characters; a run of spaces is one space, of breaks one break; ends cut."""
+    """NFC; no control, bidi or invisible characters; a run of spaces is one space, of breaks one break; ends cut."""
 
     def change(self, text: str) -> str:
         """The text in its one normal form; applying it twice changes nothing more."""
@@ -62,8 +64,9 @@ class MaskPersonalData(_TextTransform):
     def __init__(self, kinds: Sequence[str] = KINDS) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
-            raise ConfigError("unknown-personal-kind", at=Place(field="process.transforms"), found=unknown,
-                              allowed=list(KINDS))
+            raise ConfigError(
+                "unknown-personal-kind", at=Place(field="process.transforms"), found=unknown, allowed=list(KINDS)
+            )
         self.kinds = tuple(kinds)
 
     def change(self, text: str) -> str:
