@@ -1,0 +1,241 @@
+"""BERT without padding, for training and serving alike: all tokens of a batch lie end to end.
+
+Linear layers see one long matrix; attention runs once a group of texts of equal length, so nothing is masked and no
+answer depends on its company. Parameters carry the names of the transformers library, so its files are read and
+written as they are. Covers BERT, RoBERTa and XLM-RoBERTa with absolute positions. Imported only inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from breakeven.artifacts import read_json
+from breakeven.errors import IntegrityError, Place
+
+FAMILIES = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
+
+
+def covers(config: Mapping[str, Any]) -> bool:
+    """Whether a Hugging Face config describes a model that this module computes exactly."""
+    return (
+        config.get("model_type") in FAMILIES
+        and config.get("position_embedding_type", "absolute") == "absolute"
+        and config.get("hidden_act", "gelu") == "gelu"
+        and not config.get("is_decoder", False)
+    )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Texts end to end, the shortest first: `ids` and `positions` [tokens], `groups` of (texts, length) in order.
+
+    `order[i]` is the place in the caller's list of the i-th text here.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    groups: tuple[tuple[int, int], ...]
+    order: Tensor
+
+    def to(self, device: torch.device) -> Packed:
+        """The same texts on another device."""
+        return Packed(self.ids.to(device), self.positions.to(device), self.groups, self.order.to(device))
+
+
+def pack(sequences: list[list[int]]) -> Packed:
+    """Token ids of several texts, none empty, as one batch."""
+    order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
+    groups: list[tuple[int, int]] = []
+    for place in order:
+        length = len(sequences[place])
+        if groups and groups[-1][1] == length:
+            groups[-1] = (groups[-1][0] + 1, length)
+        else:
+            groups.append((1, length))
+    ids = torch.tensor([token for place in order for token in sequences[place]], dtype=torch.long)
+    positions = torch.cat([torch.arange(length).repeat(count) for count, length in groups])
+    return Packed(ids, positions, tuple(groups), torch.tensor(order))
+
+
+class FastDropout(nn.Module):  # type: ignore[misc]
+    """Dropout from one random byte a value: eight values a draw instead of one, the rate rounded to 1/256."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.threshold = round(rate * 256)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Zeroes about `rate` of the values and scales up the rest, in training only."""
+        if not self.training or not self.threshold:
+            return hidden
+        draws = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64, device=hidden.device)
+        draws.random_(-(2**63), None)
+        kept = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= self.threshold
+        return hidden * kept.to(hidden.dtype).mul_(256 / (256 - self.threshold))
+
+
+class Embeddings(nn.Module):  # type: ignore[misc]
+    """Word, position and type embeddings, normalised."""
+
+    def __init__(self, config: Mapping[str, Any], rate: float) -> None:
+        super().__init__()
+        size = config["hidden_size"]
+        self.offset = FAMILIES[config["model_type"]] * (config.get("pad_token_id", 1) + 1)
+        self.word_embeddings = nn.Embedding(config["vocab_size"], size)
+        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], size)
+        self.token_type_embeddings = nn.Embedding(config.get("type_vocab_size", 1), size)
+        self.LayerNorm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
+        self.dropout = FastDropout(rate)
+
+    def forward(self, batch: Packed) -> Tensor:
+        """[tokens, size] in the layer norm's type; the word table may be kept in another one."""
+        kind = self.LayerNorm.weight.dtype
+        hidden = self.word_embeddings(batch.ids) + self.position_embeddings(batch.positions + self.offset)
+        hidden = (hidden + self.token_type_embeddings.weight[0]).to(kind)
+        normed: Tensor = self.dropout(self.LayerNorm(hidden))
+        return normed
+
+
+class SelfAttention(nn.Module):  # type: ignore[misc]
+    """Query, key and value of one layer."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = nn.Linear(size, size), nn.Linear(size, size), nn.Linear(size, size)
+        self.merged: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, hidden: Tensor, groups: tuple[tuple[int, int], ...]) -> Tensor:
+        """[tokens, size]; texts see themselves only."""
+        if self.merged is None:
+            parts: list[Tensor] = [self.query(hidden), self.key(hidden), self.value(hidden)]
+        else:
+            parts = list(functional.linear(hidden, *self.merged).chunk(3, 1))
+        return attend(parts, heads=self.heads, groups=groups)
+
+    def merge(self) -> None:
+        """One product instead of three, for a model that will not be trained further."""
+        linear = (self.query, self.key, self.value)
+        self.merged = (torch.cat([part.weight for part in linear]), torch.cat([part.bias for part in linear]))
+        del self.query, self.key, self.value
+
+
+def attend(parts: list[Tensor], *, heads: int, groups: tuple[tuple[int, int], ...]) -> Tensor:
+    """Attention of (query, key, value), each [tokens, size], within each text; one call a group of equal length."""
+    size, start, found = parts[0].shape[1], 0, []
+    # The fused CPU kernel's backward pass in bf16 took 4 times as long as plain products (measured, 8 to 128 tokens).
+    plain = torch.is_grad_enabled() and parts[0].device.type == "cpu"
+    for count, length in groups:
+        end = start + count * length
+        query, key, value = (
+            part[start:end].view(count, length, heads, size // heads).transpose(1, 2) for part in parts
+        )
+        answer = _products(query, key, value) if plain else functional.scaled_dot_product_attention(query, key, value)
+        found.append(answer.transpose(1, 2).reshape(count * length, size))
+        start = end
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
+    return torch.matmul(torch.softmax(scores, -1), value)
+
+
+class Output(nn.Module):  # type: ignore[misc]
+    """A linear layer, dropout, the residual and a layer norm."""
+
+    def __init__(self, wide: int, size: int, eps: float, rate: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(wide, size)
+        self.LayerNorm = nn.LayerNorm(size, eps=eps)
+        self.dropout = FastDropout(rate)
+
+    def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
+        """[tokens, size]."""
+        normed: Tensor = self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
+        return normed
+
+
+class Layer(nn.Module):  # type: ignore[misc]
+    """Attention and feed-forward, each with its residual."""
+
+    def __init__(self, config: Mapping[str, Any], rate: float) -> None:
+        super().__init__()
+        size, wide, eps = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
+        self.attention = nn.Module()
+        self.attention.self = SelfAttention(size, config["num_attention_heads"])
+        self.attention.output = Output(size, size, eps, rate)
+        self.intermediate = nn.Module()
+        self.intermediate.dense = nn.Linear(size, wide)
+        self.output = Output(wide, size, eps, rate)
+
+    def forward(self, hidden: Tensor, groups: tuple[tuple[int, int], ...]) -> Tensor:
+        """[tokens, size]."""
+        hidden = self.attention.output(self.attention.self(hidden, groups), hidden)
+        answer: Tensor = self.output(functional.gelu(self.intermediate.dense(hidden)), hidden)
+        return answer
+
+
+class Bert(nn.Module):  # type: ignore[misc]
+    """The encoder; `forward` gives one mean-pooled vector a text."""
+
+    def __init__(self, config: Mapping[str, Any], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = dict(config)
+        self.embeddings = Embeddings(config, dropout)
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(Layer(config, dropout) for _ in range(config["num_hidden_layers"]))
+
+    def forward(self, batch: Packed) -> Tensor:
+        """[texts, size] means over each text's tokens, in the caller's order, fp32."""
+        hidden = self.embeddings(batch)
+        for layer in self.encoder.layer:
+            hidden = layer(hidden, batch.groups)
+        return pooled(hidden, batch)
+
+    def merge(self) -> None:
+        """Prepares the encoder for answering only."""
+        for layer in self.encoder.layer:
+            layer.attention.self.merge()
+
+
+def read(folder: Path, *, dropout: float = 0.0) -> Bert:
+    """The encoder in a Hugging Face folder, fp32; sizes that do not fit the config are an IntegrityError."""
+    config = read_json(folder / "config.json")
+    model = Bert(config, dropout=dropout)
+    try:
+        model.load_state_dict(state(load_file(folder / "model.safetensors")))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()
+        raise IntegrityError("weights-broken", at=Place(file=str(folder)), reason=" ".join(reason[:2])) from error
+    return model
+
+
+def state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A transformers state dict as this module names it: without the family's prefix, pooler and buffers, fp32."""
+    found = {}
+    for name, value in tensors.items():
+        plain = name.split(".", 1)[1] if name.split(".")[0] in ("bert", "roberta") else name
+        plain = plain.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if plain.split(".")[0] in ("embeddings", "encoder") and not plain.endswith("position_ids"):
+            found[plain] = value.float()
+    return found
+
+
+def pooled(hidden: Tensor, batch: Packed) -> Tensor:
+    """Means over the tokens of each text, [texts, size] in the caller's order, fp32."""
+    start, means = 0, []
+    for count, length in batch.groups:
+        end = start + count * length
+        means.append(hidden[start:end].view(count, length, -1).float().mean(1))
+        start = end
+    return torch.cat(means)[torch.argsort(batch.order)]

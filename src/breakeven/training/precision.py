@@ -1,0 +1,46 @@
+"""Where and in which float type a model computes: decided by asking the machine, not by its name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+WORTH = 1.1  # bf16 must be this much faster than fp32 to be taken on a CPU
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cast(module: nn.Module, kind: torch.dtype) -> None:
+    """Casts a module's floating parameters, embedding tables excepted: their gradients are sums over many tokens."""
+    for part in module.modules():
+        if not isinstance(part, nn.Embedding):
+            for parameter in part.parameters(recurse=False):
+                parameter.data = parameter.data.to(kind)
+
+
+def choose(wanted: bool | None, where: torch.device, attempt: Callable[[torch.dtype], None]) -> tuple[torch.dtype, str]:
+    """(float type, why). `wanted`: True or False as declared, None to measure `attempt` in both, best of two each."""
+    if wanted is not None:
+        return (torch.bfloat16 if wanted else torch.float32), "declared"
+    if where.type == "cuda":
+        fits = torch.cuda.is_bf16_supported()
+        return (torch.bfloat16 if fits else torch.float32), "supported by the GPU" if fits else "no bf16 on this GPU"
+    seconds = {kind: _time(attempt, kind) for kind in (torch.float32, torch.bfloat16)}
+    faster = seconds[torch.float32] / seconds[torch.bfloat16]
+    return (torch.bfloat16 if faster >= WORTH else torch.float32), f"bf16 measured {faster:.2f} times as fast as fp32"
+
+
+def _time(attempt: Callable[[torch.dtype], None], kind: torch.dtype) -> float:
+    attempt(kind)  # the first call of a kind loads kernels
+    found = []
+    for _ in range(2):
+        started = time.perf_counter()
+        attempt(kind)
+        found.append(time.perf_counter() - started)
+    return min(found)
