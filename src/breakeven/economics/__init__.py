@@ -11,13 +11,29 @@ from typing import Any
 _PLACES = {
     "drivers": ("Amount", "Count", "CountEach", "Driver", "Growth", "Number", "Price", "Range", "Rate"),
     "draws": ("Estimate", "draw", "stream"),
-    "answer_rule": ("best_answers", "expected_payoffs", "fit_rejection", "shift_base_rates", "shift_probability",
-                    "threshold"),
+    "answer_rule": (
+        "best_answers",
+        "expected_payoffs",
+        "fit_rejection",
+        "shift_base_rates",
+        "shift_probability",
+        "threshold",
+    ),
     "machines": ("HOURS_PER_MONTH", "SECONDS_PER_MONTH", "break_even_volumes", "cost_per_million", "machines_needed"),
-    "units": ("cascade_cost", "make_or_buy", "point_worth", "price_ceiling", "price_floor", "router_cost",
-              "value_draws"),
+    "units": (
+        "cascade_cost",
+        "make_or_buy",
+        "point_worth",
+        "price_ceiling",
+        "price_floor",
+        "router_cost",
+        "value_draws",
+    ),
     "gates": ("Gate", "GateResult", "judge"),
     "facts": ("Alternative", "CandidateFacts", "Machine", "Payment", "Speed", "VerdictPlan"),
+    "plan": ("BusinessPlan",),
+    "results": ("Plan", "simulate"),
+    "measured": ("Measured", "fill"),
     "verdict": ("CandidateVerdict", "Change", "Margin", "Verdict", "decide"),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

@@ -65,10 +65,10 @@ def threshold(payoff: ArrayLike) -> float:
 class Rejection:
     """The level below which the expected payoff of the best answer sends a case to a human, and what that brings."""
 
-    level: float                 # expected payoff below which a case is handed over; -inf: never
-    share: float                 # part of the cases handed over
-    value: float                 # mean value per case with the hand-over, review paid
-    value_without: float         # mean value per case with every case answered
+    level: float  # expected payoff below which a case is handed over; -inf: never
+    share: float  # part of the cases handed over
+    value: float  # mean value per case with the hand-over, review paid
+    value_without: float  # mean value per case with every case answered
 
 
 def fit_rejection(expected: ArrayLike, realised: ArrayLike, *, reviewed: ArrayLike, review_cost: float) -> Rejection:

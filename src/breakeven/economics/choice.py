@@ -26,8 +26,10 @@ def choose(made: Mapping[str, Unit], world: World) -> Verdict:
     within = {name: all(result.passes == "yes" for result in gates[name]) for name in made}
     pays = {name: within[name] and bool(_pays(one, world)) for name, one in made.items()}
     eligible = np.array([within[name] & _pays_draws(one, world) for name, one in made.items()])
-    goals = {goal: {name: _objective(one, costs[name], goal) for name, one in made.items()}
-             for goal in ("value_minus_cost", "contribution")}
+    goals = {
+        goal: {name: _objective(one, costs[name], goal) for name, one in made.items()}
+        for goal in ("value_minus_cost", "contribution")
+    }
     mine = goals[world.plan.objective]
     shares, none = units.best_shares(np.array([goal.draws for goal in mine.values()]), eligible)
     chosen = _best(mine, pays)
@@ -41,9 +43,19 @@ def choose(made: Mapping[str, Unit], world: World) -> Verdict:
     findings = _findings(chosen, other, judged, world)
     return Verdict(
         "price" if world.price is not None and world.plan.objective == "contribution" else "value_minus_cost",
-        world.plan.currency, judged, chosen, other, none, _corrected(chosen, made, mine, eligible), margin,
-        _per_1000(world.price, world), world.demand.quantity("answers/month") if world.demand else None,
-        world.peak.quantity("peak to mean"), sentence(chosen, judged, margin, world), findings)
+        world.plan.currency,
+        judged,
+        chosen,
+        other,
+        none,
+        _corrected(chosen, made, mine, eligible),
+        margin,
+        _per_1000(world.price, world),
+        world.demand.quantity("answers/month") if world.demand else None,
+        world.peak.quantity("peak to mean"),
+        sentence(chosen, judged, margin, world),
+        findings,
+    )
 
 
 def _money(world: World) -> str:
@@ -60,9 +72,11 @@ def _full_cost(one: Unit, world: World) -> Estimate:
     fixed = payment.fixed_per_answer
     if world.price is None or payment.percentage == 0.0:
         return combine({"cost": one.cost}, one.cost.point + fixed, one.cost.draws + fixed)
-    return combine({"cost": one.cost, "price": world.price},
-                   one.cost.point + fixed + payment.percentage * world.price.point,
-                   one.cost.draws + fixed + payment.percentage * world.price.draws)
+    return combine(
+        {"cost": one.cost, "price": world.price},
+        one.cost.point + fixed + payment.percentage * world.price.point,
+        one.cost.draws + fixed + payment.percentage * world.price.draws,
+    )
 
 
 def _objective(one: Unit, cost: Estimate, goal: str) -> Estimate:
@@ -100,8 +114,12 @@ def _other_choice(chosen: str | None, goals: Mapping[str, Estimate], pays: Mappi
     return best
 
 
-def _corrected(chosen: str | None, made: Mapping[str, Unit], goals: Mapping[str, Estimate],
-               eligible: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> float | None:
+def _corrected(
+    chosen: str | None,
+    made: Mapping[str, Unit],
+    goals: Mapping[str, Estimate],
+    eligible: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+) -> float | None:
     """The winner's value per 1,000, less its optimism: in each world the choice is repeated, and what the chosen one
     shows there above its value on all cases is what choosing flatters."""
     some = eligible.any(axis=0)
@@ -130,8 +148,9 @@ def _latency(one: Unit) -> Quantity | None:
     return measured or one.facts.latency_ms_p95
 
 
-def _candidate(one: Unit, cost: Estimate, *, gates: tuple[GateResult, ...], pays: bool, best: float,
-               world: World) -> CandidateVerdict:
+def _candidate(
+    one: Unit, cost: Estimate, *, gates: tuple[GateResult, ...], pays: bool, best: float, world: World
+) -> CandidateVerdict:
     money, within = _money(world), all(result.passes == "yes" for result in gates)
 
     def per_1000(estimate: Estimate) -> Quantity:
@@ -143,19 +162,31 @@ def _candidate(one: Unit, cost: Estimate, *, gates: tuple[GateResult, ...], pays
         parts["payment"] = per_1000(paid)
     worth, share = one.facts.point_worth, world.plan.price_share
     return CandidateVerdict(
-        name=one.facts.name, value_per_1000=per_1000(one.value),
+        name=one.facts.name,
+        value_per_1000=per_1000(one.value),
         value_at_test_rates_per_1000=per_1000(one.facts.value_at_test_rates or one.value),
-        marginal_per_1000=per_1000(one.marginal), at_volume_per_1000=per_1000(cost), cost_parts=parts, machine=one.use,
-        latency_ms_p95=_latency(one), floor_per_1000=per_1000(one.floor), ceiling_per_1000=per_1000(one.ceiling),
+        marginal_per_1000=per_1000(one.marginal),
+        at_volume_per_1000=per_1000(cost),
+        cost_parts=parts,
+        machine=one.use,
+        latency_ms_p95=_latency(one),
+        floor_per_1000=per_1000(one.floor),
+        ceiling_per_1000=per_1000(one.ceiling),
         recommended_per_1000=per_1000(_advice(one, world)),
         contribution_per_month=_monthly(_objective(one, cost, "contribution"), world),
         surplus_per_month=_monthly(_objective(one, cost, "value_minus_cost"), world),
-        probability_best=best, probability_pays=float(np.mean(_pays_draws(one, world))) if within else 0.0,
+        probability_best=best,
+        probability_pays=float(np.mean(_pays_draws(one, world))) if within else 0.0,
         point_worth_per_month=_monthly(worth, world),
         point_worth_at_our_share_per_month=_monthly(_scaled(worth, share), world),
-        break_even_answers=_break_even(one, one.price.point, world), gates=gates, within_gates=within, pays=pays,
-        why_not=None if pays else _why_not(one, gates, world), changes=() if pays else _changes(one, gates, world),
-        still_improving=one.facts.still_improving)
+        break_even_answers=_break_even(one, one.price.point, world),
+        gates=gates,
+        within_gates=within,
+        pays=pays,
+        why_not=None if pays else _why_not(one, gates, world),
+        changes=() if pays else _changes(one, gates, world),
+        still_improving=one.facts.still_improving,
+    )
 
 
 def _less(one: Estimate, other: Estimate, name: str, other_name: str) -> Estimate:
@@ -178,8 +209,11 @@ def _monthly(estimate: Estimate | None, world: World) -> Quantity | None:
     if estimate is None or world.demand is None:
         return None
     demand = world.demand
-    made = combine({"per_answer": estimate, "answers_per_month": demand}, estimate.point * demand.point,
-                   estimate.draws * demand.draws)
+    made = combine(
+        {"per_answer": estimate, "answers_per_month": demand},
+        estimate.point * demand.point,
+        estimate.draws * demand.draws,
+    )
     return made.quantity(f"{world.plan.currency}/month")
 
 
@@ -191,14 +225,24 @@ def _running(one: Unit, world: World) -> Running:
 def _break_even(one: Unit, price: float, world: World) -> Volumes:
     payment, running = world.plan.payment, _running(one, world)
     margin = price * (1.0 - payment.percentage) - payment.fixed_per_answer - running.per_answer
-    return break_even_volumes(margin, running.fixed, machine_per_month=running.machine_per_month,
-                              answers_per_machine=running.answers_per_machine, minimum=running.minimum)
+    return break_even_volumes(
+        margin,
+        running.fixed,
+        machine_per_month=running.machine_per_month,
+        answers_per_machine=running.answers_per_machine,
+        minimum=running.minimum,
+    )
 
 
 def _why_not(one: Unit, gates: tuple[GateResult, ...], world: World) -> Finding:
     refused = [result.gate.name for result in gates if result.passes != "yes"]
-    about = {"candidate": one.facts.name, "currency": world.plan.currency, "floor": _short(one.floor.point * PER_1000),
-             "ceiling": _short(one.ceiling.point * PER_1000), "price": _short(one.price.point * PER_1000)}
+    about = {
+        "candidate": one.facts.name,
+        "currency": world.plan.currency,
+        "floor": _short(one.floor.point * PER_1000),
+        "ceiling": _short(one.ceiling.point * PER_1000),
+        "price": _short(one.price.point * PER_1000),
+    }
     if _unserved(one):
         return Finding("unit-no-machine", "problem", "evaluate", one.facts.name, about)
     if refused:
@@ -210,10 +254,20 @@ def _why_not(one: Unit, gates: tuple[GateResult, ...], world: World) -> Finding:
 
 
 def _changes(one: Unit, gates: tuple[GateResult, ...], world: World) -> tuple[Change, ...]:
-    name, found = one.facts.name, [
-        Change("gate", one.facts.name, result.found.value if result.found else None, result.gate.limit,
-               result.gate.name)
-        for result in gates if result.passes != "yes"]
+    name, found = (
+        one.facts.name,
+        [
+            Change(
+                "gate",
+                one.facts.name,
+                result.found.value if result.found else None,
+                result.gate.limit,
+                result.gate.name,
+            )
+            for result in gates
+            if result.passes != "yes"
+        ],
+    )
     if _unserved(one):
         return tuple(found)
     money, price = _money(world), one.price.point
@@ -239,8 +293,9 @@ def _metric_for(one: Unit, gain: float, world: World) -> float | None:
     return needed if needed <= 1.0 else None
 
 
-def _margin(chosen: str, made: Mapping[str, Unit], costs: Mapping[str, Estimate], *, goals: Mapping[str, Estimate],
-            world: World) -> Margin:
+def _margin(
+    chosen: str, made: Mapping[str, Unit], costs: Mapping[str, Estimate], *, goals: Mapping[str, Estimate], world: World
+) -> Margin:
     """Against the candidate worth most; where the chosen one is that itself, against the next best."""
     others = [name for name in made if name != chosen]
     rival = max(others, key=lambda name: made[name].value.point)
@@ -253,16 +308,25 @@ def _margin(chosen: str, made: Mapping[str, Unit], costs: Mapping[str, Estimate]
     points = 100.0 * (theirs.value - mine.value) if mine and theirs else None
     behind = goals[chosen].point - goals[rival].point
     return Margin(
-        rival, points, value.quantity(_money(world), factor=PER_1000), cost.quantity(_money(world), factor=PER_1000),
-        advantage_volumes(value.point, _running(other, world), _running(one, world)), _metric_for(other, behind, world),
-        float(np.mean(goals[chosen].draws >= goals[rival].draws)))
+        rival,
+        points,
+        value.quantity(_money(world), factor=PER_1000),
+        cost.quantity(_money(world), factor=PER_1000),
+        advantage_volumes(value.point, _running(other, world), _running(one, world)),
+        _metric_for(other, behind, world),
+        float(np.mean(goals[chosen].draws >= goals[rival].draws)),
+    )
 
 
-def sentence(chosen: str | None, judged: Mapping[str, CandidateVerdict], margin: Margin | None,
-             world: World) -> Finding:
+def sentence(
+    chosen: str | None, judged: Mapping[str, CandidateVerdict], margin: Margin | None, world: World
+) -> Finding:
     """The verdict in one sentence, as a code with fields."""
-    about: dict[str, object] = {"currency": world.plan.currency, "chosen": chosen,
-                                "answers": _short(world.demand.point) if world.demand else None}
+    about: dict[str, object] = {
+        "currency": world.plan.currency,
+        "chosen": chosen,
+        "answers": _short(world.demand.point) if world.demand else None,
+    }
     if chosen is None:
         nearest = max(judged.values(), key=lambda one: one.ceiling_per_1000.value - one.floor_per_1000.value)
         changes = "; ".join(_words(change) for change in nearest.changes) or "nothing within reach"
@@ -271,10 +335,15 @@ def sentence(chosen: str | None, judged: Mapping[str, CandidateVerdict], margin:
     if margin is None:
         return Finding("verdict-only", "info", "evaluate", chosen, about)
     value, cost = margin.value_more.value, margin.cost_more.value
-    about |= {"rival": margin.rival, "value": _short(abs(value)), "cost": _short(abs(cost)),
-              "points": _short(abs(margin.metric_points)) if margin.metric_points is not None else None,
-              "direction": "better" if (margin.metric_points or 0.0) >= 0.0 else "worse",
-              "metric": world.plan.metric, "ahead": round(100.0 * margin.probability_chosen_ahead)}
+    about |= {
+        "rival": margin.rival,
+        "value": _short(abs(value)),
+        "cost": _short(abs(cost)),
+        "points": _short(abs(margin.metric_points)) if margin.metric_points is not None else None,
+        "direction": "better" if (margin.metric_points or 0.0) >= 0.0 else "worse",
+        "metric": world.plan.metric,
+        "ahead": round(100.0 * margin.probability_chosen_ahead),
+    }
     if value > 0.0:
         about["instead"] = _instead(margin)
         code = "verdict-rival-costs-more" if cost >= 0.0 else "verdict-rival-refused"
@@ -307,20 +376,42 @@ def _short(number: float) -> str:
     return f"{number:.3g}" if abs(number) >= 1e-4 or number == 0.0 else f"{number:.2e}"
 
 
-def _findings(chosen: str | None, other: str | None, judged: Mapping[str, CandidateVerdict],
-              world: World) -> tuple[Finding, ...]:
+def _findings(
+    chosen: str | None, other: str | None, judged: Mapping[str, CandidateVerdict], world: World
+) -> tuple[Finding, ...]:
     found = []
     if chosen is not None and other is not None and other != chosen:
-        found.append(Finding("verdict-objectives-differ", "info", "evaluate", chosen,
-                             {"chosen": chosen, "other": other, "objective": world.plan.objective}))
+        found.append(
+            Finding(
+                "verdict-objectives-differ",
+                "info",
+                "evaluate",
+                chosen,
+                {"chosen": chosen, "other": other, "objective": world.plan.objective},
+            )
+        )
     if chosen is not None and judged[chosen].machine is not None and world.demand is not None:
         use = judged[chosen].machine
         if use is not None and use.utilization < IDLE:
-            found.append(Finding("machine-idle", "info", "evaluate", chosen, {
-                "candidate": chosen, "machine": use.name, "busy": f"{100 * use.utilization:.2g}",
-                "answers": _short(world.demand.point)}))
-    found += [Finding("verdict-still-improving", "warning", "evaluate", name, {"candidate": name})
-              for name, one in judged.items() if one.still_improving]
+            found.append(
+                Finding(
+                    "machine-idle",
+                    "info",
+                    "evaluate",
+                    chosen,
+                    {
+                        "candidate": chosen,
+                        "machine": use.name,
+                        "busy": f"{100 * use.utilization:.2g}",
+                        "answers": _short(world.demand.point),
+                    },
+                )
+            )
+    found += [
+        Finding("verdict-still-improving", "warning", "evaluate", name, {"candidate": name})
+        for name, one in judged.items()
+        if one.still_improving
+    ]
     return tuple(found)
 
 

@@ -44,6 +44,7 @@ class World:
     @classmethod
     def of(cls, plan: VerdictPlan, size: int) -> World:
         """Draws demand, peak factor and price, each at its own place in the seed tree."""
+
         def drawn(source: Estimate | Driver | None, name: str) -> Estimate | None:
             if source is None:
                 return None
@@ -66,13 +67,13 @@ class Unit:
     speed: Speed | None
     use: MachineUse | None
     marginal: Estimate
-    cost: Estimate               # at volume, without payment fees
+    cost: Estimate  # at volume, without payment fees
     parts: Mapping[str, Estimate]
     floor: Estimate
     ceiling: Estimate
-    price: Estimate              # declared, or recommended
-    variable: float              # money per answer that is not machines, training or a monthly cost
-    fixed: float                 # money per month that is not machines
+    price: Estimate  # declared, or recommended
+    variable: float  # money per answer that is not machines, training or a monthly cost
+    fixed: float  # money per month that is not machines
     answers_per_machine: float
 
     @property
@@ -94,20 +95,41 @@ def unit(facts: CandidateFacts, world: World) -> Unit:
     ceiling = _ceiling(facts, world)
     fixed = sum(driver.mean for driver in facts.monthly.values()) + _training_per_month(facts, plan)
     capacity = speed.capacity_per_second.value * SECONDS_PER_MONTH / plan.peak_factor.mean if speed else math.inf
-    return Unit(facts, machine, speed, _use(machine, speed, world), marginal, cost, parts, floor, ceiling,
-                world.price or recommended(floor, ceiling, plan), variable, fixed, capacity)
+    return Unit(
+        facts,
+        machine,
+        speed,
+        _use(machine, speed, world),
+        marginal,
+        cost,
+        parts,
+        floor,
+        ceiling,
+        world.price or recommended(floor, ceiling, plan),
+        variable,
+        fixed,
+        capacity,
+    )
 
 
 def cheapest_machine(facts: CandidateFacts, world: World) -> tuple[Machine | None, Speed | None]:
     """The listed machine that serves the demand for least money, holds the candidate and meets the latency gate."""
     offers = {machine.name: machine for machine in world.plan.machines}
-    limit = min((gate.limit for gate in world.plan.gates if gate.name == "latency_ms_p95" and gate.kind == "max"),
-                default=math.inf)
+    limit = min(
+        (gate.limit for gate in world.plan.gates if gate.name == "latency_ms_p95" and gate.kind == "max"),
+        default=math.inf,
+    )
     known = [(offers[speed.machine], speed) for speed in facts.speeds if speed.machine in offers]
-    held = [(machine, speed) for machine, speed in known
-            if machine.memory_mb is None or speed.memory_mb is None or speed.memory_mb.value <= machine.memory_mb]
-    quick = [(machine, speed) for machine, speed in held
-             if speed.latency_ms_p95 is None or speed.latency_ms_p95.value <= limit]
+    held = [
+        (machine, speed)
+        for machine, speed in known
+        if machine.memory_mb is None or speed.memory_mb is None or speed.memory_mb.value <= machine.memory_mb
+    ]
+    quick = [
+        (machine, speed)
+        for machine, speed in held
+        if speed.latency_ms_p95 is None or speed.latency_ms_p95.value <= limit
+    ]
     # A candidate that meets the gate nowhere is still priced: its gate says no, its cost stays comparable.
     choices = quick or held
     if not choices:
@@ -118,8 +140,9 @@ def cheapest_machine(facts: CandidateFacts, world: World) -> tuple[Machine | Non
 def _monthly_price(machine: Machine, speed: Speed, world: World) -> float:
     if world.demand is None:
         return machine.per_hour / speed.capacity_per_second.value
-    count = machines_needed(world.demand.point, speed.capacity_per_second.value, world.peak.point,
-                            minimum=world.plan.minimum_machines)
+    count = machines_needed(
+        world.demand.point, speed.capacity_per_second.value, world.peak.point, minimum=world.plan.minimum_machines
+    )
     return float(count) * machine.per_hour
 
 
@@ -154,15 +177,25 @@ def _machine_share(facts: CandidateFacts, machine: Machine, speed: Speed, world:
     if world.demand is None:
         used = world.estimate(world.plan.utilization, "utilization")
         inputs = {"machine_price": hourly, f"{facts.name}/capacity": capacity, "utilization": used}
-        return combine(inputs, hourly.point / (capacity.point * 3600.0 * used.point),
-                       hourly.draws / (capacity.draws * 3600.0 * used.draws))
+        return combine(
+            inputs,
+            hourly.point / (capacity.point * 3600.0 * used.point),
+            hourly.draws / (capacity.draws * 3600.0 * used.draws),
+        )
     minimum = world.plan.minimum_machines
     point = machines_needed(world.demand.point, capacity.point, world.peak.point, minimum=minimum)
     drawn = machines_needed(world.demand.draws, capacity.draws, world.peak.draws, minimum=minimum)
-    inputs = {"machine_price": hourly, f"{facts.name}/capacity": capacity, "answers_per_month": world.demand,
-              "peak_factor": world.peak}
-    return combine(inputs, float(point) * hourly.point * HOURS_PER_MONTH / world.demand.point,
-                   drawn * hourly.draws * HOURS_PER_MONTH / world.demand.draws)
+    inputs = {
+        "machine_price": hourly,
+        f"{facts.name}/capacity": capacity,
+        "answers_per_month": world.demand,
+        "peak_factor": world.peak,
+    }
+    return combine(
+        inputs,
+        float(point) * hourly.point * HOURS_PER_MONTH / world.demand.point,
+        drawn * hourly.draws * HOURS_PER_MONTH / world.demand.draws,
+    )
 
 
 def _hourly(machine: Machine, world: World) -> Estimate:
@@ -171,18 +204,25 @@ def _hourly(machine: Machine, world: World) -> Estimate:
         return price
     power = world.estimate(machine.price_per_kwh, "price_per_kwh")
     kilowatts = machine.watts / 1000.0
-    return combine({f"machine/{machine.name}": price, "price_per_kwh": power}, price.point + kilowatts * power.point,
-                   price.draws + kilowatts * power.draws)
+    return combine(
+        {f"machine/{machine.name}": price, "price_per_kwh": power},
+        price.point + kilowatts * power.point,
+        price.draws + kilowatts * power.draws,
+    )
 
 
-def _marginal(facts: CandidateFacts, variable: Mapping[str, Estimate], machine: Machine | None, speed: Speed | None,
-              world: World) -> Estimate:
+def _marginal(
+    facts: CandidateFacts, variable: Mapping[str, Estimate], machine: Machine | None, speed: Speed | None, world: World
+) -> Estimate:
     """Machine price / measured capacity, plus everything paid per answer."""
     parts = dict(variable)
     if machine is not None and speed is not None:
         hourly, capacity = _hourly(machine, world), world.estimate(speed.capacity_per_second, f"{facts.name}/capacity")
-        parts["machines"] = combine({"machine_price": hourly, f"{facts.name}/capacity": capacity},
-                                    hourly.point / (capacity.point * 3600.0), hourly.draws / (capacity.draws * 3600.0))
+        parts["machines"] = combine(
+            {"machine_price": hourly, f"{facts.name}/capacity": capacity},
+            hourly.point / (capacity.point * 3600.0),
+            hourly.draws / (capacity.draws * 3600.0),
+        )
     return combine(parts, sum(part.point for part in parts.values()), _total(parts, world.size))
 
 
@@ -206,8 +246,12 @@ def _use(machine: Machine | None, speed: Speed | None, world: World) -> MachineU
 
 def _floor(cost: Any, plan: VerdictPlan) -> Floats:
     payment = plan.payment
-    return units.price_floor(cost, fixed_fee=payment.fixed, answers_per_invoice=payment.answers_per_invoice,
-                             percentage_fees=payment.percentage)
+    return units.price_floor(
+        cost,
+        fixed_fee=payment.fixed,
+        answers_per_invoice=payment.answers_per_invoice,
+        percentage_fees=payment.percentage,
+    )
 
 
 def _ceiling(facts: CandidateFacts, world: World) -> Estimate:

@@ -24,7 +24,7 @@ SCRAMBLINGS = 16
 def stream(seed: int, *name: object) -> np.random.Generator:
     """The generator at a place in the seed tree; equal names give equal numbers on every machine."""
     digest = hashlib.sha256("/".join(str(part) for part in name).encode()).digest()
-    words = [int.from_bytes(digest[i:i + 4], "little") for i in range(0, 32, 4)]
+    words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
     return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, *words])))
 
 
@@ -74,17 +74,22 @@ def copula_factor(names: Sequence[str], correlations: Mapping[tuple[str, str], f
     for (one, other), value in correlations.items():
         for name in (one, other):
             if name not in place:
-                raise ValueError(f"correlation names '{name}', which is not an uncertain driver; "
-                                 f"expected one of {', '.join(sorted(names)) or 'none'}")
+                raise ValueError(
+                    f"correlation names '{name}', which is not an uncertain driver; "
+                    f"expected one of {', '.join(sorted(names)) or 'none'}"
+                )
         if one == other or not -1.0 < value < 1.0:
-            raise ValueError(f"the correlation of {one} and {other} is {value:g}; "
-                             "expected a number between -1 and 1, of two different drivers")
+            raise ValueError(
+                f"the correlation of {one} and {other} is {value:g}; "
+                "expected a number between -1 and 1, of two different drivers"
+            )
         matrix[place[one], place[other]] = matrix[place[other], place[one]] = value
     try:
         return normal.floats(np.linalg.cholesky(matrix))
     except np.linalg.LinAlgError:
-        raise ValueError("the correlations contradict each other (the matrix is not positive definite); "
-                         "lower some of them") from None
+        raise ValueError(
+            "the correlations contradict each other (the matrix is not positive definite); lower some of them"
+        ) from None
 
 
 def normals(names: Sequence[str], seed: int, count: int, *, block: int = 0, factor: Floats | None = None) -> Floats:
@@ -142,8 +147,9 @@ def _directions(polynomial: int, generator: np.random.Generator) -> list[int]:
 def _scrambled(directions: Sequence[int], generator: np.random.Generator) -> list[int]:
     """The directions times a random lower-triangular bit matrix with ones on its diagonal."""
     rows = [(int(generator.integers(1 << i)) << (_BITS - i) if i else 0) | 1 << (_BITS - 1 - i) for i in range(_BITS)]
-    return [sum(((row & number).bit_count() & 1) << (_BITS - 1 - i) for i, row in enumerate(rows))
-            for number in directions]
+    return [
+        sum(((row & number).bit_count() & 1) << (_BITS - 1 - i) for i, row in enumerate(rows)) for number in directions
+    ]
 
 
 def primitive_polynomials(count: int) -> list[int]:

@@ -40,8 +40,8 @@ from breakeven.quantity import Origin, Quantity
 class Driver:
     """An uncertain or certain input. `parameters` belong to `family`:
 
-    point (value); normal (mean, sd); lognormal (mu, sigma of the log); beta (a, b, low, high); uniform (low, high);
-    values (v1 .. vn, then their n weights, summing to 1).
+    point (value); normal (mean, sd); lognormal (mu, sigma of the log, what is added); beta (a, b, low, high);
+    uniform (low, high); values (v1 .. vn, then their n weights, summing to 1).
     """
 
     family: Family
@@ -81,7 +81,8 @@ class Driver:
         if low < limits.low or high > limits.high:
             raise ValueError(
                 f"this {self.family} distribution draws from {low:g} to {high:g}, and a {limits.what} lies between "
-                f"{limits.low:g} and {limits.high:g}; use a form that stays inside, such as {inside(limits)}")
+                f"{limits.low:g} and {limits.high:g}; use a form that stays inside, such as {inside(limits)}"
+            )
         return self
 
     @property
@@ -96,7 +97,7 @@ class Driver:
         if self.family in ("point", "normal"):
             return p[0]
         if self.family == "lognormal":
-            return math.exp(p[0] + 0.5 * p[1] ** 2)
+            return p[2] + math.exp(p[0] + 0.5 * p[1] ** 2)
         if self.family == "beta":
             return p[2] + (p[3] - p[2]) * p[0] / (p[0] + p[1])
         if self.family == "uniform":
@@ -113,7 +114,7 @@ class Driver:
         if self.family == "normal":
             return p[1]
         if self.family == "lognormal":
-            return self.mean * math.sqrt(math.expm1(p[1] ** 2))
+            return (self.mean - p[2]) * math.sqrt(math.expm1(p[1] ** 2))
         if self.family == "beta":
             total = p[0] + p[1]
             return (p[3] - p[2]) * math.sqrt(p[0] * p[1] / (total**2 * (total + 1.0)))
@@ -131,7 +132,7 @@ class Driver:
         if self.family == "normal":
             return -math.inf, math.inf
         if self.family == "lognormal":
-            return 0.0, math.inf
+            return p[2], math.inf
         if self.family == "beta":
             return p[2], p[3]
         if self.family == "uniform":
@@ -147,7 +148,7 @@ class Driver:
         if self.family == "normal":
             return p[0] + p[1] * z
         if self.family == "lognormal":
-            return np.asarray(np.exp(p[0] + p[1] * z))
+            return np.asarray(p[2] + np.exp(p[0] + p[1] * z))
         if self.family == "beta":
             return p[2] + (p[3] - p[2]) * normal.beta_from_normal(z, p[0], p[1])
         if self.family == "uniform":
@@ -170,7 +171,7 @@ class Driver:
         """The same driver with every value times `factor`, for goal seek and what-if."""
         p = self.parameters
         if self.family == "lognormal":
-            return replace(self, parameters=(p[0] + math.log(factor), p[1]))
+            return replace(self, parameters=(p[0] + math.log(factor), p[1], p[2] * factor))
         if self.family == "beta":
             return replace(self, parameters=(p[0], p[1], p[2] * factor, p[3] * factor))
         if self.family == "values":
@@ -181,13 +182,17 @@ class Driver:
     def quantity(self, unit: str | None = None) -> Quantity:
         """Mean and 95% interval, with the origin."""
         low, high = (None, None) if self.certain else (self.quantile(0.025), self.quantile(0.975))
-        return Quantity(self.mean, unit or self.unit or "", self.origin, low, high, source=self.source,
-                        as_of=self.as_of)
+        return Quantity(
+            self.mean, unit or self.unit or "", self.origin, low, high, source=self.source, as_of=self.as_of
+        )
 
     def as_json(self) -> Any:
         """What was declared, for fingerprints and files."""
-        return self.declared if self.declared is not None else {
-            "family": self.family, "parameters": list(self.parameters), "origin": self.origin, "each": self.each}
+        return (
+            self.declared
+            if self.declared is not None
+            else {"family": self.family, "parameters": list(self.parameters), "origin": self.origin, "each": self.each}
+        )
 
 
 def from_quantity(quantity: Quantity) -> Driver:
@@ -200,7 +205,7 @@ def from_quantity(quantity: Quantity) -> Driver:
     if low > 0.0 and quantity.value > 0.0:
         # The mean is kept at the measured value, so that base case and measurement agree.
         sigma = math.log(high / low) / width
-        return Driver("lognormal", (math.log(quantity.value) - 0.5 * sigma**2, sigma), **about)  # type: ignore[arg-type]
+        return Driver("lognormal", (math.log(quantity.value) - 0.5 * sigma**2, sigma, 0.0), **about)  # type: ignore[arg-type]
     return Driver("normal", (float(quantity.value), (high - low) / width), **about)  # type: ignore[arg-type]
 
 
@@ -217,15 +222,23 @@ def _from_mapping(declared: Mapping[str, Any], limits: Range) -> Driver:
     each = declared.get("each", limits.each if family != "point" else "once")
     if each not in ("once", "month", "customer"):
         raise ValueError(f"each is {each!r}; expected month or customer")
-    driver = Driver(family, parameters, "quoted" if source is not None else origin, each, declared.get("unit"),
-                    source, None if as_of is None else str(as_of), dict(declared))
+    driver = Driver(
+        family,
+        parameters,
+        "quoted" if source is not None else origin,
+        each,
+        declared.get("unit"),
+        source,
+        None if as_of is None else str(as_of),
+        dict(declared),
+    )
     return driver.checked(limits)
 
 
-Number = Annotated[Driver, NUMBER]          # any finite number
-Amount = Annotated[Driver, AMOUNT]          # >= 0: money, hours, energy
-Price = Annotated[Driver, PRICE]            # >= 0, at most 12 decimals
-Rate = Annotated[Driver, RATE]              # 0 .. 1
-Count = Annotated[Driver, COUNT]            # >= 0, not necessarily whole: an expectation
-CountEach = Annotated[Driver, COUNT_EACH]   # >= 0, a distribution is spread among customers by default
-Growth = Annotated[Driver, GROWTH]          # > -1
+Number = Annotated[Driver, NUMBER]  # any finite number
+Amount = Annotated[Driver, AMOUNT]  # >= 0: money, hours, energy
+Price = Annotated[Driver, PRICE]  # >= 0, at most 12 decimals
+Rate = Annotated[Driver, RATE]  # 0 .. 1
+Count = Annotated[Driver, COUNT]  # >= 0, not necessarily whole: an expectation
+CountEach = Annotated[Driver, COUNT_EACH]  # >= 0, a distribution is spread among customers by default
+Growth = Annotated[Driver, GROWTH]  # > -1

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 Family = Literal["point", "normal", "lognormal", "beta", "uniform", "values"]
 Each = Literal["once", "month", "customer"]
 
-FORMS = ("a number, {low, mode, high}, {low, high}, {mean, sd}, {median, p90}, {p10, p90, shape}, {beta: [a, b]} "
-         "or {values, weights}")
+FORMS = (
+    "a number, {low, mode, high}, {low, high}, {mean, sd}, {median, p90}, {p10, p90, shape}, {beta: [a, b]} "
+    "or {values, weights}"
+)
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,12 @@ def _moments(shape: Mapping[str, Any], limits: Range) -> Built:
         return "point", (mean,)
     if math.isfinite(limits.low) and math.isfinite(limits.high):
         return _beta_by_moments(mean, sd, limits)
-    if limits.low == 0.0:
-        if mean == 0.0:
-            raise ValueError("mean is 0 with a positive sd; a positive number with mean 0 has no spread")
-        sigma2 = math.log1p((sd / mean) ** 2)
-        return "lognormal", (math.log(mean) - 0.5 * sigma2, math.sqrt(sigma2))
+    if math.isfinite(limits.low):
+        above = mean - limits.low
+        if above == 0.0:
+            raise ValueError(f"mean is {mean:g} with a positive sd; a {limits.what} with that mean has no spread")
+        sigma2 = math.log1p((sd / above) ** 2)
+        return "lognormal", (math.log(above) - 0.5 * sigma2, math.sqrt(sigma2), limits.low)
     return "normal", (mean, sd)
 
 
@@ -140,7 +143,9 @@ def _median(shape: Mapping[str, Any], limits: Range) -> Built:
         raise ValueError(f"median is {median:g}; a lognormal one is above 0")
     if p90 < median:
         raise ValueError(f"p90 {p90:g} is below median {median:g}")
-    return ("point", (median,)) if p90 == median else ("lognormal", (math.log(median), math.log(p90 / median) / Z90))
+    if p90 == median:
+        return "point", (median,)
+    return "lognormal", (math.log(median), math.log(p90 / median) / Z90, 0.0)
 
 
 def _deciles(shape: Mapping[str, Any], limits: Range) -> Built:
@@ -155,7 +160,7 @@ def _deciles(shape: Mapping[str, Any], limits: Range) -> Built:
         return "point", (low,)
     if shape["shape"] == "normal":
         return "normal", (0.5 * (low + high), 0.5 * (high - low) / Z90)
-    return "lognormal", (0.5 * math.log(low * high), 0.5 * math.log(high / low) / Z90)
+    return "lognormal", (0.5 * math.log(low * high), 0.5 * math.log(high / low) / Z90, 0.0)
 
 
 def _beta(shape: Mapping[str, Any], limits: Range) -> Built:
@@ -210,12 +215,22 @@ def distribution_schema(number: dict[str, Any]) -> dict[str, Any]:
     """JSON Schema of every form but the plain number."""
     plain = {"type": "number"}
     keys = dict.fromkeys(("low", "mode", "high", "mean", "sd", "median", "p10", "p90"), plain)
-    return {"type": "object", "additionalProperties": False, "properties": {
-        "value": number, **keys, "shape": {"enum": ["normal", "lognormal"]},
-        "beta": {"type": "array", "items": plain, "minItems": 2, "maxItems": 2},
-        "values": {"type": "array", "items": plain, "minItems": 1}, "weights": {"type": "array", "items": plain},
-        "unit": {"type": "string"}, "source": {"type": "string"}, "as_of": {"type": "string"},
-        "each": {"enum": ["once", "month", "customer"]}}}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "value": number,
+            **keys,
+            "shape": {"enum": ["normal", "lognormal"]},
+            "beta": {"type": "array", "items": plain, "minItems": 2, "maxItems": 2},
+            "values": {"type": "array", "items": plain, "minItems": 1},
+            "weights": {"type": "array", "items": plain},
+            "unit": {"type": "string"},
+            "source": {"type": "string"},
+            "as_of": {"type": "string"},
+            "each": {"enum": ["once", "month", "customer"]},
+        },
+    }
 
 
 NUMBER = Range()

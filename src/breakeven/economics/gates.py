@@ -32,15 +32,22 @@ class GateResult:
 
     def as_json(self) -> dict[str, Any]:
         """As `verdict.json` carries it."""
-        return {"gate": self.gate.name, "limit": self.gate.limit, "kind": self.gate.kind, "judged": self.gate.judged,
-                "found": self.found.as_json() if self.found else None, "passes": self.passes,
-                "cases_needed": self.cases_needed}
+        return {
+            "gate": self.gate.name,
+            "limit": self.gate.limit,
+            "kind": self.gate.kind,
+            "judged": self.gate.judged,
+            "found": self.found.as_json() if self.found else None,
+            "passes": self.passes,
+            "cases_needed": self.cases_needed,
+        }
 
 
 def judge(gate: Gate, found: Quantity | None) -> GateResult:
     """Whether a gate lets `found` through. Nothing measured, or too few cases to bound it, cannot be told."""
-    if found is None or (found.n is not None and found.n < FEWEST_CASES and found.origin == "measured"
-                         and gate.judged == "bound"):
+    if found is None or (
+        found.n is not None and found.n < FEWEST_CASES and found.origin == "measured" and gate.judged == "bound"
+    ):
         return GateResult(gate, found, "cannot_tell")
     sign = 1.0 if gate.kind == "min" else -1.0
     unsafe = found.low if gate.kind == "min" else found.high

@@ -16,8 +16,9 @@ SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600.0
 MOST_STEPS = 1_000_000
 
 
-def machines_needed(answers: ArrayLike, capacity_per_second: ArrayLike, peak_factor: ArrayLike = 1.0,
-                    *, minimum: int = 1) -> Floats:
+def machines_needed(
+    answers: ArrayLike, capacity_per_second: ArrayLike, peak_factor: ArrayLike = 1.0, *, minimum: int = 1
+) -> Floats:
     """max(minimum, ceil(answers a month x peak factor / what one machine gives in a month)); whole, as floats."""
     monthly = floats(capacity_per_second) * SECONDS_PER_MONTH
     load = floats(answers) * floats(peak_factor) / monthly
@@ -58,8 +59,14 @@ class Volumes:
         return [[low, high] for low, high in self.intervals]
 
 
-def break_even_volumes(margin_per_answer: float, fixed_per_month: float, *, machine_per_month: float = 0.0,
-                       answers_per_machine: float = math.inf, minimum: int = 1) -> Volumes:
+def break_even_volumes(
+    margin_per_answer: float,
+    fixed_per_month: float,
+    *,
+    machine_per_month: float = 0.0,
+    answers_per_machine: float = math.inf,
+    minimum: int = 1,
+) -> Volumes:
     """Volumes a month with answers x margin >= machines x their price + fixed costs.
 
     `margin_per_answer` is price less everything paid per answer; `answers_per_machine` is a machine's month at the

@@ -118,8 +118,10 @@ def _beta_fraction(x: Floats, a: float, b: float) -> Floats:
     total = d.copy()
     for m in range(1, 200):
         change = np.ones_like(x)
-        for top in (m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
-                    -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))):
+        for top in (
+            m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0)),
+        ):
             d = 1.0 / _away_from_zero(1.0 + top * d)
             c = _away_from_zero(1.0 + top / c)
             change = c * d

@@ -13,8 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from breakeven.economics.normal import Floats, floats
 
 
-def value_draws(outcomes: ArrayLike, payoff: ArrayLike, weights: ArrayLike, *, classes: Sequence[object] | None = None,
-                base_rates: Mapping[object, float] | None = None) -> Floats:
+def value_draws(
+    outcomes: ArrayLike,
+    payoff: ArrayLike,
+    weights: ArrayLike,
+    *,
+    classes: Sequence[object] | None = None,
+    base_rates: Mapping[object, float] | None = None,
+) -> Floats:
     """[b]: value per answer in each resampling.
 
     outcomes [n, k]: how often each outcome happened in each case. payoff [k], or [n, k] where it depends on the case.
@@ -72,8 +78,14 @@ def shrunk_confusion(confusion: ArrayLike, part: float) -> Floats:
     return floats(counts - part * off + np.diag(part * off.sum(axis=1)))
 
 
-def point_worth(confusion: ArrayLike, payoff: ArrayLike, metric: object = None, *,
-                base_rates: ArrayLike | None = None, points: float = 0.01) -> float:
+def point_worth(
+    confusion: ArrayLike,
+    payoff: ArrayLike,
+    metric: object = None,
+    *,
+    base_rates: ArrayLike | None = None,
+    points: float = 0.01,
+) -> float:
     """What one more point of the metric is worth per answer.
 
     Errors are shrunk in proportion until `metric(confusion)` (default accuracy) has risen by `points`; where perfection
@@ -100,8 +112,13 @@ def accuracy(confusion: ArrayLike) -> float:
     return float(np.trace(counts) / counts.sum())
 
 
-def price_floor(variable_cost: ArrayLike, *, fixed_fee: ArrayLike = 0.0, answers_per_invoice: ArrayLike = np.inf,
-                percentage_fees: ArrayLike = 0.0) -> Floats:
+def price_floor(
+    variable_cost: ArrayLike,
+    *,
+    fixed_fee: ArrayLike = 0.0,
+    answers_per_invoice: ArrayLike = np.inf,
+    percentage_fees: ArrayLike = 0.0,
+) -> Floats:
     """(variable cost + fixed payment fee / answers per invoice) / (1 - percentage fees)."""
     per_answer = floats(fixed_fee) / floats(answers_per_invoice)
     return floats((floats(variable_cost) + per_answer) / (1.0 - floats(percentage_fees)))

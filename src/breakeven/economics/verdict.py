@@ -29,8 +29,13 @@ class Change:
 
     def as_json(self) -> dict[str, Any]:
         """As `verdict.json` carries it."""
-        return {"kind": self.kind, "candidate": self.candidate, "found": self.found, "needed": self.needed,
-                "unit": self.unit}
+        return {
+            "kind": self.kind,
+            "candidate": self.candidate,
+            "found": self.found,
+            "needed": self.needed,
+            "unit": self.unit,
+        }
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,15 @@ class Margin:
 
     def as_json(self) -> dict[str, Any]:
         """As `verdict.json` carries it."""
-        return {"rival": self.rival, "metric_points": self.metric_points,
-                "value_more_per_1000": self.value_more.as_json(),
-                "cost_more_per_1000": self.cost_more.as_json(), "pays_from": self.pays_from.as_json(),
-                "pays_at_metric": self.pays_at_metric, "probability_chosen_ahead": self.probability_chosen_ahead}
+        return {
+            "rival": self.rival,
+            "metric_points": self.metric_points,
+            "value_more_per_1000": self.value_more.as_json(),
+            "cost_more_per_1000": self.cost_more.as_json(),
+            "pays_from": self.pays_from.as_json(),
+            "pays_at_metric": self.pays_at_metric,
+            "probability_chosen_ahead": self.probability_chosen_ahead,
+        }
 
 
 @dataclass(frozen=True)
@@ -125,13 +135,18 @@ class Verdict:
     def as_json(self) -> dict[str, Any]:
         """The economic part of `verdict.json`."""
         return {
-            "basis": self.basis, "currency": self.currency, "chosen": self.chosen,
-            "chosen_by_other_objective": self.chosen_by_other_objective, "probability_none": self.probability_none,
+            "basis": self.basis,
+            "currency": self.currency,
+            "chosen": self.chosen,
+            "chosen_by_other_objective": self.chosen_by_other_objective,
+            "probability_none": self.probability_none,
             "chosen_value_corrected_per_1000": self.chosen_value_corrected_per_1000,
             "margin": self.margin.as_json() if self.margin else None,
             "price": {"declared": self.price_per_1000.as_json() if self.price_per_1000 else None},
-            "demand": {"answers_per_month": self.answers_per_month.as_json() if self.answers_per_month else None,
-                       "peak_factor": self.peak_factor.as_json()},
+            "demand": {
+                "answers_per_month": self.answers_per_month.as_json() if self.answers_per_month else None,
+                "peak_factor": self.peak_factor.as_json(),
+            },
             "candidates": {name: candidate.as_json() for name, candidate in self.candidates.items()},
             "sentence": {"code": self.sentence.code, "fields": dict(self.sentence.fields), "text": str(self.sentence)},
             "findings": [finding.as_json() for finding in self.findings],

@@ -1,0 +1,213 @@
+"""Customers month by month: who leaves, who grows, who comes, and how much they use.
+
+Flows are expectations (not whole people); the order within a month is open, churn, expand, add. New customers cannot
+churn in their first month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from breakeven.economics.normal import Floats
+from breakeven.economics.sampling import Inputs, Value, at
+from breakeven.economics.sections import Customers, Market
+
+
+@dataclass(frozen=True)
+class Flows:
+    """[months, n] each. units: customers weighted by how much they have expanded; one new customer is one unit."""
+
+    active: Floats
+    new: Floats
+    churned: Floats
+    units: Floats
+    churned_units: Floats
+    expanded_units: Floats
+    marketing: Floats
+    answers: Floats
+
+
+def flows(
+    prefix: str,
+    customers: Customers,
+    market: Market | None,
+    *,
+    inputs: Inputs,
+    growth_in_month_1: bool,
+    factors: Mapping[str, Value],
+    sellers: Mapping[str, Value],
+) -> Flows:
+    """The customers of one segment. `factors`: what risks do to new_customers, churn and answers, [months, n] or 1."""
+    name = f"{prefix}customers."
+    months, size = inputs.months, inputs.size
+    offered, marketing = _offered(name, customers, inputs, growth_in_month_1)
+    offered = offered * factors.get("new_customers", 1.0)
+    leaving = Leaving.of(name, customers, inputs, factors.get("churn", 1.0))
+    new_cap = _sales_limit(name, customers, inputs, sellers)
+    size_of_market = _market_size(prefix, market, inputs)
+    kept = {key: np.empty((months, size)) for key in ("active", "new", "churned", "units", "churned_units", "expanded")}
+    active = np.zeros(size) + inputs[f"{name}start"]
+    units, adopted = active.copy(), active.copy()
+    leaving.open(active)
+    for month in range(months):
+        grows = month > 0 or growth_in_month_1
+        churned, rate = leaving.step(month, active)
+        churned_units = units * rate
+        staying = units - churned_units
+        expanded = staying * at(inputs[f"{name}expansion_per_month"], month) if grows else np.zeros(size)
+        remaining = active - churned
+        new = offered[month].copy()
+        if grows:
+            new += remaining * at(inputs[f"{name}growth_per_month"], month)
+        if market is not None:
+            new = _market_limit(
+                prefix, market, inputs, new=new, month=month, remaining=remaining, adopted=adopted, whole=size_of_market
+            )
+            adopted = adopted + new
+        if new_cap is not None:
+            np.minimum(new, new_cap[month], out=new)
+        active, units = remaining + new, staying + expanded + new
+        leaving.join(month, new)
+        for key, value in (
+            ("active", active),
+            ("new", new),
+            ("churned", churned),
+            ("units", units),
+            ("churned_units", churned_units),
+            ("expanded", expanded),
+        ):
+            kept[key][month] = value
+    answers = _answers(prefix, customers, inputs, kept["active"], kept["units"]) * factors.get("answers", 1.0)
+    return Flows(
+        kept["active"],
+        kept["new"],
+        kept["churned"],
+        kept["units"],
+        kept["churned_units"],
+        kept["expanded"],
+        marketing,
+        answers,
+    )
+
+
+def _offered(name: str, customers: Customers, inputs: Inputs, growth_in_month_1: bool) -> tuple[Floats, Floats]:
+    """(customers who would come of themselves or through channels, money spent on channels), [months, n]."""
+    months, size = inputs.months, inputs.size
+    steps = np.arange(months)[:, None] + (1.0 if growth_in_month_1 else 0.0)
+    offered = np.zeros((months, size)) + inputs[f"{name}new_per_month"]
+    growth = inputs[f"{name}new_growth_per_month"]
+    if np.any(growth):
+        offered = offered * (1.0 + growth) ** steps
+    spent = np.zeros((months, size))
+    for label, channel in customers.channels.items():
+        here = f"{name}channels.{label}."
+        spend = np.zeros((months, size)) + inputs[f"{here}spend_per_month"]
+        spend[: max(0, channel.start - 1)] = 0.0
+        if channel.end is not None:
+            spend[channel.end :] = 0.0
+        won = spend / inputs[f"{here}cac"]
+        if channel.saturation_per_month is not None:
+            most = inputs[f"{here}saturation_per_month"]
+            won = most * -np.expm1(-won / np.maximum(most, 1e-12))
+        offered, spent = offered + won, spent + spend
+    return offered, spent
+
+
+def _sales_limit(name: str, customers: Customers, inputs: Inputs, sellers: Mapping[str, Value]) -> Floats | None:
+    if customers.sales is None:
+        return None
+    return np.asarray(sellers[customers.sales.role] * inputs[f"{name}sales.closes_per_month"])
+
+
+def _market_size(prefix: str, market: Market | None, inputs: Inputs) -> Value:
+    if market is None:
+        return np.inf
+    name = f"{prefix}market."
+    return inputs[f"{name}customers"] * inputs[f"{name}reachable"] * inputs[f"{name}share"]
+
+
+def _market_limit(
+    prefix: str,
+    market: Market,
+    inputs: Inputs,
+    *,
+    new: Floats,
+    month: int,
+    remaining: Floats,
+    adopted: Floats,
+    whole: Value,
+) -> Floats:
+    """Bass diffusion on top of what comes otherwise; never more customers than the market holds."""
+    size = at(whole, month)
+    if market.innovation is not None:
+        p, q = at(inputs[f"{prefix}market.innovation"], month), at(inputs[f"{prefix}market.imitation"], month)
+        left = np.maximum(size - adopted, 0.0)
+        new = new + (p + q * adopted / np.maximum(size, 1e-12)) * left
+    return np.minimum(new, np.maximum(size - remaining, 0.0))
+
+
+def _answers(prefix: str, customers: Customers, inputs: Inputs, active: Floats, units: Floats) -> Floats:
+    """Answers a month: units x the mean use, the luck of having few customers of very different size, the season."""
+    name = f"{prefix}customers.answers_each"
+    answers = units * inputs[name]
+    spread = customers.answers_each
+    if inputs.random and spread.each == "customer" and not spread.certain:
+        # The mean use of N customers has the spread of one over root N; the same customers stay, so one draw holds.
+        variance = np.log1p((spread.sd / spread.mean) ** 2 / np.maximum(active, 1.0))
+        answers *= np.exp(np.sqrt(variance) * inputs.luck(f"spread {name}", 0.0) - 0.5 * variance)
+    if customers.seasonality is not None:
+        season = np.resize(np.roll(customers.seasonality, 1 - customers.first_month), inputs.months)
+        answers *= season[:, None]
+    return np.asarray(answers)
+
+
+class Leaving:
+    """Who churns: one rate for all ages, or a rate by age, for which the cohorts are kept apart."""
+
+    def __init__(self, rate: Value, by_age: Floats | None, factor: Value) -> None:
+        self._rate, self._by_age, self._factor = rate, by_age, factor
+        self._cohorts: list[Floats] = []
+
+    @classmethod
+    def of(cls, name: str, customers: Customers, inputs: Inputs, factor: Value) -> Leaving:
+        """From whichever kind of churn the plan declares; none: nobody leaves."""
+        if customers.churn_per_month is not None:
+            return cls(inputs[f"{name}churn_per_month"], None, factor)
+        if customers.churn_per_year is not None:
+            return cls(1.0 - (1.0 - np.asarray(inputs[f"{name}churn_per_year"])) ** (1.0 / 12.0), None, factor)
+        ages = np.arange(1.0, inputs.months + 1.0)[:, None]
+        if customers.churn_curve is not None:
+            a, b = inputs[f"{name}churn_curve.alpha"], inputs[f"{name}churn_curve.beta"]
+            return cls(0.0, np.asarray(a / (a + b + ages - 1.0)) + np.zeros((1, inputs.size)), factor)
+        if customers.churn_by_month is not None:
+            last = len(customers.churn_by_month) - 1
+            rows = [inputs[f"{name}churn_by_month.{min(int(age) - 1, last)}"] for age in ages[:, 0]]
+            return cls(0.0, np.array([np.zeros(inputs.size) + row for row in rows]), factor)
+        return cls(0.0, None, factor)
+
+    def open(self, active: Floats) -> None:
+        """The customers of day one, taken as new on that day."""
+        if self._by_age is not None:
+            self._cohorts = [active.copy()]
+
+    def step(self, month: int, active: Floats) -> tuple[Floats, Floats]:
+        """(customers lost in the month, the share of all that is)."""
+        factor = at(self._factor, month)
+        if self._by_age is None:
+            rate = np.minimum(np.zeros_like(active) + at(self._rate, month) * factor, 1.0)
+            return active * rate, rate
+        rates = np.minimum(self._by_age * factor, 1.0)
+        lost = np.zeros_like(active)
+        for number, cohort in enumerate(self._cohorts):
+            gone = cohort * rates[len(self._cohorts) - number - 1]
+            cohort -= gone
+            lost += gone
+        return lost, np.divide(lost, active, out=np.zeros_like(lost), where=active > 0.0)
+
+    def join(self, month: int, new: Floats) -> None:
+        """Customers won in the month: one cohort."""
+        if self._by_age is not None:
+            self._cohorts.append(new.copy())

@@ -1,0 +1,65 @@
+"""Measured numbers into a plan: they fill what the founder left empty and never override what was declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from breakeven.economics.drivers import Driver
+from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.sections import Pricing, Training
+from breakeven.quantity import Quantity
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a candidate, as drivers; None: it has none of that."""
+
+    name: str
+    machine_per_hour: Driver | None = None
+    capacity_per_second: Driver | None = None
+    per_answer: Driver | None = None
+    training: Driver | None = None
+    price_per_answer: Driver | None = None
+    peak_factor: Driver | None = None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A plan with measured numbers in its empty places; by dotted name what was put in, and what a declared number
+    kept out."""
+
+    plan: BusinessPlan
+    filled: Mapping[str, Quantity]
+    overruled: Mapping[str, Quantity]
+
+
+def fill(plan: BusinessPlan, measured: Measured) -> Filled:
+    """The plan of one candidate. A machine's price and its capacity belong together: either both are filled or none."""
+    filled: dict[str, Quantity] = {}
+    overruled: dict[str, Quantity] = {}
+    changes: dict[str, Driver] = {}
+    serving = plan.costs.serving
+    for name in ("machine_per_hour", "capacity_per_second", "per_answer"):
+        number = getattr(measured, name)
+        if number is None:
+            continue
+        label = f"costs.serving.{name}"
+        if getattr(serving, name) is None:
+            changes[name] = number
+            filled[label] = number.quantity()
+        else:
+            overruled[label] = number.quantity()
+    if measured.peak_factor is not None and serving.peak_factor.origin == "assumed":
+        changes["peak_factor"] = measured.peak_factor
+    costs = plan.costs.model_copy(update={"serving": serving.model_copy(update=changes)})
+    if measured.training is not None:
+        target = overruled if costs.training is not None else filled
+        target["costs.training.per_run"] = measured.training.quantity()
+        if costs.training is None:
+            costs = costs.model_copy(update={"training": Training(per_run=measured.training)})
+    made = plan.model_copy(update={"costs": costs})
+    if measured.price_per_answer is not None and plan.price is None and not plan.segments:
+        filled["price.per_answer"] = measured.price_per_answer.quantity()
+        made = made.model_copy(update={"price": Pricing(per_answer=measured.price_per_answer)})
+    return Filled(made, filled, overruled)

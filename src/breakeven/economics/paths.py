@@ -1,0 +1,234 @@
+"""One block of scenarios, month by month: from drawn inputs to every stream and to what became of each scenario.
+
+Order within a month: open, churn, expand, add, bill, collect, pay; states are at month end. Revenue is what is billed,
+without VAT. Ruin is the first month-end with less than no cash, and nothing comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from breakeven.economics import cash, cohorts, expenses
+from breakeven.economics.normal import Floats
+from breakeven.economics.plan import BusinessPlan, Part
+from breakeven.economics.sampling import Inputs, Value
+
+Tables = Mapping[str, Callable[[Floats], Floats]]
+HEADLINE = ("customers", "mrr", "revenue", "ebitda", "cash_flow", "cash")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """streams: [months, n] by name, after ruin zero where that is meant. outcomes: [n] by name.
+
+    `cash_unabsorbed` is the account of a firm that could borrow without limit; funding need is read from it.
+    """
+
+    streams: dict[str, Floats]
+    outcomes: dict[str, Floats]
+
+
+def simulate_block(plan: BusinessPlan, inputs: Inputs, tables: Tables) -> Paths:
+    """Every stream and outcome of the block. `tables`: for segments billed by a price plan, the mean monthly invoice of
+    a customer by the mean use (see `rates.table`)."""
+    factors, struck = cash.events(plan, inputs)
+    streams = _sold(plan, inputs, tables=tables, factors=factors)
+    met = _milestones(plan, inputs, streams)
+    shape = (inputs.months, inputs.size)
+    streams |= expenses.serving(plan, inputs, answers=streams["answers"], active=streams["customers"], factors=factors)
+    streams |= expenses.payroll(plan, inputs, active=streams["customers"], met=met, factors=factors)
+    streams |= expenses.fixed(plan, inputs, shape=shape, met=met, factors=factors)
+    first_training, streams["training"] = _wide(expenses.training(plan, inputs), shape)
+    first_capital, spent, written_off = expenses.capital(plan, inputs, met)
+    streams["capital"], streams["depreciation"] = np.broadcast_to(spent, shape), np.broadcast_to(written_off, shape)
+    streams["risk_cost"] = struck
+    _profit(plan, inputs, streams)
+    return _cash(plan, inputs, streams, met=met, first=first_training + first_capital + _mitigated(plan, inputs))
+
+
+def _wide(pair: tuple[Value, Floats], shape: tuple[int, ...]) -> tuple[Value, Floats]:
+    return pair[0], np.broadcast_to(pair[1], shape)
+
+
+def _mitigated(plan: BusinessPlan, inputs: Inputs) -> Value:
+    chosen = [
+        inputs[f"risks.{risk.name}.mitigations.{mitigation.name}.cost"]
+        for risk in plan.risks
+        for mitigation in risk.mitigations
+        if mitigation.chosen
+    ]
+    return sum(chosen, 0.0)
+
+
+def _sold(plan: BusinessPlan, inputs: Inputs, *, tables: Tables, factors: Mapping[str, Value]) -> dict[str, Floats]:
+    """Customers, use and revenue over all segments."""
+    sellers = {role.role: expenses.headcount(role, inputs, active=None, met=None) for role in plan.team}
+    total: dict[str, Floats] = {}
+    for prefix, part in plan.parts().items():
+        flow = cohorts.flows(
+            prefix,
+            part.customers,
+            part.market,
+            inputs=inputs,
+            factors=factors,
+            growth_in_month_1=plan.growth_in_month_1,
+            sellers=sellers,
+        )
+        recurring, once = _billed(
+            prefix, part, flow, inputs=inputs, table=tables.get(prefix), price=factors.get("price", 1.0)
+        )
+        revenue = recurring if once is None else recurring + once
+        lost = inputs[f"{prefix}customers.bad_debt"]
+        good = revenue * (1.0 - lost) if np.any(lost) else revenue
+        # Recurring money per unit of customer splits the movement of the recurring revenue into its causes.
+        per_unit = np.divide(recurring, flow.units, out=np.zeros_like(recurring), where=flow.units > 0.0)
+        made = {
+            "customers": flow.active,
+            "new_customers": flow.new,
+            "churned_customers": flow.churned,
+            "answers": flow.answers,
+            "marketing": flow.marketing,
+            "mrr": recurring,
+            "revenue": revenue,
+            "bad_debt": revenue - good,
+            "collected": cash.collected(good, inputs[f"{prefix}customers.collection_days"]),
+            "new_mrr": flow.new * per_unit,
+            "churned_mrr": flow.churned_units * per_unit,
+            "expanded_mrr": flow.expanded_units * per_unit,
+        }
+        for name, value in made.items():
+            total[name] = total[name] + value if name in total else value
+    return total
+
+
+def _billed(
+    prefix: str,
+    part: Part,
+    flow: cohorts.Flows,
+    *,
+    inputs: Inputs,
+    table: Callable[[Floats], Floats] | None,
+    price: Value,
+) -> tuple[Floats, Floats | None]:
+    """(recurring revenue, revenue of new customers), [months, n]."""
+    recurring, once, asked = np.zeros(flow.active.shape), None, part.price
+    if asked is None:
+        return recurring, once
+    name = f"{prefix}price."
+    change = expenses.yearly(inputs[f"{name}change_per_year"], inputs.months) * price
+    if asked.per_answer is not None:
+        recurring = flow.answers * (inputs[f"{name}per_answer"] * change)
+    if asked.per_customer is not None:
+        recurring = recurring + flow.units * (inputs[f"{name}per_customer"] * change)
+    if table is not None:
+        use = np.divide(flow.answers, flow.active, out=np.zeros_like(recurring), where=flow.active > 0.0)
+        recurring = flow.active * table(use) * change
+    if asked.per_new_customer is not None:
+        once = flow.new * (inputs[f"{name}per_new_customer"] * change)
+    return np.asarray(recurring), once
+
+
+def _milestones(plan: BusinessPlan, inputs: Inputs, streams: Mapping[str, Floats]) -> dict[str, Floats]:
+    """[n]: the month in which each milestone was met; inf where it was not, or too late."""
+    met = {}
+    for item in plan.milestones:
+        metric = streams["mrr"] * 12.0 if item.metric == "arr" else streams[item.metric]
+        month = cash.first_month(metric >= inputs[f"milestones.{item.name}.value"])
+        met[item.name] = np.where(month <= (item.by or expenses.NEVER), month, cash.NOT_REACHED)
+    return met
+
+
+SERVING = ("serving_variable", "machine_cost", "customer_cost", "payroll_support", "fixed_serving", "payment_cost")
+SELLING = ("marketing", "payroll_sales", "fixed_sales")
+REST = ("payroll_general", "payroll_development", "fixed_general", "fixed_development", "training", "risk_cost")
+
+
+def _sum(streams: Mapping[str, Floats], names: tuple[str, ...], shape: tuple[int, ...]) -> Floats:
+    total = np.zeros(shape)
+    for name in names:
+        if name in streams:
+            total += streams[name]
+    return total
+
+
+def _profit(plan: BusinessPlan, inputs: Inputs, streams: dict[str, Floats]) -> None:
+    """Adds gross profit, contribution and EBITDA. Bad debt is a cost when it is billed."""
+    shape = streams["revenue"].shape
+    fee, each = inputs["costs.payments.percentage"], inputs["costs.payments.per_invoice"]
+    if np.any(fee) or np.any(each):
+        streams["payment_cost"] = streams["revenue"] * fee + streams["customers"] * each
+    streams["cost_of_serving"] = _sum(streams, SERVING, shape)
+    streams["gross_profit"] = streams["revenue"] - streams["cost_of_serving"] - streams["bad_debt"]
+    streams["sales_cost"] = _sum(streams, SELLING, shape)
+    streams["contribution"] = streams["gross_profit"] - streams["sales_cost"]
+    streams["ebitda"] = streams["contribution"] - _sum(streams, REST, shape)
+
+
+def _cash(
+    plan: BusinessPlan, inputs: Inputs, streams: dict[str, Floats], *, met: Mapping[str, Floats], first: Value
+) -> Paths:
+    """Tax, funding, the account, ruin, and the months that matter."""
+    months, size = inputs.months, inputs.size
+    opened, came, repaid, interest = cash.funding(plan, inputs, met)
+    taxed = streams["ebitda"] - streams["depreciation"] - interest
+    streams["tax"] = cash.tax_due(taxed, inputs["tax.rate"], inputs["tax.losses"])
+    # What is billed and not yet collected is the only difference between EBITDA and the money of the month.
+    late = streams["revenue"] - streams["bad_debt"] - streams["collected"]
+    streams["cash_flow"] = streams["ebitda"] - late - streams["capital"] - streams["tax"]
+    streams["funding"] = came - repaid
+    start = np.zeros(size) - first
+    summed = start + np.cumsum(streams["cash_flow"], axis=0)
+    has_cash = plan.cash is not None or bool(plan.funding)
+    opening = start + opened + (inputs["cash"] if plan.cash is not None else 0.0)
+    account = cash.balance(opening, streams["cash_flow"] + streams["funding"], inputs["interest_on_cash_per_year"])
+    ruin = cash.first_month(account < 0.0) if has_cash else np.full(size, cash.NOT_REACHED)
+    number = np.arange(1, months + 1)[:, None]
+    outcomes = {
+        "ruin_month": ruin,
+        "operating_month": cash.three_running(streams["ebitda"], number <= ruin),
+        "cash_month": cash.three_running(streams["cash_flow"], number <= ruin),
+        "payback_month": cash.first_month((summed >= 0.0) & (number <= ruin)),
+        "funding_need": np.maximum(0.0, -np.minimum(summed.min(axis=0), start)),
+        "final_cash_unabsorbed": account[-1],
+        "final_mrr_unabsorbed": streams["mrr"][-1],
+    }
+    streams["cash_unabsorbed"], streams["cash_before_funding"] = account, summed
+    streams["cash"] = account.copy()
+    outcomes["worth"] = _worth(plan, inputs, streams, ruin=ruin, start=start)
+    _absorb(streams, number > ruin)
+    return Paths(streams, outcomes)
+
+
+def _worth(plan: BusinessPlan, inputs: Inputs, streams: Mapping[str, Floats], *, ruin: Floats, start: Floats) -> Floats:
+    """NPV of the flows before funding: all of t = 0, the months up to ruin, and what is left at the end."""
+    months = inputs.months
+    factors = cash.discount(plan.discount_rate, months)
+    alive = np.arange(1, months + 1)[:, None] <= ruin
+    flows = np.where(alive, streams["cash_flow"], 0.0) if np.isfinite(ruin).any() else streams["cash_flow"]
+    worth = start + factors @ flows
+    if plan.exit is not None:
+        paid = streams["mrr"][-1] * 12.0 * inputs["exit.arr_multiple"] * factors[-1]
+        worth = worth + np.where(np.isinf(ruin), paid, 0.0)
+    left = inputs["liquidation_value"]
+    if np.any(left) and np.isfinite(ruin).any():
+        month = np.where(np.isfinite(ruin), ruin, 1.0).astype(int) - 1
+        worth = worth + np.where(np.isfinite(ruin), left * factors[month], 0.0)
+    return np.asarray(worth)
+
+
+KEPT_AFTER_RUIN = ("cash_unabsorbed", "cash_before_funding")
+
+
+def _absorb(streams: dict[str, Floats], gone: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
+    """Zeroes everything that follows ruin."""
+    ruined = gone.any(axis=0)
+    if not ruined.any():
+        return
+    for name, stream in streams.items():
+        if name not in KEPT_AFTER_RUIN:
+            owned = np.array(stream) if not stream.flags.writeable else stream
+            owned[:, ruined] = np.where(gone[:, ruined], 0.0, owned[:, ruined])
+            streams[name] = owned

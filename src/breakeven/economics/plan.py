@@ -1,0 +1,150 @@
+"""The business section as one settings object, its numbers by dotted name, and the plan with some of them replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from breakeven.economics.drivers import Amount, Driver, Rate
+from breakeven.economics.sections import (
+    NAME,
+    ZERO,
+    Costs,
+    Customers,
+    Exit,
+    Funding,
+    Market,
+    Milestone,
+    Pricing,
+    Risk,
+    Role,
+    Section,
+    Segment,
+    Taxes,
+)
+
+
+class Part(NamedTuple):
+    """What the simulation reads of one segment."""
+
+    price: Pricing | None
+    customers: Customers
+    market: Market | None
+
+
+class BusinessPlan(Section):
+    """The business section of breakeven.yaml; complete in itself, with or without a model."""
+
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code; every amount is in it")
+    months: int = Field(36, ge=1, le=600)
+    scenarios: int = Field(10_000, ge=1, le=10_000_000)
+    random: Literal["pseudo", "quasi"] = Field("pseudo", description="quasi: 16 scramblings of a Sobol sequence")
+    seed: int | None = Field(None, ge=0, lt=2**32, description="Default: the project's")
+    what: str | None = Field(None, description="What you sell, in one sentence")
+    buyers: str | None = Field(None, description="To whom, in one sentence")
+    price: Pricing | None = None
+    customers: Customers | None = None
+    segments: dict[NAME, Segment] = Field(default_factory=dict, description="Instead of price and customers")
+    market: Market | None = None
+    costs: Costs = Field(default_factory=Costs)
+    team: list[Role] = Field(default_factory=list)
+    cash: Amount | None = Field(None, description="On the account on day one; empty: the plan shows what is needed")
+    funding: list[Funding] = Field(default_factory=list)
+    milestones: list[Milestone] = Field(default_factory=list)
+    risks: list[Risk] = Field(default_factory=list)
+    tax: Taxes = Field(default_factory=Taxes)
+    discount_rate: Annotated[float, Field(ge=0, le=10)] = Field(0.15, description="A year, for NPV")
+    interest_on_cash_per_year: Rate = ZERO
+    exit: Exit | None = None
+    liquidation_value: Amount = Field(ZERO, description="What is left to the owners at ruin")
+    growth_in_month_1: bool = Field(False, description="True: rates of growth act before the first invoice, not after")
+    correlations: list[tuple[str, str, float]] = Field(
+        default_factory=list, description="[driver, driver, correlation], of the normals behind them"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BusinessPlan:
+        if self.segments and any((self.price, self.customers, self.market)):
+            raise ValueError("segments, or price, customers and market; found both")
+        spread = [name for name, driver in self.drivers().items() if driver.each == "customer" and not driver.certain]
+        wrong = [name for name in spread if not name.endswith("_each")]
+        if wrong:
+            raise ValueError(f"each: customer is for what each customer uses (answers_each); found at {wrong[0]}")
+        named = {milestone.name for milestone in self.milestones}
+        waiting = [item.needs for item in self.team] + [item.needs for item in self.funding]
+        waiting += [item.needs for item in self.costs.fixed] + [item.needs for item in self.costs.capital]
+        for needs in waiting:
+            if needs is not None and needs not in named:
+                raise ValueError(f"'needs' names a milestone; found '{needs}', known: {', '.join(named) or 'none'}")
+        for label, names in self._names().items():
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise ValueError(f"names in {label} differ; found '{sorted(twice)[0]}' twice")
+        return self
+
+    def _names(self) -> dict[str, list[str]]:
+        return {
+            "team": [item.role for item in self.team],
+            "funding": [item.name for item in self.funding],
+            "costs.fixed": [item.name for item in self.costs.fixed],
+            "risks": [item.name for item in self.risks],
+            "costs.capital": [item.name for item in self.costs.capital],
+            "milestones": [item.name for item in self.milestones],
+        }
+
+    def parts(self) -> dict[str, Part]:
+        """Segments by the prefix of their drivers' names: '' for a plan without segments."""
+        if self.segments:
+            return {
+                f"segments.{name}.": Part(segment.price, segment.customers, segment.market)
+                for name, segment in self.segments.items()
+            }
+        return {"": Part(self.price, self.customers or Customers(), self.market)}
+
+    def drivers(self) -> dict[str, Driver]:
+        """Every declared number by its dotted name, in the order of the file's schema."""
+        return dict(_walk(self, ""))
+
+
+def _walk(node: Any, prefix: str) -> list[tuple[str, Driver]]:
+    if isinstance(node, Driver):
+        return [(prefix, node)]
+    found: list[tuple[str, Driver]] = []
+    for name, child in _children(node):
+        found += _walk(child, f"{prefix}.{name}" if prefix else name)
+    return found
+
+
+def _children(node: Any) -> list[tuple[str, Any]]:
+    if isinstance(node, Section):
+        return [(name, getattr(node, name)) for name in type(node).model_fields]
+    if isinstance(node, Mapping):
+        return [(str(key), value) for key, value in node.items()]
+    if isinstance(node, list):
+        return [
+            (str(getattr(item, "name", None) or getattr(item, "role", None) or number), item)
+            for number, item in enumerate(node)
+        ]
+    return []
+
+
+def replaced(plan: BusinessPlan, changes: Mapping[str, Driver]) -> BusinessPlan:
+    """The plan with drivers of these dotted names replaced; an unknown name is a ValueError."""
+    unknown = set(changes) - set(plan.drivers())
+    if unknown:
+        raise ValueError(f"no driver is called '{sorted(unknown)[0]}'; known: {', '.join(sorted(plan.drivers()))}")
+    changed: BusinessPlan = _rebuilt(plan, "", changes)
+    return changed
+
+
+def _rebuilt(node: Any, prefix: str, changes: Mapping[str, Driver]) -> Any:
+    if isinstance(node, Driver):
+        return changes.get(prefix, node)
+    made = {name: _rebuilt(child, f"{prefix}.{name}" if prefix else name, changes) for name, child in _children(node)}
+    if isinstance(node, Section):
+        return node.model_copy(update=made)
+    if isinstance(node, Mapping):
+        return {key: made[str(key)] for key in node}
+    return list(made.values()) if isinstance(node, list) else node

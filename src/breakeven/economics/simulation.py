@@ -1,0 +1,143 @@
+"""The simulation of a plan: blocks of scenarios, gathered into means, quantiles, probabilities and figures.
+
+Memory does not grow with the number of scenarios but for a handful of numbers a scenario: up to `EXACT` scenarios the
+headline streams are kept whole and their quantiles are exact; beyond, quantiles are the means of the blocks' own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from breakeven.economics import rates
+from breakeven.economics.draws import SCRAMBLINGS
+from breakeven.economics.figures import scenario_figures
+from breakeven.economics.normal import Floats
+from breakeven.economics.paths import HEADLINE, Paths, Tables, simulate_block
+from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.sampling import Inputs, Sampler
+
+EXACT = 20_480
+QUANTILES = (0.10, 0.50, 0.90)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all scenarios together show. base, mean: [months] by stream. quantiles: [3, months] by headline stream
+    (p10, p50, p90). outcomes: [scenarios] by name; months that are never reached are inf."""
+
+    plan: BusinessPlan
+    seed: int
+    scenarios: int
+    base: Mapping[str, Floats]
+    base_outcomes: Mapping[str, float]
+    mean: Mapping[str, Floats]
+    quantiles: Mapping[str, Floats]
+    outcomes: Mapping[str, Floats]
+    groups: int = 0  # equal runs of scenarios that are independent rounds; 0: every scenario is
+
+    def probability(self, name: str, month: float = math.inf) -> tuple[float, float, float]:
+        """(share, low, high): scenarios that reach `name` by that month, with the 95% interval of the simulation."""
+        reached = np.isfinite(self.outcomes[name]) & (self.outcomes[name] <= month)
+        return share(reached, self.groups)
+
+
+def share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], groups: int = 0) -> tuple[float, float, float]:
+    """A share with its 95% interval: Wilson's for independent scenarios, Student's over groups that are rounds."""
+    n, p = len(hits), float(np.mean(hits))
+    if groups:
+        means = hits.reshape(groups, -1).mean(axis=1)
+        reach = 2.131 * float(means.std(ddof=1)) / math.sqrt(groups)
+        return p, max(0.0, p - reach), min(1.0, p + reach)
+    z2 = 1.959964**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    reach = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return p, max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+@dataclass
+class Gathered:
+    """Sums and kept arrays of the blocks seen so far."""
+
+    exact: bool
+    count: int = 0
+    sums: dict[str, Floats] = field(default_factory=dict)
+    headline: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in HEADLINE})
+    sizes: list[int] = field(default_factory=list)
+    outcomes: dict[str, list[Floats]] = field(default_factory=dict)
+
+    def add(self, paths: Paths, figures: Mapping[str, Floats], size: int) -> None:
+        """One more block."""
+        self.count += size
+        self.sizes.append(size)
+        for name, stream in paths.streams.items():
+            total = stream.sum(axis=1)
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+        for name in HEADLINE:
+            stream = paths.streams[name]
+            self.headline[name].append(stream if self.exact else np.quantile(stream, QUANTILES, axis=1))
+        for name, values in (*paths.outcomes.items(), *figures.items()):
+            self.outcomes.setdefault(name, []).append(values)
+
+    def quantiles(self) -> dict[str, Floats]:
+        """[3, months] by headline stream."""
+        if self.exact:
+            return {name: sorted_quantiles(np.concatenate(parts, axis=1)) for name, parts in self.headline.items()}
+        return {name: np.average(parts, axis=0, weights=self.sizes) for name, parts in self.headline.items()}
+
+
+def sorted_quantiles(values: Floats) -> Floats:
+    """p10, p50, p90 along the last axis, [3, months]; like np.quantile, from one sort in place."""
+    values.sort(axis=-1)
+    places = np.array(QUANTILES) * (values.shape[-1] - 1)
+    low = np.floor(places).astype(int)
+    high = np.minimum(low + 1, values.shape[-1] - 1)
+    part = places - low
+    return np.asarray((values[..., low] * (1.0 - part) + values[..., high] * part).T)
+
+
+def tables(plan: BusinessPlan) -> dict[str, Callable[[Floats], Floats]]:
+    """For every segment billed by a price plan, what its customers pay by their mean use."""
+    return {
+        prefix: rates.table(part.price.plan, part.customers.answers_each)
+        for prefix, part in plan.parts().items()
+        if part.price is not None and part.price.plan is not None
+    }
+
+
+def run(plan: BusinessPlan, *, seed: int | None = None, scenarios: int | None = None) -> Run:
+    """Simulates a plan: the base case, and all scenarios."""
+    sampler = Sampler.of(plan, plan.seed or 0 if seed is None else seed)
+    priced = tables(plan)
+    wanted = scenarios or plan.scenarios
+    gathered = _gather(plan, sampler.blocks(wanted), priced, exact=wanted <= EXACT)
+    base, base_figures = _one(plan, sampler.base(), priced)
+    outcomes = {name: np.concatenate(parts) for name, parts in gathered.outcomes.items()}
+    groups = SCRAMBLINGS if plan.random == "quasi" and sampler.doubtful else 0
+    return Run(
+        plan,
+        sampler.seed,
+        gathered.count,
+        {name: stream[:, 0] for name, stream in base.streams.items()},
+        {name: float(values[0]) for name, values in (*base.outcomes.items(), *base_figures.items())},
+        {name: total / gathered.count for name, total in gathered.sums.items()},
+        gathered.quantiles(),
+        outcomes,
+        groups,
+    )
+
+
+def _gather(plan: BusinessPlan, blocks: Iterable[Inputs], priced: Tables, *, exact: bool) -> Gathered:
+    gathered = Gathered(exact)
+    for inputs in blocks:
+        paths, figures = _one(plan, inputs, priced)
+        gathered.add(paths, figures, inputs.size)
+    return gathered
+
+
+def _one(plan: BusinessPlan, inputs: Inputs, priced: Tables) -> tuple[Paths, dict[str, Floats]]:
+    paths = simulate_block(plan, inputs, priced)
+    return paths, scenario_figures(plan, inputs, paths.streams)

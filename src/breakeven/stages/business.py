@@ -1,0 +1,189 @@
+"""business: the plan simulated month by month for every candidate, at its measured costs and the declared price.
+
+It recomputes no verdict. `simulate_file` does the same from the business section alone, without a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from breakeven.artifacts import read_json, write_json
+from breakeven.economics.plan import BusinessPlan
+from breakeven.errors import UsageError
+from breakeven.pipeline import Context, Setup, Stage, Step
+
+if TYPE_CHECKING:
+    from breakeven.economics.measured import Measured
+    from breakeven.economics.results import Plan
+
+FORMAT = 1
+VERSION = 1
+STEP, VERDICT = "business", "evaluate/verdict"
+PLAN, SERIES = "plan.json", "series.parquet"
+
+
+class Settings(BusinessPlan):
+    """The business section."""
+
+
+def steps(setup: Setup) -> list[Step]:
+    """One step; it reads the verdict wherever there is a product to judge."""
+    settings: Settings | None = setup.config.business
+    if settings is None:
+        return []
+    read = {f"business.{key}": value for key, value in settings.model_dump(mode="json").items()}
+    read |= {"seed": setup.seed, "evaluate.machines": _machines(setup)}
+    return [Step(STEP, VERSION, _run, settings=read, needs=(VERDICT,))]
+
+
+def _machines(setup: Setup) -> Any:
+    evaluate = setup.config.evaluate
+    return [machine.model_dump(mode="json") for machine in evaluate.machines] if evaluate is not None else []
+
+
+def _run(context: Context) -> None:
+    settings: Settings = context.setup.config.business
+    folder = context.need(VERDICT)
+    verdict, measurements = read_json(folder / "verdict.json"), read_json(folder / "measurements.json")
+    found = candidates(settings, verdict, measurements, context.setup.config.evaluate)
+    plans = simulate_all(settings, found, seed=context.setup.seed)
+    for plan in plans.values():
+        for finding in plan.findings:
+            context.find(finding)
+    write(context.folder, plans, chosen=verdict.get("chosen"))
+
+
+def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int) -> dict[str, Plan]:
+    """The plan of every candidate, on the same random numbers."""
+    from breakeven.economics.measured import fill
+    from breakeven.economics.results import simulate
+
+    plans = {}
+    for name, measured in found.items():
+        made = fill(settings, measured)
+        plans[name] = simulate(
+            made.plan,
+            seed=settings.seed if settings.seed is not None else seed,
+            name=name,
+            filled=made.filled,
+            overruled=made.overruled,
+        )
+    return plans
+
+
+def simulate_file(settings: BusinessPlan, *, seed: int = 0) -> Plan:
+    """`breakeven simulate`: the business section as it stands, without a model."""
+    from breakeven.economics.results import simulate
+
+    if settings.price is None and not settings.segments:
+        raise UsageError("plan-price-missing")
+    return simulate(settings, seed=settings.seed if settings.seed is not None else seed)
+
+
+def candidates(
+    settings: BusinessPlan, verdict: Mapping[str, Any], measurements: Mapping[str, Any], evaluate: Any
+) -> dict[str, Measured]:
+    """What the verdict measured of every candidate, as drivers of a plan."""
+    offers = {machine.name: machine for machine in _offers(evaluate)}
+    demand = (verdict.get("demand") or {}).get("answers_per_month")
+    return {
+        name: _measured(name, judged, measurements.get(name, {}), offers=offers, demand=demand, evaluate=evaluate)
+        for name, judged in verdict["candidates"].items()
+    }
+
+
+def _offers(evaluate: Any) -> tuple[Any, ...]:
+    from breakeven.measuring.facts import machines
+
+    return machines(evaluate)
+
+
+def _measured(
+    name: str,
+    judged: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    *,
+    offers: Mapping[str, Any],
+    demand: Mapping[str, Any] | None,
+    evaluate: Any,
+) -> Measured:
+    from breakeven.economics.measured import Measured
+
+    machine = offers.get(str((judged.get("machine") or {}).get("name")))
+    capacity = _driver(numbers.get("capacity_per_second"))
+    parts, months = judged.get("cost_parts") or {}, float(getattr(evaluate, "amortize_months", 12))
+    if machine is not None and capacity is not None:
+        capacity = capacity.shifted(machine.cores * (1.0 if machine.measured == "here" else float(machine.measured)))
+    training = _driver(parts.get("training"))
+    answers = demand["value"] / 1000.0 if demand else None
+    return Measured(
+        name,
+        machine.price_per_hour if machine and capacity else None,
+        capacity if machine else None,
+        _driver(parts.get("api"), 1e-3),
+        training.shifted(answers * months) if training and answers else None,
+        _driver(judged.get("recommended_per_1000"), 1e-3),
+        evaluate.demand.peak_factor,
+    )
+
+
+def _driver(data: Mapping[str, Any] | None, factor: float = 1.0) -> Any:
+    """A driver from quantity JSON, in units of `factor`; None where there is none above zero."""
+    from breakeven.economics.drivers import Driver, from_quantity
+    from breakeven.economics.forms import AMOUNT
+    from breakeven.quantity import Quantity
+
+    if not data or data.get("value") is None or data["value"] <= 0.0:
+        return None
+    driver = from_quantity(Quantity.from_json(data))
+    if driver.support[0] < 0.0:
+        driver = Driver.of(data["value"], data["unit"], driver.origin)
+    return driver.shifted(factor).checked(AMOUNT)
+
+
+def write(folder: Path, plans: Mapping[str, Plan], *, chosen: str | None = None) -> None:
+    """plan.json and series.parquet of every candidate."""
+    first = next(iter(plans.values()))
+    settings = first.settings
+    data = {
+        "format": FORMAT,
+        "currency": settings.currency,
+        "months": settings.months,
+        "scenarios": first.run.scenarios,
+        "seed": first.run.seed,
+        "random": settings.random,
+        "chosen": chosen,
+        "discount_rate": settings.discount_rate,
+        "candidates": {name: plan.as_json() for name, plan in plans.items()},
+    }
+    write_json(folder / PLAN, finite(data))
+    _write_series(folder / SERIES, plans)
+
+
+def _write_series(path: Path, plans: Mapping[str, Plan]) -> None:
+    import polars as pl
+
+    frames = [
+        pl.DataFrame(
+            plan.series(), schema_overrides={"p10": pl.Float64, "p50": pl.Float64, "p90": pl.Float64}
+        ).with_columns(pl.lit(name).alias("candidate"))
+        for name, plan in plans.items()
+    ]
+    pl.concat(frames).write_parquet(path)
+
+
+def finite(value: Any) -> Any:
+    """JSON without NaN and infinities: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+STAGE = Stage("business", Settings, steps)
