@@ -166,8 +166,8 @@ def verdict() -> dict[str, Any]:
             "code": "example-sentence",
             "fields": {},
             "text": (
-                "ship 'linear': 'encoder' is 4.5 points better in macro F1, worth 1.30 USD more per 1,000 answers, and costs 1.75 USD "
-                "more; it would pay above 81,000 answers a month, or at a metric of 0.845"
+                "ship 'linear': 'encoder' is 4.5 points better in macro F1, worth 1.30 USD more per 1,000 answers, "
+                "and costs 1.75 USD more; it would pay above 81,000 answers a month, or at a metric of 0.845"
             ),
         },
         "findings": [
@@ -368,7 +368,7 @@ def needs(step: str) -> dict[str, str]:
             if name == "verdict"
             else ["process", f"train/{name}"]
         )
-    return {other: "0" * 64 for other in found}
+    return dict.fromkeys(found, "0" * 64)
 
 
 def snapshot(**changes: Any) -> Snapshot:

@@ -59,7 +59,7 @@ def spanning(values: Iterable[float], start: float, end: float, *, zero: bool = 
 
 
 def _linear_ticks(low: float, high: float, about: int) -> list[float]:
-    if not high > low:
+    if not high - low > 1e-300:
         return [low]
     raw = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))

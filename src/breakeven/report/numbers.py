@@ -25,6 +25,8 @@ SUFFIXES = {
     "per_second": "/s",
 }
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
+TINY = 1e-300       # below this there is nothing to see and logarithms end
+MOST_PLACES = 12    # more decimals than this are written with an exponent
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
 
@@ -37,7 +39,7 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 def decimals_for(quantity: Quantity) -> int:
     """Decimal places whose last digit is at most a fifth of the interval's width; negative: tens, hundreds ..."""
     low, high = quantity.low, quantity.high
-    if low is not None and high is not None and math.isfinite(high - low) and high > low:
+    if low is not None and high is not None and math.isfinite(high - low) and high - low > TINY:
         if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1e5:
             return 0
         return math.ceil(-math.log10((high - low) / 5) - 1e-9)
@@ -51,6 +53,8 @@ def plain(value: float | None, decimals: int | None = None) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     places = _significant(value, 3) if decimals is None else decimals
+    if places > MOST_PLACES:
+        return f"{value:.3g}"
     rounded = round(value, places)
     text = f"{rounded:,.{max(places, 0)}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
@@ -172,6 +176,6 @@ def _exact(value: float) -> bool:
 
 def _significant(value: float, digits: int) -> int:
     """Places that show `digits` significant digits; whole numbers keep all of theirs."""
-    if value == 0 or not math.isfinite(value) or (_exact(value) and abs(value) < 1e15):
+    if abs(value) <= TINY or not math.isfinite(value) or (_exact(value) and abs(value) < 1e15):
         return 0
     return max(0, digits - 1 - math.floor(math.log10(abs(value))))

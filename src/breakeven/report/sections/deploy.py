@@ -1,4 +1,4 @@
-"""The deploy section: decision, release, parity."""
+"""The deploy section: the decision, the signed release, and the receipt that it answers as was evaluated."""
 
 from __future__ import annotations
 
@@ -6,52 +6,72 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from breakeven.report.blocks import Block, Cell, Facts, Note
-from breakeven.report.origins import measured, quantity
-from breakeven.report.sections.cells import number
+from breakeven.report.origins import quantity
+from breakeven.report.sections.cells import loose, number, said
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+DECISION = ("decision", "number", "release", "candidate", "verdict", "created", "key")
+RELEASE = ("id", "package", "model", "model_version", "task", "runtimes", "hardware", "created", "key", "licences")
+CODES = ("release", "verdict", "key", "id", "package", "hardware", "sha256")
+Pairs = list[tuple[str, Cell]]
+
 
 def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    """The decision, the release with its signature, and the parity receipt."""
+    """What was decided and why; where something was released: its identity, how to verify it, its parity."""
     held = snapshot.deploy
     if not held:
         return
-    for key in ("decision", "release", "parity"):
-        part = held.get(key)
-        if isinstance(part, Mapping):
-            pairs = [(words.term(str(name)), _leaf(value)) for name, value in _leaves(part)]
-            yield Facts(words(f"deploy-{key}"), pairs, step="deploy")
-    decision = held.get("decision") or {}
+    decision, release, parity = (held.get(part) or {} for part in ("decision", "release", "parity"))
+    if decision:
+        yield Facts(words("deploy-decision"), _chosen(decision, DECISION, words), step="deploy")
     if decision and not decision.get("release"):
-        yield Note(words("withheld"), tone="bad")
+        reasons = "; ".join(str(reason) for reason in decision.get("reasons") or [])
+        yield Note(f"{words('withheld')} {reasons}".strip(), tone="bad")
+    if release:
+        yield Facts(words("deploy-release"), _chosen(release, RELEASE, words), step="deploy")
+        yield Note(words("verify"), command=verify_command(str(release.get("id") or decision.get("release"))))
+    if parity:
+        names = tuple(name for name, value in parity.items() if not isinstance(value, list))
+        yield Facts(words("deploy-parity"), _chosen(parity, names, words), step="deploy")
 
 
-def _leaves(data: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The scalars of a record in two levels; deeper parts stand in the artifact itself."""
-    for name, value in data.items():
-        if isinstance(value, Mapping) and quantity(value) is None:
-            if depth < 1:
-                yield from ((f"{name}, {key}", item) for key, item in _leaves(value, depth + 1))
-        elif value not in (None, "", []) and name != "format":
-            if isinstance(value, list):
-                if all(isinstance(item, (str, int, float)) for item in value):
-                    yield name, ", ".join(str(item) for item in value)
-            else:
-                yield name, value
+def verify_command(release: str) -> str:
+    """The stock command that checks a release's signature, run in the project's folder."""
+    return (
+        f"model_signing verify key releases/{release} --signature releases/{release}/model.sig "
+        "--public_key keys/release.pub"
+    )
 
 
-def _leaf(value: Any) -> Cell:
-    held = quantity(value)
-    if held:
-        return Cell(quantity=held)
+def _chosen(record: Mapping[str, Any], names: tuple[str, ...], words: Words) -> Pairs:
+    """The named parts of a record that are there, nested ones on one line."""
+    found: Pairs = []
+    for name in names:
+        value = record.get(name)
+        if value in (None, "", [], {}) or name == "format":
+            continue
+        found.append((words.term(name), _leaf(name, value)))
+    return found
+
+
+def _leaf(name: str, value: Any) -> Cell:
+    if quantity(value):
+        return loose(value, "")
+    if isinstance(value, Mapping):
+        return said(", ".join(f"{key}: {_flat(item)}" for key, item in value.items() if item not in (None, "")))
     if isinstance(value, bool):
-        return Cell(str(value).lower())
+        return Cell("yes" if value else "no")
     if isinstance(value, int):
         return number(value, "")
     if isinstance(value, float):
-        return Cell(quantity=measured(value, ""))
-    text = str(value)
-    return Cell(text, code=len(text) > 24 and " " not in text)
+        return loose(value, "")
+    return said(value, code=name in CODES)
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(str(item) for item in value.values() if item not in (None, ""))
+    return str(value)
