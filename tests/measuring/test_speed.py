@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from breakeven.measuring import energy, speed
 from breakeven.measuring.capacity import capacity_within, of_trail
-from breakeven.measuring.reference import moved, reference_load
+from breakeven.measuring.speed import moved
 from breakeven.models.baseline import Majority, MajoritySettings
 from breakeven.packaging.package import build
 from breakeven.tasks.text_classification import TextClassification
@@ -30,6 +30,10 @@ class FakeServer:
         self.log.append(self.name)
         self.spent += seconds
         return step(rate, self.capacity)
+
+    def alone(self, connections: int, seconds: float) -> dict[str, Any]:
+        self.log.append(f"{self.name} x{connections}")
+        return step(min(connections, 2) * self.capacity / 2, 2 * self.capacity)
 
     def close(self) -> None:
         self.closed = True
@@ -156,6 +160,12 @@ def test_a_lagging_generator_is_a_finding_and_its_steps_do_not_count(packages: d
     assert capacity is not None and capacity.value <= 100
 
 
+def test_slow_answers_are_timed_one_after_another_and_four_at_once() -> None:
+    server = FakeServer(0.5, [], "slow")
+    found = speed.one_round(server, 20.0, 0.25 * 1000 / 1500, None)
+    assert server.log == ["slow", "slow x1", "slow x4"] and found["steady"] == found["trail"][0]
+
+
 def test_capacity_is_interpolated_where_only_the_latency_fails() -> None:
     trail = [{**step(10, 1000), "latency_ms_p95": 10.0}, {**step(100, 1000), "latency_ms_p95": 40.0}]
     assert of_trail(trail, 20.0) == pytest.approx(55.0)
@@ -180,8 +190,7 @@ def test_capacity_rises_with_the_limit(rates: list[float], capacity: float, limi
     assert 0 <= low <= high <= max(rates)
 
 
-def test_the_reference_load_is_steady_enough_to_compare() -> None:
-    assert moved(reference_load(0.3), reference_load(0.3)) < 1.0
+def test_a_reference_moves_alike_both_ways() -> None:
     assert moved(115, 100) == pytest.approx(0.15) == moved(100, 115)
     assert moved(0, 1) == float("inf")
 

@@ -17,34 +17,38 @@ KEPT_UP = 0.95  # share of the offered rate that must be answered
 
 
 def holds(step: Mapping[str, Any], limit_ms: float) -> bool:
-    """Whether the server kept up with this rate within the latency limit, and the generator with its plan."""
-    return (
-        not step.get("errors")
-        and not step.get("lagged")
-        and step["latency_ms_p95"] <= limit_ms
-        and step["answered_per_second"] >= KEPT_UP * step["rate"]
-    )
+    """Whether the server kept up with this rate within the latency limit."""
+    return not step.get("errors") and step["latency_ms_p95"] <= limit_ms and _kept_up(step)
+
+
+def _kept_up(step: Mapping[str, Any]) -> bool:
+    """Whether what was sent was answered while sending, but for the answers that were on their way at the end."""
+    sent = float(step.get("offered_per_second") or step["rate"])
+    on_the_way = step["latency_ms_p50"] / 1000 / step["seconds"]
+    return bool(step["answered_per_second"] >= (KEPT_UP - on_the_way) * sent)
 
 
 def of_trail(trail: Sequence[Mapping[str, Any]], limit_ms: float) -> float | None:
-    """Answers a second within the limit; None where not even the lowest rate held.
+    """Answers a second within the limit; None where no rate held. Steps in which the generator lagged do not count.
 
-    Between the highest rate that held and the next one that did not, the rate at which p95 crosses the limit is
-    interpolated, unless that next step failed for another reason.
+    Capacity lies between the rates that hold and those that do not. Where they are mixed, because something else took
+    the machine for a moment, it is put where fewest steps contradict it. Between the last rate that held and the next,
+    the rate at which p95 crosses the limit is interpolated, unless that next step failed for another reason.
     """
     steps = sorted((step for step in trail if not step.get("lagged")), key=lambda step: float(step["rate"]))
-    best = None
-    for index, step in enumerate(steps):
-        if not holds(step, limit_ms):
-            return _between(best, steps[index], limit_ms) if best is not None else None
-        best = step
-    return float(best["rate"]) if best is not None else None
+    score = best = count = 0
+    for number, step in enumerate(steps, start=1):
+        score += 1 if holds(step, limit_ms) else -1
+        if score >= best and score > 0:
+            best, count = score, number
+    if count == 0:
+        return None
+    return _between(steps[count - 1], steps[count], limit_ms) if count < len(steps) else float(steps[-1]["rate"])
 
 
 def _between(held: Mapping[str, Any], failed: Mapping[str, Any], limit_ms: float) -> float:
     low, high = float(held["latency_ms_p95"]), float(failed["latency_ms_p95"])
-    kept = failed["answered_per_second"] >= KEPT_UP * failed["rate"] and not failed.get("errors")
-    if not kept or not high > limit_ms or low <= 0:
+    if failed.get("errors") or not _kept_up(failed) or not high > limit_ms or low <= 0:
         return float(held["rate"])
     part = math.log(limit_ms / low) / math.log(high / low)
     return float(held["rate"]) + part * (float(failed["rate"]) - float(held["rate"]))

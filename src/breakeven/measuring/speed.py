@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from breakeven.errors import EnvironmentFault, Finding
+from breakeven.errors import Finding
 from breakeven.measuring import energy
 from breakeven.measuring.capacity import DEFAULT_LIMIT_MS, holds, of_trail, over_log_rounds
-from breakeven.measuring.reference import MOVED, moved, reference_load
 
 FORMAT = 1
 SPEED = "speed.json"
 PAYLOADS = 256
 SHARE_OF_CAPACITY = 0.7
-GROW, NEARLY_FULL, CLOSE_ENOUGH = 1.6, 0.8, 1.05
-SEARCH_STEPS, LEAST_STEP_SECONDS = 8, 0.25
+MOVED = 0.15  # results whose reference load moved by more are measured again
+SLOW_MS = 500.0  # answers slower than this are timed one after another, and four at once
+GROW, SLOWER, NEARLY_FULL, CLOSE_ENOUGH = 1.6, 0.7, 0.8, 1.05
+SEARCH_STEPS, LEAST_STEP_SECONDS, LEAST_ANSWERS, FIRST_SHARE = 8, 0.25, 20, 0.25
+STEADY_TRIES = 3
 LATER_ROUNDS = (0.6, 0.85, 1.0, 1.15)
 WARM_UP_SECONDS = 0.5
 FIGURES = {
@@ -44,6 +46,9 @@ class Served(Protocol):
     def load(self, rate: float, seconds: float) -> dict[str, Any]:
         """One step: `{rate, seconds, answers, answered_per_second, latency_ms_p50, .._p95, .._p99, errors, lagged,
         cpu_seconds_per_answer, memory_mb, batch_cases}`; unknown figures may be absent."""
+
+    def alone(self, connections: int, seconds: float) -> dict[str, Any]:
+        """The same for so many clients that each wait for their answer; `rate` is what came of it."""
 
     def close(self) -> None:
         """Ends the server."""
@@ -95,15 +100,16 @@ def measure(
     former: Mapping[str, Any] | None = None,
     report: Callable[[float, float, str], None] = lambda done, total, what: None,
     opener: Opener | None = None,
-    reference: Callable[[], float] = reference_load,
+    reference: Callable[[], float] | None = None,
 ) -> Session:
     """Measures every package whose former result cannot be used. `opener` starts a server for a package folder."""
-    from breakeven.packaging.hardware import hardware
     from breakeven.packaging.package import identity, read_info
+    from breakeven.serving.session import hardware, versions
 
+    reference = reference or _reference
     infos = {name: read_info(folder) for name, folder in packages.items()}
     identities = {name: identity(folder) for name, folder in packages.items()}
-    session = Session(hardware(), _versions(infos), {"per_second": reference(), "moved": None})
+    session = Session(hardware(), versions(), {"per_second": reference(), "moved": None})
     reasons = _reasons(session, identities, former)
     kept = (former or {}).get("candidates", {})
     for name, reason in reasons.items():
@@ -113,7 +119,7 @@ def measure(
             session.stale.append({"candidate": name, "why": reason})
     todo = {name: packages[name] for name, reason in reasons.items() if reason is not None}
     if todo:
-        measured = _rounds(todo, infos, plan, opener=opener or _opener(), report=report, session=session)
+        measured = _rounds(todo, infos, plan, opener=opener or _open, report=report, session=session)
         for name, rounds in measured.items():
             figures = _figures(rounds["rounds"], session.hardware.get("key"))
             session.candidates[name] = {
@@ -150,13 +156,6 @@ def _reasons(
         if one is not None and every is None and one.get("identity") != identity:
             found[name] = "another package"
     return found
-
-
-def _versions(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    from breakeven.packaging.opened import library_versions
-
-    names = sorted({name for info in infos.values() for name in info["versions"]} | {"uvicorn", "fastapi", "httptools"})
-    return library_versions(names)
 
 
 def _rounds(
@@ -205,23 +204,43 @@ def first_rate(info: Mapping[str, Any]) -> float:
     single = next(
         (tried.get("ms_single") for tried in info["runtimes"].get("tried", []) if tried["runtime"] == chosen), None
     )
-    return 0.25 * 1000 / ((single or 1.0) + 2.0)
+    return FIRST_SHARE * 1000 / ((single or 1.0) + 2.0)
 
 
 def one_round(server: Served, seconds: float, start: float, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """One candidate's share of a round: the search for its capacity, then a steady run at about 70% of it."""
     server.load(start, WARM_UP_SECONDS if before is None else WARM_UP_SECONDS / 2)
-    search, steady = 0.6 * seconds, 0.4 * seconds
+    if 1000 / start > SLOW_MS / FIRST_SHARE:
+        return _one_by_one(server, seconds)
     known = None if before is None else of_trail(before["trail"], DEFAULT_LIMIT_MS)
-    trail = _search(server, search, start) if known is None else _around(server, search, known)
-    capacity = of_trail(trail, DEFAULT_LIMIT_MS)
-    rate = SHARE_OF_CAPACITY * (capacity or start)
-    counter = energy.joules()
-    steady_step = server.load(rate, max(steady, LEAST_STEP_SECONDS))
-    spent = energy.between(counter, energy.joules())
-    if spent is not None and steady_step.get("answers"):
-        steady_step["joules_per_answer"] = spent / steady_step["answers"]
-    return {"trail": trail, "steady": steady_step}
+    trail = _search(server, 0.6 * seconds, start) if known is None else _around(server, 0.6 * seconds, known)
+    capacity = of_trail(trail, DEFAULT_LIMIT_MS) or known or start
+    return {"trail": trail, "steady": _steady(server, SHARE_OF_CAPACITY * capacity, 0.4 * seconds)}
+
+
+def _steady(server: Served, rate: float, seconds: float) -> dict[str, Any]:
+    """The run whose latency and CPU seconds are reported; made again, up to twice, where the generator lagged."""
+    step: dict[str, Any] = {}
+    for _ in range(STEADY_TRIES):
+        counter = energy.joules()
+        step = _load(server, rate, seconds)
+        spent = energy.between(counter, energy.joules())
+        if spent is not None and step["answers"]:
+            step["joules_per_answer"] = spent / step["answers"]
+        if not step.get("lagged"):
+            break
+    return step
+
+
+def _load(server: Served, rate: float, seconds: float) -> dict[str, Any]:
+    """A step long enough for a few answers, up to twice its share of the time."""
+    return server.load(rate, max(LEAST_STEP_SECONDS, seconds, min(LEAST_ANSWERS / rate, 2 * seconds)))
+
+
+def _one_by_one(server: Served, seconds: float) -> dict[str, Any]:
+    """Slow answers: no rate is searched for."""
+    single = server.alone(1, seconds / 2)
+    return {"trail": [single, server.alone(4, seconds / 2)], "steady": single}
 
 
 def _search(server: Served, seconds: float, start: float) -> list[dict[str, Any]]:
@@ -233,8 +252,11 @@ def _search(server: Served, seconds: float, start: float) -> list[dict[str, Any]
     trail: list[dict[str, Any]] = []
     rate, low, high = start, 0.0, float("inf")
     for number in range(max(2, round(seconds / step_seconds))):
-        step = {"seconds": step_seconds, **server.load(rate, step_seconds)}
+        step = _load(server, rate, step_seconds)
         trail.append(step)
+        if step.get("lagged"):
+            rate *= SLOWER  # it says nothing of the server, but the generator could not do it
+            continue
         if holds(step, DEFAULT_LIMIT_MS):
             low = max(low, rate)
         else:
@@ -254,15 +276,16 @@ def _search(server: Served, seconds: float, start: float) -> list[dict[str, Any]
 def _around(server: Served, seconds: float, known: float) -> list[dict[str, Any]]:
     """Rates around a capacity that an earlier round found."""
     step_seconds = max(seconds / len(LATER_ROUNDS), LEAST_STEP_SECONDS)
-    return [{"seconds": step_seconds, **server.load(factor * known, step_seconds)} for factor in LATER_ROUNDS]
+    return [_load(server, factor * known, step_seconds) for factor in LATER_ROUNDS]
 
 
 def _figures(rounds: Sequence[Mapping[str, Any]], hardware: str | None) -> dict[str, Any]:
     """Quantities over the steady runs of all rounds, as JSON."""
     found: dict[str, Any] = {}
-    answers = sum(int(one["steady"].get("answers", 0)) for one in rounds)
+    quiet = [one for one in rounds if not one["steady"].get("lagged")] or list(rounds)
+    answers = sum(int(one["steady"].get("answers", 0)) for one in quiet)
     for name, unit in FIGURES.items():
-        values = [float(one["steady"][name]) for one in rounds if one["steady"].get(name) is not None]
+        values = [float(one["steady"][name]) for one in quiet if one["steady"].get(name) is not None]
         if values:
             method = f"{len(values)} rounds at about {100 * SHARE_OF_CAPACITY:.0f}% of capacity"
             found[name] = over_log_rounds(values, unit, method=method, n=answers, hardware=hardware).as_json()
@@ -276,10 +299,20 @@ def _once(rounds: Mapping[str, Any]) -> dict[str, Any]:
     return {"start_seconds": start.as_json()}
 
 
-def _opener() -> Opener:
+def _open(folder: Path, payloads: Sequence[Any]) -> Served:
     """The real server and generator."""
-    try:
-        from breakeven.measuring.server import open_server
-    except ImportError as error:
-        raise EnvironmentFault("package-missing", package=str(error.name), extra="all", purpose="load test") from error
-    return open_server
+    from breakeven.measuring.server import LoadedServer
+
+    return LoadedServer(folder, payloads)
+
+
+def _reference() -> float:
+    """Work units a CPU second of a fixed load: how fast this machine is just now."""
+    from breakeven.serving.session import reference_load
+
+    return float(reference_load()["per_second"])
+
+
+def moved(now: float, then: float) -> float:
+    """By which share the reference moved, either way."""
+    return max(now, then) / min(now, then) - 1 if min(now, then) > 0 else float("inf")
