@@ -21,7 +21,7 @@ def write_audit(connection: Connection, actor: str, action: str, subject: str, d
     last = connection.execute(sa.select(schema.audit.c.hash).order_by(schema.audit.c.position.desc()).limit(1)).scalar()
     row = {"time": clock.now(), "actor": actor, "action": action, "subject": subject,
            "detail": json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)}
-    row["hash"] = chain.link(last or _genesis(connection), row, chain.AUDIT_FIELDS)
+    row["hash"] = chain.link(last or _genesis(connection), [row[name] for name in chain.AUDIT_FIELDS])
     connection.execute(sa.insert(schema.audit), row)
 
 

@@ -159,6 +159,9 @@ class Ledger:
 
         charges = list(batch)
         for charge in charges:
+            for name in ("id", "source", "customer", "key", "release", "plan", "about"):
+                if not chain.plain(getattr(charge, name)):
+                    raise InputError("event-text", at=Place(field=name))
             for meter, quantity in charge.quantities.items():
                 if isinstance(quantity, bool) or not isinstance(quantity, int):
                     raise InputError("quantity-not-whole", at=Place(field=meter), found=quantity)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 EVENT_FIELDS = ("writer", "seq", "id", "source", "kind", "about", "time", "customer", "key", "release", "plan",
                 "quantities", "answers", "request")
 AUDIT_FIELDS = ("time", "actor", "action", "subject", "detail")
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_BETWEEN = "\x1f"  # the unit separator; no field may hold it, which `plain` checks where fields come from outside
 
 
 def genesis(ledger_id: str, writer: str) -> str:
@@ -19,16 +18,21 @@ def genesis(ledger_id: str, writer: str) -> str:
     return hashlib.sha256(f"breakeven ledger {ledger_id} writer {writer}".encode()).hexdigest()
 
 
-def link(before: str, row: Mapping[str, Any], fields: tuple[str, ...]) -> str:
-    """The hash (hex) of a row that follows `before`."""
-    return hashlib.sha256((before + _encode([row[name] for name in fields])).encode()).hexdigest()
+def plain(text: str) -> bool:
+    """Whether a text may stand in a chained row: printable, so that no two rows can read alike."""
+    return text.isprintable()
+
+
+def link(before: str, values: Sequence[Any]) -> str:
+    """The hash (hex) of a row's values, in the order of its fields, that follows `before`."""
+    return hashlib.sha256((before + _BETWEEN + _BETWEEN.join(map(str, values))).encode()).hexdigest()
 
 
 def broken_at(rows: Iterable[Mapping[str, Any]], before: str, fields: tuple[str, ...]) -> tuple[Mapping[str, Any] | None, int, str]:
     """(first row whose hash does not follow, None if all do; rows read; last good hash)."""
     count = 0
     for row in rows:
-        if link(before, row, fields) != row["hash"]:
+        if link(before, [row[name] for name in fields]) != row["hash"]:
             return row, count, before
         before = row["hash"]
         count += 1

@@ -38,7 +38,8 @@ def _walk(connection: Connection, ledger: str, broken: list[dict[str, Any]]) -> 
         count += 1
         writer = row["writer"]
         seq, before = heads.get(writer) or (0, chain.genesis(ledger, writer))
-        if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, row, chain.EVENT_FIELDS) != row["hash"]):
+        values = [row[name] for name in chain.EVENT_FIELDS]
+        if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, values) != row["hash"]):
             broken.append({"where": f"writer {writer}", "position": row["position"],
                            "what": "does not follow from the event before"})
             lost.add(writer)
