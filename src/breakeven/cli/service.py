@@ -71,18 +71,42 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve the current release. A release without a valid signature and parity receipt is refused (exit 4)."""
-    from breakeven.serving import project_server
+    import os
+
+    from breakeven import billing
+    from breakeven.serving.run import serve as run_server
 
     project = open_project(folder, overrides)
-    project_server.serve(
-        project.root,
-        trust=trust,
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def ready(url: str, service: Any) -> None:
+        facts = {"url": url, "pid": os.getpid(), "model": service.name, "docs": f"{url}/docs"}
+        if as_json:
+            answer(facts)
+        else:
+            click.echo(f"serving {service.name} at {url} (process {os.getpid()}); stop with Ctrl-C", err=True)
+            click.echo(
+                f"  curl -s {url}/v1/predict -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' "
+                f"-d '{_example(service)}'",
+                err=True,
+            )
+
+    run_server(
+        project.root / "releases",
+        ledger=_ledger(folder),
+        trust=trust or project.root / "keys" / "release.pub",
+        plan=billing.meter_plan(project.settings.business, project.task.meters),
         host=host,
         port=port,
-        threads=threads,
-        price=project.settings.business.price if project.settings.business else None,
-        currency=project.settings.business.currency if project.settings.business else "USD",
+        threads=threads or cores,
+        ready=ready,
     )
+
+
+def _example(service: Any) -> str:
+    import json
+
+    return json.dumps({"inputs": [service.package.info.get("example")]}, ensure_ascii=False).replace("'", "'\\''")
 
 
 @click.command()
@@ -271,6 +295,9 @@ def invoice(customer: str, month: str, folder: str, overrides: tuple[str, ...], 
         return
     out = sys.stdout
     out.write(f"draft invoice for {customer}, {document['start']} to {document['end']}, {document['currency']}\n")
-    for line in document["lines"]:
-        out.write(f"  {line['text']:<48} {line['amount']:>14}\n")
-    out.write(f"  {'total':<48} {document['total']:>14}\n")
+    for line in [*document["lines"], *document["taxes"]]:
+        words = (
+            line["name"] if line["quantity"] is None else f"{line['name']}, {line['quantity']} {line['meter'] or ''}"
+        )
+        out.write(f"  {words:<48} {line['amount']:>14}\n")
+    out.write(f"  {'total':<48} {document['total']['amount']:>14}\n")

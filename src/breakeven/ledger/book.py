@@ -24,7 +24,7 @@ from breakeven.ledger.owner import Lock
 from breakeven.ledger.plans import PricePlan
 from breakeven.ledger.replay import Replay
 from breakeven.ledger.store import Stores, connect, prepare
-from breakeven.ledger.usage import usage_rows
+from breakeven.ledger.usage import event_rows, usage_rows
 from breakeven.ledger.writer import Deliver, Entry, Writer
 
 ENVIRONMENT = "BREAKEVEN_DATABASE_URL"
@@ -165,22 +165,34 @@ class Ledger:
             for meter, quantity in charge.quantities.items():
                 if isinstance(quantity, bool) or not isinstance(quantity, int):
                     raise InputError("quantity-not-whole", at=Place(field=meter), found=quantity)
-        entries = [Entry(charge, done=threading.Event()) for charge in charges]
-        for entry in entries:
-            self.writer.put(entry)
-        for entry in entries:
-            assert entry.done is not None
-            entry.done.wait()
-        for entry in entries:
+        heard: list[Entry] = []
+        done = threading.Event()
+
+        def deliver(entries: list[Entry]) -> None:
+            heard.extend(entries)
+            if len(heard) == len(charges):
+                done.set()
+
+        for charge in charges:
+            self.writer.put(Entry(charge, deliver))
+        if charges:
+            done.wait()
+        for entry in heard:
             if entry.error is not None and entry.error.code != "event-doubled":
                 raise entry.error
-        return sum(1 for entry in entries if entry.result)
+        return sum(1 for entry in heard if entry.result)
 
     def usage(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
         """Quantities and exact prices in [start, end), by customer (id or name), key, model, plan and meter."""
         with self.stores.reading.connect() as connection:
             owner = self.customers.find(customer) if customer is not None else None
             return usage_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"), self.plan)
+
+    def events(self, customer: str, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
+        """A customer's (id or name) single events in [start, end), oldest first: id, time, quantities."""
+        with self.stores.reading.connect() as connection:
+            owner = self.customers.find(customer)
+            return event_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"))
 
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest lines of the audit log."""

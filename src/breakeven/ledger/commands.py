@@ -50,6 +50,10 @@ def _usage(ledger: Ledger, customer: str | None = None, start: str | None = None
     return ledger.usage(customer, start, end)
 
 
+def _events(ledger: Ledger, customer: str, start: str | None = None, end: str | None = None) -> list[dict[str, Any]]:
+    return ledger.events(customer, start, end)
+
+
 def _feedback_add(ledger: Ledger, id: str, value: dict[str, Any], index: int | None = None) -> dict[str, Any]:  # noqa: A002
     return ledger.feedback.add(id, value, index=index)
 
@@ -74,6 +78,7 @@ COMMANDS: dict[str, Command] = {
     "keys.list": _keys_list,
     "keys.revoke": _keys_revoke,
     "usage": _usage,
+    "events": _events,
     "feedback.add": _feedback_add,
     "feedback.list": _feedback_list,
     "audit": _audit,
@@ -147,6 +152,12 @@ def usage(place: str | Path, customer: str | None = None, start: str | None = No
           end: str | None = None) -> list[dict[str, Any]]:
     """Quantities and exact prices in [start, end)."""
     rows: list[dict[str, Any]] = call(place, "usage", customer=customer, start=start, end=end)
+    return rows
+
+
+def events(place: str | Path, customer: str, start: str | None = None, end: str | None = None) -> list[dict[str, Any]]:
+    """A customer's single events in [start, end), as an invoice rates them."""
+    rows: list[dict[str, Any]] = call(place, "events", customer=customer, start=start, end=end)
     return rows
 
 

@@ -71,3 +71,15 @@ def _from_events(connection: Connection, customer: str | None, start: int, end: 
     for row in connection.execute(query):
         for meter, quantity in json.loads(row[4]).items():
             yield (row[0], row[1], row[2], row[3], meter), int(quantity), 1
+
+
+def event_rows(connection: Connection, customer: str, start: int | None, end: int | None) -> list[dict[str, Any]]:
+    """A customer's events in [start, end), oldest first: id, time (ISO 8601) and quantities; corrections among them."""
+    events = schema.events.c
+    query = sa.select(events.id, events.time, events.quantities).where(events.customer == customer)
+    if start is not None:
+        query = query.where(events.time >= start)
+    if end is not None:
+        query = query.where(events.time < end)
+    return [{"id": row.id, "time": clock.text(row.time), "quantities": json.loads(row.quantities)}
+            for row in connection.execute(query.order_by(events.time, events.id))]
