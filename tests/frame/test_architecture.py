@@ -27,7 +27,7 @@ LAYERS: dict[str, int] = {
             ["serving"],
             ["measuring"],
             ["stages"],
-            ["recipes"],
+            ["recipes", "billing"],
             ["project"],
             ["report"],
             ["console"],
