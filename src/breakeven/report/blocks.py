@@ -17,25 +17,29 @@ Tone = Literal["", "good", "bad", "unsure", "quiet"]
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One place of a table: words, or a quantity that is formatted here and listed in the appendix."""
+    """One place of a table: words, or a quantity that is formatted here and listed in the appendix.
+
+    With a quantity, `words` and `range` stand in place of what would be formatted (`> 36` for a month beyond the plan).
+    """
 
     words: str = ""
     quantity: Quantity | None = None
     tone: Tone = ""
     code: bool = False  # a hash, a path, a name out of the file: fixed width
     bare: bool = False  # the head names the unit already
+    range: str | None = None
 
     @property
     def text(self) -> str:
         """What is shown, without the interval; a short unit stands behind the number."""
-        if self.quantity is None:
+        if self.quantity is None or self.words:
             return self.words
         return numbers.amount(self.quantity) + ("" if self.bare else numbers.suffix(self.quantity))
 
     @property
     def interval(self) -> str | None:
         """`[low, high]`, or None."""
-        return numbers.bounds(self.quantity)
+        return self.range or numbers.bounds(self.quantity)
 
     @property
     def line(self) -> str:
@@ -127,6 +131,7 @@ class Entry:
 
     number: int
     where: str
+    shown: str
     quantity: Quantity
     when: str | None
     artifact: str | None

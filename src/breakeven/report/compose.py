@@ -37,7 +37,7 @@ def compose(snapshot: Snapshot) -> Report:
         made=now(),
         versions=snapshot.versions,
     )
-    return origins.registered(report, snapshot.lineage)
+    return origins.registered(report, snapshot.lineage, words)
 
 
 def standing(verdict: Mapping[str, Any]) -> Literal["ship", "none", "missing"]:

@@ -138,5 +138,5 @@ def _appendix(entries: Sequence[Entry], words: Words) -> str:
         said = "; ".join(
             text if place == 0 else f"{name} {text}" for place, (name, text) in enumerate(origins.details(entry, words))
         )
-        rows.append([str(entry.number), escape(entry.where), escape(words.amount(entry.quantity)), escape(said)])
+        rows.append([str(entry.number), escape(entry.where), escape(entry.shown), escape(said)])
     return _table(["#", words("where"), words("number"), words("origin")], rows)

@@ -25,8 +25,8 @@ SUFFIXES = {
     "per_second": "/s",
 }
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
-TINY = 1e-300       # below this there is nothing to see and logarithms end
-MOST_PLACES = 12    # more decimals than this are written with an exponent
+TINY = 1e-300  # below this there is nothing to see and logarithms end
+MOST_PLACES = 12  # more decimals than this are written with an exponent
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
 
@@ -151,17 +151,26 @@ def size(octets: float | None) -> str:
 
 def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str]:
     """How value and bounds of one quantity are written: the same digits; the currency's sign on the value only."""
+    if quantity.unit == "probability":
+        return percent
     code, _ = currency_of(quantity.unit)
     given = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
     places = decimals_for(quantity)
-    if code and places == 1:
-        places = 2  # money has no single decimal
+    skewed = _one_sided(quantity)
 
     def write(value: float) -> str:
-        text = declared(value) if given else plain(value, places)
+        # An interval of several magnitudes must not round its own ends away.
+        kept = max(places, _significant(value, 2)) if skewed and value != 0 else places
+        text = declared(value) if given else plain(value, 2 if code and kept == 1 else kept)  # no single decimal in money
         return text if code is None or text == MISSING or not signed else with_sign(text, code)
 
     return write
+
+
+def _one_sided(quantity: Quantity) -> bool:
+    """Whether the whole interval lies on one side of zero."""
+    low, high = quantity.low, quantity.high
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def with_sign(text: str, code: str) -> str:

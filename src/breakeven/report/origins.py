@@ -33,7 +33,7 @@ def quantity(data: Any) -> Quantity | None:
     return Quantity.from_json(data)
 
 
-def registered(report: Report, lineage: Mapping[str, Mapping[str, Any]]) -> Report:
+def registered(report: Report, lineage: Mapping[str, Mapping[str, Any]], words: Words) -> Report:
     """The report with its appendix: one entry for every quantity that stands in it."""
     entries: list[Entry] = []
     seen: set[int] = set()
@@ -44,7 +44,9 @@ def registered(report: Report, lineage: Mapping[str, Mapping[str, Any]]) -> Repo
         made = (lineage.get(step or "") or {}).get("created")
         when = cell.quantity.as_of or (made if cell.quantity.origin == "measured" else None)
         artifact = cell.quantity.source or (f"artifacts/{step}" if step else None)
-        entries.append(Entry(len(entries) + 1, where, cell.quantity, when, artifact))
+        unit = words.unit(numbers.unit(cell.quantity))
+        shown = f"{cell.line} {unit}" if unit and not cell.text.endswith(unit) else cell.line
+        entries.append(Entry(len(entries) + 1, where, shown, cell.quantity, when, artifact))
     return replace(report, entries=tuple(entries))
 
 
@@ -85,7 +87,7 @@ def details(entry: Entry, words: Words) -> list[tuple[str, str]]:
 def hover(entry: Entry, words: Words) -> str:
     """One line for a tooltip: the number in full, its origin and all that is known of it."""
     origin, *rest = details(entry, words)
-    parts = [f"{words.amount(entry.quantity)}", origin[1], *(f"{name}: {text}" for name, text in rest)]
+    parts = [entry.shown, origin[1], *(f"{name}: {text}" for name, text in rest)]
     return " · ".join(parts)
 
 

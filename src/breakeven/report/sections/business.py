@@ -1,56 +1,115 @@
-"""The business section and its picture."""
+"""The business section: every candidate's plan side by side, break-even, cash over time, and what it all rests on."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from breakeven.quantity import Quantity
 from breakeven.report import numbers
+from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
 from breakeven.report.origins import quantity
-from breakeven.report.sections.cells import cell
+from breakeven.report.sections.cells import candidates, cell, number
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
 STEP = "business"
+MONTHS = ("break_even_operating", "break_even_cash", "payback", "ruin")
+FIRST = ("npv", "probability_of_break_even", "probability_of_ruin")
+CASH = "cash"
+Plans = Mapping[str, Mapping[str, Any]]
 
 
 def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    """Every candidate's plan side by side, what would have to change, and what to measure next."""
+    """Months, figures, volumes, and the inputs with their origins."""
     plan = snapshot.business
+    yield from _volumes(snapshot, words)
     if plan is None:
         return
-    found: Mapping[str, Mapping[str, Any]] = plan.get("candidates") or {}
-    names = list(
-        dict.fromkeys(
-            key for item in found.values() for key in item if any(quantity(other.get(key)) for other in found.values())
-        )
-    )
+    found: Plans = plan.get("candidates") or {}
+    head = [
+        (words("scenarios"), number(plan.get("scenarios"), "")),
+        (words("horizon"), number(plan.get("months"), "months")),
+    ]
+    yield Facts(words("plan-how"), [pair for pair in head if pair[1].quantity], step=STEP)
+    yield from _months(found, words)
+    yield from _figures(found, words)
+    yield from _inputs(snapshot, found, words)
+
+
+def _months(found: Plans, words: Words) -> Iterator[Block]:
+    """When things happen: median month with p10 and p90, and how probable it is within the plan."""
+    names = [name for name in MONTHS if any(isinstance(item.get(name), Mapping) for item in found.values())]
+    rows = []
+    for name in names:
+        rows.append([Cell(words.term(name)), *(month(item.get(name)) for item in found.values())])
+        chances = [cell((item.get(name) or {}).get("probability")) for item in found.values()]
+        rows.append([Cell(words("probability-of", what=words.term(name))), *chances])
+    if rows:
+        yield Table(words("plan-months"), [words("figure"), *found], rows, step=STEP, note=words("plan-months-note"))
+
+
+def month(reached: Any) -> Cell:
+    """A month as median [p10, p90]; beyond the horizon is an outcome and is shown as `> 36`."""
+    if not isinstance(reached, Mapping) or not reached.get("horizon"):
+        return cell(None)
+    horizon = int(reached["horizon"])
+
+    def shown(value: float | None) -> str:
+        return f"> {horizon}" if value is None else numbers.count(value)
+
+    low, middle, high = (reached.get(name) for name in ("p10", "p50", "p90"))
+    known = quantity(reached.get("probability"))
+    bounds = [math.inf if value is None else float(value) for value in (low, middle, high)]
+    held = Quantity(bounds[1], "months", known.origin if known else "assumed", bounds[0], bounds[2], 0.8)
+    if known:
+        held = replace(held, n=known.n, method="median and p10 to p90 of the scenarios")
+    return Cell(shown(middle), held, range=f"[{shown(low)}, {shown(high)}]")
+
+
+def _figures(found: Plans, words: Words) -> Iterator[Block]:
+    keys = dict.fromkeys(key for item in found.values() for key, value in item.items() if quantity(value))
+    names = [*(name for name in FIRST if name in keys), *(name for name in keys if name not in FIRST)]
     if names:
         rows = [[Cell(words.term(name)), *(cell(item.get(name)) for item in found.values())] for name in names]
-        yield Table(words("plan"), [words("figure"), *found], rows, step=STEP)
-    declared = [(words.term(key), Cell(quantity=held)) for key, value in plan.items() if (held := quantity(value))]
-    if declared:
-        yield Facts(words("plan-inputs"), declared, step=STEP)
+        yield Table(words("plan"), [words("figure"), *found], rows, step=STEP, note=words("plan-note"))
 
 
-def volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
+def _inputs(snapshot: Snapshot, found: Plans, words: Words) -> Iterator[Block]:
+    """What the plan of the shown candidate rests on; what was measured and filled in, and what it would overrule."""
+    name = _shown(snapshot, found)
+    if name is None:
+        return
+    for part in ("inputs", "filled", "overruled"):
+        pairs = [
+            (key, Cell(quantity=held))
+            for key, data in (found[name].get(part) or {}).items()
+            if (held := quantity(data))
+        ]
+        if pairs:
+            yield Facts(words(f"plan-{part}", candidate=name), pairs, step=STEP)
+
+
+def _shown(snapshot: Snapshot, found: Plans) -> str | None:
+    chosen = (snapshot.verdict or {}).get("chosen") or (snapshot.business or {}).get("chosen")
+    return str(chosen) if chosen in found else next(iter(found), None)
+
+
+def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
     """From which monthly volume each candidate breaks even, by the verdict."""
     rows = []
-    for name, found in ((snapshot.verdict or {}).get("candidates") or {}).items():
+    for name, found in candidates(snapshot).items():
         intervals = found.get("break_even_answers")
         if isinstance(intervals, list):
             rows.append([Cell(name), Cell(spans(intervals, words))])
     if rows:
-        yield Table(
-            words("break-even-volume"),
-            [words("candidate"), words("pays-between")],
-            rows,
-            step="evaluate/verdict",
-            note=words("break-even-note"),
-        )
+        heads = [words("candidate"), words("pays-between")]
+        yield Table(words("break-even-volume"), heads, rows, step="evaluate/verdict", note=words("break-even-note"))
 
 
 def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
@@ -63,5 +122,27 @@ def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
 
 
 def picture(snapshot: Snapshot, words: Words) -> list[Picture]:
-    """Cumulative cash as a fan over the months, for the chosen candidate or every one that has a path."""
-    return []
+    """Cash over the months: a fan for the chosen candidate, the medians of the others."""
+    plan = snapshot.business or {}
+    found: Plans = plan.get("candidates") or {}
+    name = _shown(snapshot, found)
+    series = [
+        line for index, other in enumerate(found) if (line := _line(found[other], other, index, fan=other == name))
+    ]
+    if not series or name is None:
+        return []
+    caption = words("cash-caption", scenarios=numbers.count(plan.get("scenarios")), candidate=name)
+    names = {"title": words("cash-title"), "description": caption, "x": words("cash-x"), "y": words("cash-y")}
+    # The chosen one is drawn last, over the others.
+    ordered = sorted(series, key=lambda line: line.low is not None)
+    drawn = draw.lines("cash", ordered, names, y_label=draw.money_label(plan.get("currency")), zero=True)
+    return [Picture("cash", names["title"], drawn, caption)]
+
+
+def _line(item: Mapping[str, Any], name: str, index: int, *, fan: bool) -> draw.Line | None:
+    held = (item.get("fans") or {}).get(CASH) or {}
+    middle = held.get("p50") or held.get("mean")
+    if not middle:
+        return None
+    months = [float(place + 1) for place in range(len(middle))]
+    return draw.Line(name, months, middle, index, held.get("p10") if fan else None, held.get("p90") if fan else None)
