@@ -41,12 +41,12 @@ def regular(path: Path, *, folder: bool = False) -> Path:
     try:
         mode = path.stat().st_mode
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise DataError("source-name-long", at=place) from error
         if error.errno == errno.ELOOP:
             raise DataError("source-link-loop", at=place) from error
         if path.is_symlink():
             raise DataError("source-broken-link", at=place, target=str(path.readlink())) from error
-        if error.errno == errno.ENAMETOOLONG:
-            raise DataError("source-name-long", at=place) from error
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise DataError("source-missing", at=place) from error
         raise EnvironmentFault("file-unreadable", at=place, reason=error.strerror or str(error)) from error
@@ -56,6 +56,14 @@ def regular(path: Path, *, folder: bool = False) -> Path:
     if stat.S_ISDIR(mode) != folder:
         raise DataError("source-is-a-folder" if stat.S_ISDIR(mode) else "source-not-a-folder", at=place)
     return path
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; False for whatever the system will not say."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:

@@ -13,7 +13,7 @@ from breakeven.artifacts import now
 from breakeven.data import delimited, structured
 from breakeven.data.columns import typed
 from breakeven.data.encoding import to_utf8
-from breakeven.data.limits import Limits, check_size, read_bytes
+from breakeven.data.limits import Limits, check_size, is_folder, read_bytes
 from breakeven.errors import DataError, Finding, Place
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Sn
         card.update(stamp)
         return _finished(frame, card, keep, source)
     path = root / Path(source.path).expanduser() if source.path is not None else None
-    if path is not None and (path.is_dir() or source.format == "folder"):
+    if path is not None and (is_folder(path) or source.format == "folder"):
         frame, card["encoding"] = structured.read_folder(path, limits, encoding=source.encoding)
         digest = hashlib.sha256(frame.write_csv().encode())
         card.update(sha256=digest.hexdigest(), bytes=sum(len(text.encode()) for text in frame["text"]), fetched=now())

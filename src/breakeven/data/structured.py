@@ -54,18 +54,28 @@ def _object(item: Any, name: str, line: int | None) -> dict[str, Any]:
 
 def _json(text: bytes, name: str, line: int | None) -> Any:
     try:
-        # Numbers stay as written: the columns decide later whether a float can hold them.
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant, object_pairs_hook=_once)
+        return json.loads(text, parse_float=_Written, parse_constant=_no_constant, object_pairs_hook=_once)
     except RecursionError as error:
-        raise DataError("json-too-deep", at=Place(file=name, line=line)) from error
+        raise DataError("json-lines-deep", at=Place(file=name, line=line)) from error
     except ValueError as error:
         column = getattr(error, "colno", None)
         reason = getattr(error, "msg", None) or str(error)
         raise DataError(
-            "json-broken",
+            "json-lines-broken",
             at=Place(file=name, line=line or getattr(error, "lineno", None), column=column),
             reason=reason,
         ) from error
+
+
+class _Written(float):
+    """A number that remembers how it was written: the columns decide later whether a float can hold it."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Written:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
 
 
 def _no_constant(text: str) -> Any:
@@ -85,6 +95,8 @@ def _cell(value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, _Written):
+        return value.text
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -14,7 +14,7 @@ from breakeven.artifacts import Manifest, fingerprint, now, write_json
 from breakeven.data import card as cards
 from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
 from breakeven.data.expressions import derived, kept
-from breakeven.data.limits import Limits
+from breakeven.data.limits import Limits, is_folder, regular
 from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
 from breakeven.data.sources import Found, Source, of_text, read
@@ -211,13 +211,11 @@ def _write(context: Context, frame: pl.DataFrame, found: list[Found], card: dict
 
 
 def _files(setup: Setup, sources: dict[str, Source]) -> tuple[Path, ...]:
-    from breakeven.data.limits import regular
-
     files: list[Path] = []
     for source in sources.values():
         if source.path is not None:
             path = setup.root / Path(source.path).expanduser()
-            if path.is_dir():
+            if is_folder(path):
                 files += text_files(path)
             else:
                 files.append(regular(path))
