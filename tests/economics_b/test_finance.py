@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from breakeven.economics.finance import irr, loan_payment, mirr, npv, payback, xirr, xnpv
 from breakeven.errors import UsageError
 
-XIRR = [(date(1992, 1, 1), -10000.0), (date(1992, 3, 1), 2750.0), (date(1992, 10, 30), 4250.0),
-        (date(1993, 2, 15), 3250.0), (date(1993, 4, 1), 2750.0)]
+XIRR = [
+    (date(1992, 1, 1), -10000.0),
+    (date(1992, 3, 1), 2750.0),
+    (date(1992, 10, 30), 4250.0),
+    (date(1993, 2, 15), 3250.0),
+    (date(1993, 4, 1), 2750.0),
+]
 
 
 def test_npv() -> None:
@@ -22,10 +27,19 @@ def test_npv() -> None:
     assert npv(0.1, [110], first_period=1) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(("flows", "rates"), [
-    ([-100, 39, 59, 55, 20], [0.28095]), ([-100, 0, 0, 74], [-0.0955]), ([-100, 100, 0, -7], [-0.6789, -0.0833]),
-    ([-100, 240, -144], [0.2]), ([100, 50], []), ([-100], []), ([0, -100, 110, 0], [0.1]), ([-100, 50, 20], [-0.23765]),
-])
+@pytest.mark.parametrize(
+    ("flows", "rates"),
+    [
+        ([-100, 39, 59, 55, 20], [0.28095]),
+        ([-100, 0, 0, 74], [-0.0955]),
+        ([-100, 100, 0, -7], [-0.6789, -0.0833]),
+        ([-100, 240, -144], [0.2]),
+        ([100, 50], []),
+        ([-100], []),
+        ([0, -100, 110, 0], [0.1]),
+        ([-100, 50, 20], [-0.23765]),
+    ],
+)
 def test_irr(flows: list[float], rates: list[float]) -> None:
     """numpy-financial documentation, irr; [-100, 100, 0, -7] has two roots above -100% and both are returned."""
     assert irr(flows) == pytest.approx(rates, abs=5e-5)
@@ -62,21 +76,32 @@ def test_a_root_on_the_grid_is_found() -> None:
     assert xirr(dated) == pytest.approx([float(np.expm1(grid[2000]))])
 
 
-@pytest.mark.parametrize(("flows", "rate", "periods"), [
-    ([-100, 60, 60], 0.0, 2 - 20 / 60), ([-100, 50], 0.0, None), ([10, 5], 0.0, 0.0), ([-100, 110], 0.1, 1.0),
-    ([-100, 200, -150, 100], 0.0, 2.5),
-])
+@pytest.mark.parametrize(
+    ("flows", "rate", "periods"),
+    [
+        ([-100, 60, 60], 0.0, 2 - 20 / 60),
+        ([-100, 50], 0.0, None),
+        ([10, 5], 0.0, 0.0),
+        ([-100, 110], 0.1, 1.0),
+        ([-100, 200, -150, 100], 0.0, 2.5),
+    ],
+)
 def test_payback(flows: list[float], rate: float, periods: float | None) -> None:
     assert payback(flows, rate=rate) == pytest.approx(periods)
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: npv(-1.0, [1]), "above -1"), (lambda: npv(0.1, []), "at least one"),
-    (lambda: irr([float("nan")]), "finite"),
-    (lambda: mirr([1, 2], finance=0, reinvest=0), "one sign"),
-    (lambda: mirr([-1, -2], finance=0, reinvest=0), "one sign"),
-    (lambda: loan_payment(1, 0.1, 0), "at least 1 period"), (lambda: npv(float("nan"), [1]), "above -1"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: npv(-1.0, [1]), "above -1"),
+        (lambda: npv(0.1, []), "at least one"),
+        (lambda: irr([float("nan")]), "finite"),
+        (lambda: mirr([1, 2], finance=0, reinvest=0), "one sign"),
+        (lambda: mirr([-1, -2], finance=0, reinvest=0), "one sign"),
+        (lambda: loan_payment(1, 0.1, 0), "at least 1 period"),
+        (lambda: npv(float("nan"), [1]), "above -1"),
+    ],
+)
 def test_what_cannot_be_computed(work: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()  # type: ignore[operator]

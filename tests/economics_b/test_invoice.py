@@ -32,10 +32,14 @@ def amounts(document: Invoice) -> list[str]:
     return [f"{Money(line.minor, document.currency).amount}" for line in (*document.lines, *document.taxes)]
 
 
-GRADUATED = {"kind": "graduated", "tiers": [
-    {"up_to": 10, "price": 10, "flat": 2}, {"up_to": 20, "price": 5, "flat": 3}, {"price": 5, "flat": 3}]}
-VOLUME = {"kind": "volume", "tiers": [
-    {"up_to": 100, "price": 2, "flat": 10}, {"up_to": 200, "price": 1}, {"price": 0.5, "flat": 50}]}
+GRADUATED = {
+    "kind": "graduated",
+    "tiers": [{"up_to": 10, "price": 10, "flat": 2}, {"up_to": 20, "price": 5, "flat": 3}, {"price": 5, "flat": 3}],
+}
+VOLUME = {
+    "kind": "volume",
+    "tiers": [{"up_to": 100, "price": 2, "flat": 10}, {"up_to": 200, "price": 1}, {"price": 0.5, "flat": 50}],
+}
 PAYMENTS = [("payments", amount) for amount in (50, 100, 250, 400)]
 RATE = {"kind": "percentage", "rate": 0.013, "fixed": 2}
 
@@ -59,10 +63,17 @@ def test_package(included: int, due: str) -> None:
     assert bill(fee, ("answers", 121)).total.amount == Decimal(due)
 
 
-@pytest.mark.parametrize(("more", "due"), [
-    ({}, "18.40"), ({"free_events": 3}, "7.20"), ({"free_events": 3, "free_amount": 250}, "11.15"),
-    ({"free_amount": 250}, "11.15"), ({"free_events": 9}, "0.00"), ({"free_amount": 10000}, "0.00"),
-])
+@pytest.mark.parametrize(
+    ("more", "due"),
+    [
+        ({}, "18.40"),
+        ({"free_events": 3}, "7.20"),
+        ({"free_events": 3, "free_amount": 250}, "11.15"),
+        ({"free_amount": 250}, "11.15"),
+        ({"free_events": 9}, "0.00"),
+        ({"free_amount": 10000}, "0.00"),
+    ],
+)
 def test_percentage(more: dict[str, Any], due: str) -> None:
     """Lago documentation, percentage pricing: 4 payments at 1.3% + 2, free events, and a free amount of 250 besides."""
     assert bill({**RATE, **more}, *PAYMENTS).total.amount == Decimal(due)
@@ -76,8 +87,13 @@ def test_free_events_are_the_first_in_time_not_in_arrival() -> None:
 
 def test_coupon_before_tax_credits_after() -> None:
     """Lago documentation, invoice: 50 + 20 - coupon 10 = 60, +10% tax = 66, - credits 50 = 16."""
-    document = bill([{"kind": "flat", "price": 50}, {"kind": "per_unit", "price": 1}], ("answers", 20),
-                    coupons=[{"amount": 10}], taxes=[{"rate": 0.1}], customer={"credits": Money(5000, "USD")})
+    document = bill(
+        [{"kind": "flat", "price": 50}, {"kind": "per_unit", "price": 1}],
+        ("answers", 20),
+        coupons=[{"amount": 10}],
+        taxes=[{"rate": 0.1}],
+        customer={"credits": Money(5000, "USD")},
+    )
     parts = (document.subtotal, document.tax, document.total, document.credits, document.due)
     found = [str(amount) for amount in parts]
     assert found == ["60.00 USD", "6.00 USD", "66.00 USD", "50.00 USD", "16.00 USD"]
@@ -86,8 +102,13 @@ def test_coupon_before_tax_credits_after() -> None:
 @pytest.mark.parametrize(("per", "total"), [("document", "6527.80"), ("line", "6527.81")])
 def test_rounding_once_or_per_line(per: str, total: str) -> None:
     """odoo/odoo issue 37896: 348.35 x 16, -4%, +22%, rounded globally and per line; both are legal."""
-    document = bill({"kind": "per_unit", "price": 348.35}, ("answers", 16), discounts=[{"rate": 0.04}],
-                    taxes=[{"rate": 0.22}], rounding={"per": per})
+    document = bill(
+        {"kind": "per_unit", "price": 348.35},
+        ("answers", 16),
+        discounts=[{"rate": 0.04}],
+        taxes=[{"rate": 0.22}],
+        rounding={"per": per},
+    )
     assert document.total.amount == Decimal(total)
     assert document.subtotal + document.tax == document.total
     assert document.as_json()["rounding"]["per"] == per
@@ -96,9 +117,14 @@ def test_rounding_once_or_per_line(per: str, total: str) -> None:
 
 def test_graduated_percentage() -> None:
     """Lago documentation, graduated percentage: 500 costs 205, then 550 costs 306, then 4,000 cost 80."""
-    fee = {"kind": "graduated_percentage", "tiers": [
-        {"up_to": 1000, "price": 0.01, "flat": 200}, {"up_to": 10000, "price": 0.02, "flat": 300},
-        {"price": 0.03, "flat": 400}]}
+    fee = {
+        "kind": "graduated_percentage",
+        "tiers": [
+            {"up_to": 1000, "price": 0.01, "flat": 200},
+            {"up_to": 10000, "price": 0.02, "flat": 300},
+            {"price": 0.03, "flat": 400},
+        ],
+    }
     sums = [bill(fee, ("answers", total)).total.amount for total in (500, 1050, 5050)]
     assert sums == [205, 205 + 306, 205 + 306 + 80]
 
@@ -109,21 +135,27 @@ def test_the_unrounded_amount_is_kept() -> None:
     assert document.as_json()["lines"][0]["unrounded"] == "0.0075"
 
 
-@pytest.mark.parametrize(("fee", "used", "due"), [
-    ({"kind": "free"}, [("answers", 9)], "0"),
-    ({"kind": "per_mille", "price": 4.5}, [("impressions", 3000)], "13.5"),
-    ({"kind": "days", "price": 1200}, [("days", Decimal("2.5"))], "3000"),
-    ({"kind": "revenue_share", "rate": 0.2}, [("revenue", 1000)], "200"),
-    ({"kind": "graduated_percentage", "tiers": [{"up_to": 1000, "price": 0.03}, {"price": 0.02, "flat": 1}]},
-     [("answers", 1500)], "41"),
-    ({**GRADUATED, "flat_at_zero": False}, [("answers", 0)], "0"),
-    ({**VOLUME, "flat_at_zero": False}, [], "0"),
-    ({"kind": "per_unit", "price": 2, "included": 5}, [("answers", 7)], "4"),
-    ({"kind": "per_unit", "price": 2, "included": 5}, [("answers", 3)], "0"),
-    ({"kind": "per_unit", "price": 2, "minimum": 20}, [("answers", 3)], "20"),
-    ({"kind": "one_off", "price": 700}, [], "700"),
-    ({"kind": "package", "price": 3, "size": "2.5"}, [("answers", 5)], "6"),
-])
+@pytest.mark.parametrize(
+    ("fee", "used", "due"),
+    [
+        ({"kind": "free"}, [("answers", 9)], "0"),
+        ({"kind": "per_mille", "price": 4.5}, [("impressions", 3000)], "13.5"),
+        ({"kind": "days", "price": 1200}, [("days", Decimal("2.5"))], "3000"),
+        ({"kind": "revenue_share", "rate": 0.2}, [("revenue", 1000)], "200"),
+        (
+            {"kind": "graduated_percentage", "tiers": [{"up_to": 1000, "price": 0.03}, {"price": 0.02, "flat": 1}]},
+            [("answers", 1500)],
+            "41",
+        ),
+        ({**GRADUATED, "flat_at_zero": False}, [("answers", 0)], "0"),
+        ({**VOLUME, "flat_at_zero": False}, [], "0"),
+        ({"kind": "per_unit", "price": 2, "included": 5}, [("answers", 7)], "4"),
+        ({"kind": "per_unit", "price": 2, "included": 5}, [("answers", 3)], "0"),
+        ({"kind": "per_unit", "price": 2, "minimum": 20}, [("answers", 3)], "20"),
+        ({"kind": "one_off", "price": 700}, [], "700"),
+        ({"kind": "package", "price": 3, "size": "2.5"}, [("answers", 5)], "6"),
+    ],
+)
 def test_each_kind_of_fee(fee: dict[str, Any], used: list[tuple[str, Any]], due: str) -> None:
     assert bill(fee, *used).total.amount == Decimal(due)
 
@@ -136,8 +168,14 @@ def test_seats_are_prorated_or_counted_at_the_peak_or_the_end() -> None:
     fee = {"kind": "seats", "price": 10, "included": 5, "minimum": 6}
     assert bill(fee, customer={"seats": seats}).total.amount == Decimal(20)  # (6 - 5) half, (8 - 5) half
     assert bill({**fee, "count": "peak"}, customer={"seats": ((START, 5),)}).total.amount == 10
-    assert bill({"kind": "seats", "price": 10, "count": "peak"}, customer={
-        "started": START, "ended": START + timedelta(days=1)}, trial_days=9).total.amount == 0
+    assert (
+        bill(
+            {"kind": "seats", "price": 10, "count": "peak"},
+            customer={"started": START, "ended": START + timedelta(days=1)},
+            trial_days=9,
+        ).total.amount
+        == 0
+    )
 
 
 def test_a_one_off_is_charged_in_the_period_of_the_start_only() -> None:
@@ -146,9 +184,14 @@ def test_a_one_off_is_charged_in_the_period_of_the_start_only() -> None:
     assert bill(fee, customer={"started": START - timedelta(days=40)}).total.amount == 0
 
 
-@pytest.mark.parametrize(("started", "due"), [
-    (datetime(2025, 1, 10, tzinfo=UTC), 120), (datetime(2025, 3, 10, tzinfo=UTC), 0),
-    (datetime(2026, 1, 5, tzinfo=UTC), 120)])
+@pytest.mark.parametrize(
+    ("started", "due"),
+    [
+        (datetime(2025, 1, 10, tzinfo=UTC), 120),
+        (datetime(2025, 3, 10, tzinfo=UTC), 0),
+        (datetime(2026, 1, 5, tzinfo=UTC), 120),
+    ],
+)
 def test_a_yearly_fee_falls_due_on_the_anniversary(started: datetime, due: int) -> None:
     assert bill({"kind": "flat", "price": 120, "every": "year"}, customer={"started": started}).total.amount == due
 
@@ -169,7 +212,8 @@ def test_half_a_period_is_half_the_flat_fee_and_half_the_included_units() -> Non
 
 
 @pytest.mark.parametrize(
-    ("prorate", "due"), [("seconds", "15.50"), ("days", "16.00"), ("30/360", "15.50"), ("none", "31.00")])
+    ("prorate", "due"), [("seconds", "15.50"), ("days", "16.00"), ("30/360", "15.50"), ("none", "31.00")]
+)
 def test_ways_to_prorate(prorate: str, due: str) -> None:
     assert amounts(bill({"kind": "flat", "price": 31}, customer={"started": HALF}, prorate=prorate)) == [due]
 
@@ -215,7 +259,11 @@ def test_credits_bought_pay_usage_but_not_their_own_price() -> None:
     fees = [{"kind": "prepaid", "price": 100, "credits": 120}, {"kind": "per_unit", "price": 1}]
     document = bill(fees, ("answers", 50), taxes=[{"rate": 0.1}])
     assert [str(amount) for amount in (document.total, document.credits, document.due, document.credits_left)] == [
-        "155.00 USD", "55.00 USD", "100.00 USD", "65.00 USD"]
+        "155.00 USD",
+        "55.00 USD",
+        "100.00 USD",
+        "65.00 USD",
+    ]
     assert bill({"kind": "prepaid", "price": 100}).credits_left == Money(10000, "USD")
 
 
@@ -267,27 +315,36 @@ def test_use_outside_of_the_service_is_billed_next_to_it() -> None:
 
 def test_events_of_other_periods_are_not_of_this_one() -> None:
     plan = Plan.model_validate({"per_answer": 1})
-    edges = [(START - timedelta(microseconds=1), "a", "answers", 1), (START, "b", "answers", 2),
-             (JANUARY.end - timedelta(microseconds=1), "c", "answers", 4), (JANUARY.end, "d", "answers", 8)]
+    edges = [
+        (START - timedelta(microseconds=1), "a", "answers", 1),
+        (START, "b", "answers", 2),
+        (JANUARY.end - timedelta(microseconds=1), "c", "answers", 4),
+        (JANUARY.end, "d", "answers", 8),
+    ]
     assert invoice(edges, plan, Customer("c"), JANUARY).total.amount == 6
 
 
 def test_events_may_be_mappings_with_text_times() -> None:
-    rows = [{"time": "2026-01-31T23:30:00-05:00", "id": 1, "meter": "answers", "quantity": 1},
-            {"time": "2026-01-31T23:30:00+00:00", "id": 2, "meter": "answers", "quantity": "1.5"}]
+    rows = [
+        {"time": "2026-01-31T23:30:00-05:00", "id": 1, "meter": "answers", "quantity": 1},
+        {"time": "2026-01-31T23:30:00+00:00", "id": 2, "meter": "answers", "quantity": "1.5"},
+    ]
     assert invoice(rows, Plan.model_validate({"per_answer": 1}), Customer("c"), JANUARY).total.amount == Decimal("1.50")
 
 
-@pytest.mark.parametrize(("row", "error", "said"), [
-    ((START, "a", "answers", -1), DataError, "negative quantity"),
-    ((START, "a", "answers", 1.5), UsageError, "a float"),
-    ((START, "a", "answers"), DataError, "no usage event"),
-    ({"time": START}, DataError, "no usage event"),
-    (7, DataError, "no usage event"),
-    ((datetime(2026, 1, 2), "a", "answers", 1), UsageError, "no moment in time"),
-    (("yesterday", "a", "answers", 1), UsageError, "no moment in time"),
-    (Event(datetime(2026, 1, 2), "a", "answers", 1), UsageError, "no moment in time"),
-])
+@pytest.mark.parametrize(
+    ("row", "error", "said"),
+    [
+        ((START, "a", "answers", -1), DataError, "negative quantity"),
+        ((START, "a", "answers", 1.5), UsageError, "a float"),
+        ((START, "a", "answers"), DataError, "no usage event"),
+        ({"time": START}, DataError, "no usage event"),
+        (7, DataError, "no usage event"),
+        ((datetime(2026, 1, 2), "a", "answers", 1), UsageError, "no moment in time"),
+        (("yesterday", "a", "answers", 1), UsageError, "no moment in time"),
+        (Event(datetime(2026, 1, 2), "a", "answers", 1), UsageError, "no moment in time"),
+    ],
+)
 def test_events_that_cannot_be_billed(row: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         invoice([row], Plan.model_validate({"per_answer": 1}), Customer("c"), JANUARY)
@@ -298,27 +355,49 @@ def test_one_id_with_two_contents_stops_the_invoice() -> None:
         invoice([(START, "a", "answers", 1), (START, "a", "answers", 2)], Plan(), Customer("c"), JANUARY)
 
 
-EVENTS = st.lists(st.tuples(
-    st.integers(0, 31 * 24 - 1).map(lambda hour: START + timedelta(hours=hour)),
-    st.integers(0, 10**6).map(str), st.sampled_from(["answers", "payments", "images"]),
-    st.one_of(st.integers(0, 10**6), st.decimals(0, 1000, places=4))), max_size=25, unique_by=lambda event: event[1])
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 31 * 24 - 1).map(lambda hour: START + timedelta(hours=hour)),
+        st.integers(0, 10**6).map(str),
+        st.sampled_from(["answers", "payments", "images"]),
+        st.one_of(st.integers(0, 10**6), st.decimals(0, 1000, places=4)),
+    ),
+    max_size=25,
+    unique_by=lambda event: event[1],
+)
 SHARES = st.decimals(0, 1, places=4)
 PRICES = st.decimals(0, 50, places=6)
-FEES = st.lists(st.one_of(
-    st.fixed_dictionaries({"kind": st.just("per_unit"), "price": PRICES, "included": st.integers(0, 50)}),
-    st.fixed_dictionaries({"kind": st.just("flat"), "price": PRICES, "taxed": st.booleans()}),
-    st.fixed_dictionaries({"kind": st.just("package"), "price": PRICES, "size": st.integers(1, 20)}),
-    st.fixed_dictionaries({
-        "kind": st.just("percentage"), "rate": SHARES, "fixed": PRICES, "free_events": st.integers(0, 5)}),
-    st.fixed_dictionaries({"kind": st.just("graduated"), "tiers": st.tuples(PRICES, PRICES).map(
-        lambda prices: [{"up_to": 10, "price": prices[0]}, {"price": prices[1], "flat": 1}])}),
-), max_size=4).map(lambda fees: [{**fee, "name": f"fee{number}"} for number, fee in enumerate(fees)])
-PLANS = st.fixed_dictionaries({
-    "currency": st.sampled_from(["USD", "JPY", "KWD"]), "fees": FEES, "minimum": PRICES, "discounts": st.lists(
-        st.one_of(st.fixed_dictionaries({"rate": SHARES}), st.fixed_dictionaries({"amount": PRICES})), max_size=2),
-    "taxes": st.lists(st.fixed_dictionaries({"rate": SHARES, "inclusive": st.booleans()}), max_size=2),
-    "rounding": st.fixed_dictionaries({"per": st.sampled_from(["line", "document"])}),
-}).map(Plan.model_validate)
+FEES = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"kind": st.just("per_unit"), "price": PRICES, "included": st.integers(0, 50)}),
+        st.fixed_dictionaries({"kind": st.just("flat"), "price": PRICES, "taxed": st.booleans()}),
+        st.fixed_dictionaries({"kind": st.just("package"), "price": PRICES, "size": st.integers(1, 20)}),
+        st.fixed_dictionaries(
+            {"kind": st.just("percentage"), "rate": SHARES, "fixed": PRICES, "free_events": st.integers(0, 5)}
+        ),
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("graduated"),
+                "tiers": st.tuples(PRICES, PRICES).map(
+                    lambda prices: [{"up_to": 10, "price": prices[0]}, {"price": prices[1], "flat": 1}]
+                ),
+            }
+        ),
+    ),
+    max_size=4,
+).map(lambda fees: [{**fee, "name": f"fee{number}"} for number, fee in enumerate(fees)])
+PLANS = st.fixed_dictionaries(
+    {
+        "currency": st.sampled_from(["USD", "JPY", "KWD"]),
+        "fees": FEES,
+        "minimum": PRICES,
+        "discounts": st.lists(
+            st.one_of(st.fixed_dictionaries({"rate": SHARES}), st.fixed_dictionaries({"amount": PRICES})), max_size=2
+        ),
+        "taxes": st.lists(st.fixed_dictionaries({"rate": SHARES, "inclusive": st.booleans()}), max_size=2),
+        "rounding": st.fixed_dictionaries({"per": st.sampled_from(["line", "document"])}),
+    }
+).map(Plan.model_validate)
 
 
 @settings(max_examples=60, deadline=None)

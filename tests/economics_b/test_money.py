@@ -38,8 +38,13 @@ from breakeven.economics.money import (
 from breakeven.errors import BreakevenError, UsageError
 
 MODES = {
-    "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN, "half_down": ROUND_HALF_DOWN, "up": ROUND_UP,
-    "down": ROUND_DOWN, "ceiling": ROUND_CEILING, "floor": ROUND_FLOOR,
+    "half_up": ROUND_HALF_UP,
+    "half_even": ROUND_HALF_EVEN,
+    "half_down": ROUND_HALF_DOWN,
+    "up": ROUND_UP,
+    "down": ROUND_DOWN,
+    "ceiling": ROUND_CEILING,
+    "floor": ROUND_FLOOR,
 }
 
 
@@ -51,10 +56,19 @@ def test_a_float_is_a_type_error_of_ours(bad: float) -> None:
     assert isinstance(caught.value, BreakevenError)
 
 
-@pytest.mark.parametrize(("bad", "said"), [
-    (True, "no exact number"), (None, "no exact number"), ("ten", "no exact number"), ("NaN", "finite"),
-    (Decimal("Infinity"), "finite"), ("1e99", "too long"), ("1" * 41, "too long"), ("1e-99", "too long"),
-])
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (True, "no exact number"),
+        (None, "no exact number"),
+        ("ten", "no exact number"),
+        ("NaN", "finite"),
+        (Decimal("Infinity"), "finite"),
+        ("1e99", "too long"),
+        ("1" * 41, "too long"),
+        ("1e-99", "too long"),
+    ],
+)
 def test_what_is_no_number_is_refused(bad: object, said: str) -> None:
     with pytest.raises(InexactNumber, match=said):
         exact(bad, field="price")
@@ -99,7 +113,7 @@ def test_arithmetic_and_order() -> None:
     assert total_of([], "EUR") == Money(0, "EUR")
 
 
-@given(st.integers(-10**9, 10**9), st.lists(st.integers(0, 1000), min_size=1, max_size=9).filter(any))
+@given(st.integers(-(10**9), 10**9), st.lists(st.integers(0, 1000), min_size=1, max_size=9).filter(any))
 def test_parts_add_up_to_the_whole(minor: int, weights: list[int]) -> None:
     parts = Money(minor, "USD").split(weights)
     assert sum(part.minor for part in parts) == minor
@@ -153,11 +167,18 @@ def test_settings_take_a_float_as_the_text_it_was_read_from() -> None:
     assert _Settings(rate="0.5", currency="JPY").rate == Decimal("0.5")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("field", "bad", "said"), [
-    ("price", -1, "0 or more"), ("price", "0.0000000000001", "at most 12 decimals"), ("price", float("nan"), "finite"),
-    ("price", "cheap", "finite decimal number"), ("price", 0.1234567890123456, "in quotes"),
-    ("rate", 13, "between 0 and 1"), ("currency", "BTC", "ISO 4217"),
-])
+@pytest.mark.parametrize(
+    ("field", "bad", "said"),
+    [
+        ("price", -1, "0 or more"),
+        ("price", "0.0000000000001", "at most 12 decimals"),
+        ("price", float("nan"), "finite"),
+        ("price", "cheap", "finite decimal number"),
+        ("price", 0.1234567890123456, "in quotes"),
+        ("rate", 13, "between 0 and 1"),
+        ("currency", "BTC", "ISO 4217"),
+    ],
+)
 def test_settings_that_cannot_be_meant(field: str, bad: object, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         _Settings(**{field: bad})  # type: ignore[arg-type]

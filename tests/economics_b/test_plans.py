@@ -43,17 +43,27 @@ def test_free_is_a_plan_without_fees() -> None:
 
 def test_the_price_of_a_request_is_exact_decimal_text() -> None:
     assert price_text(plan(per_answer="0.004"), {"answers": 3}) == "0.012"
-    assert price_text(plan(per_input_token="0.0000025", per_output_token="0.00001"),
-                      {"input_tokens": 1000, "output_tokens": "2.5"}) == "0.002525"
+    assert (
+        price_text(
+            plan(per_input_token="0.0000025", per_output_token="0.00001"),
+            {"input_tokens": 1000, "output_tokens": "2.5"},
+        )
+        == "0.002525"
+    )
     assert price_text(plan(fees=[{"kind": "revenue_share", "rate": "0.2"}]), {"revenue": "9.99"}) == "1.998"
     assert price_text(plan(per_month=49), {"answers": 3}) == "0"
     assert price_text(plan(fees=[{"kind": "free"}]), {"answers": 3}) == "0"
 
 
-@pytest.mark.parametrize("fee", [
-    {"kind": "package", "price": 1, "size": 10}, tiers(10, None), {"kind": "per_unit", "price": 1, "included": 5},
-    {"kind": "per_unit", "price": 1, "minimum": 5},
-])
+@pytest.mark.parametrize(
+    "fee",
+    [
+        {"kind": "package", "price": 1, "size": 10},
+        tiers(10, None),
+        {"kind": "per_unit", "price": 1, "included": 5},
+        {"kind": "per_unit", "price": 1, "minimum": 5},
+    ],
+)
 def test_what_depends_on_the_period_is_not_known_until_the_invoice(fee: dict[str, Any]) -> None:
     assert rate(plan(fees=[fee]), {"answers": 1}) is None
     assert price_text(plan(fees=[fee]), {"answers": 1}) is None
@@ -64,29 +74,32 @@ def test_a_float_quantity_is_refused() -> None:
         rate(plan(per_answer=1), {"answers": 1.5})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"per_answer": -0.004}, "0 or more"),
-    ({"per_answer": "0.1234567890123"}, "at most 12 decimals"),
-    ({"per_answer": float("nan")}, "finite"),
-    ({"currency": "usd"}, "ISO 4217"),
-    ({"fees": [tiers(10, 10, None)]}, "ascending tiers that do not overlap"),
-    ({"fees": [tiers(10, 5, None)]}, "up_to of tier 2 above 10"),
-    ({"fees": [tiers(10, 20)]}, "up_to on every tier but the last"),
-    ({"fees": [tiers(None, 20, None)]}, "up_to on every tier but the last"),
-    ({"fees": [{"kind": "volume", "tiers": [{"up_to": 100}, {"above": 90}]}]}, "tier 2 above 100"),
-    ({"fees": [{"kind": "volume", "tiers": [{"up_to": 100}, {"above": 101}]}]}, "tier 2 above 100"),
-    ({"fees": [{"kind": "graduated_percentage", "tiers": [{"price": 2}]}]}, "between 0 and 1"),
-    ({"fees": [{"kind": "graduated", "tiers": []}]}, "at least 1"),
-    ({"fees": [{"kind": "package", "price": 1, "size": 0}]}, "greater than 0"),
-    ({"fees": [{"kind": "percentage", "rate": 1.3}]}, "1.3% is 0.013"),
-    ({"fees": [{"kind": "per_unit", "price": 1}, {"kind": "per_unit", "price": 2}]}, "a name of its own"),
-    ({"discounts": [{"rate": 0.1, "amount": 3}]}, "either rate or amount"),
-    ({"discounts": [{}]}, "either rate or amount"),
-    ({"per_answer": 1, "coupons": [{"rate": 0.1, "fees": ["answer"]}]}, "fees among answers, found answer"),
-    ({"order": ["tax", "credits"]}, "each of .* once, credits last"),
-    ({"order": ["credits", "minimum", "discounts", "coupons", "tax"]}, "credits last"),
-    ({"per_anwser_to_life": 1, "fee": []}, "Extra inputs"),
-])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"per_answer": -0.004}, "0 or more"),
+        ({"per_answer": "0.1234567890123"}, "at most 12 decimals"),
+        ({"per_answer": float("nan")}, "finite"),
+        ({"currency": "usd"}, "ISO 4217"),
+        ({"fees": [tiers(10, 10, None)]}, "ascending tiers that do not overlap"),
+        ({"fees": [tiers(10, 5, None)]}, "up_to of tier 2 above 10"),
+        ({"fees": [tiers(10, 20)]}, "up_to on every tier but the last"),
+        ({"fees": [tiers(None, 20, None)]}, "up_to on every tier but the last"),
+        ({"fees": [{"kind": "volume", "tiers": [{"up_to": 100}, {"above": 90}]}]}, "tier 2 above 100"),
+        ({"fees": [{"kind": "volume", "tiers": [{"up_to": 100}, {"above": 101}]}]}, "tier 2 above 100"),
+        ({"fees": [{"kind": "graduated_percentage", "tiers": [{"price": 2}]}]}, "between 0 and 1"),
+        ({"fees": [{"kind": "graduated", "tiers": []}]}, "at least 1"),
+        ({"fees": [{"kind": "package", "price": 1, "size": 0}]}, "greater than 0"),
+        ({"fees": [{"kind": "percentage", "rate": 1.3}]}, "1.3% is 0.013"),
+        ({"fees": [{"kind": "per_unit", "price": 1}, {"kind": "per_unit", "price": 2}]}, "a name of its own"),
+        ({"discounts": [{"rate": 0.1, "amount": 3}]}, "either rate or amount"),
+        ({"discounts": [{}]}, "either rate or amount"),
+        ({"per_answer": 1, "coupons": [{"rate": 0.1, "fees": ["answer"]}]}, "fees among answers, found answer"),
+        ({"order": ["tax", "credits"]}, "each of .* once, credits last"),
+        ({"order": ["credits", "minimum", "discounts", "coupons", "tax"]}, "credits last"),
+        ({"per_anwser_to_life": 1, "fee": []}, "Extra inputs"),
+    ],
+)
 def test_plans_that_cannot_be_meant(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         plan(**settings)
@@ -104,8 +117,18 @@ def test_tiers_may_say_where_they_start() -> None:
 
 def test_a_volume_price_that_falls_at_an_edge_is_found() -> None:
     """Published volume example: 100 units cost 210, 101 cost 101 (billing engines document the cliff; ours warns)."""
-    steep = plan(fees=[{"kind": "volume", "tiers": [
-        {"up_to": 100, "price": 2, "flat": 10}, {"up_to": 200, "price": 1}, {"price": "0.5", "flat": 150}]}])
+    steep = plan(
+        fees=[
+            {
+                "kind": "volume",
+                "tiers": [
+                    {"up_to": 100, "price": 2, "flat": 10},
+                    {"up_to": 200, "price": 1},
+                    {"price": "0.5", "flat": 150},
+                ],
+            }
+        ]
+    )
     findings = plan_findings(steep)
     assert [finding.fields["edge"] for finding in findings] == ["100"]
     assert "pays less for more" in str(findings[0])

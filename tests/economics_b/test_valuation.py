@@ -60,8 +60,11 @@ def test_discounted_cash_flow() -> None:
 
 
 def test_first_chicago() -> None:
-    outcomes = [Outcome("success", "0.25", 800, 1), Outcome("survival", "0.5", 100, 1, [100]),
-                Outcome("failure", "0.25", 0, 1)]
+    outcomes = [
+        Outcome("success", "0.25", 800, 1),
+        Outcome("survival", "0.5", 100, 1, [100]),
+        Outcome("failure", "0.25", 0, 1),
+    ]
     assert first_chicago(outcomes, rate=1) == 100 + 50
 
 
@@ -70,21 +73,24 @@ def test_multiples() -> None:
     assert (found.low, found.median, found.high) == (5_000_000, 7_000_000, 12_000_000)
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: venture_capital(1_000_000, **VC), "not more than the 3000000 invested"),
-    (lambda: venture_capital(0, **VC), "above 0"),
-    (lambda: venture_capital(1, **{**VC, "rate": -1}), "above -1"),
-    (lambda: scorecard([1], {"team": 1}), "one score for every weight"),
-    (lambda: scorecard([1], {"a": 1}, {"a": Fraction(1, 2)}), "sum to 1/2"),
-    (lambda: scorecard([], {"a": 1}, {"a": 1}), "at least one"),
-    (lambda: risk_factor_summation(1, {"luck": 1}), "luck"),
-    (lambda: risk_factor_summation(1, {"exit": 3}), "-2, -1, 0, 1 or 2"),
-    (lambda: discounted_cash_flow([1], rate="0.1", growth="0.1"), "below the discount rate"),
-    (lambda: discounted_cash_flow([], rate="0.1"), "at least one"),
-    (lambda: first_chicago([Outcome("a", "0.5", 1, 1)], rate=0), "sum to 1/2"),
-    (lambda: first_chicago([Outcome("a", "1.5", 1, 1), Outcome("b", "-0.5", 1, 1)], rate=0), "0 or more"),
-    (lambda: by_multiples(1, []), "at least one"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: venture_capital(1_000_000, **VC), "not more than the 3000000 invested"),
+        (lambda: venture_capital(0, **VC), "above 0"),
+        (lambda: venture_capital(1, **{**VC, "rate": -1}), "above -1"),
+        (lambda: scorecard([1], {"team": 1}), "one score for every weight"),
+        (lambda: scorecard([1], {"a": 1}, {"a": Fraction(1, 2)}), "sum to 1/2"),
+        (lambda: scorecard([], {"a": 1}, {"a": 1}), "at least one"),
+        (lambda: risk_factor_summation(1, {"luck": 1}), "luck"),
+        (lambda: risk_factor_summation(1, {"exit": 3}), "-2, -1, 0, 1 or 2"),
+        (lambda: discounted_cash_flow([1], rate="0.1", growth="0.1"), "below the discount rate"),
+        (lambda: discounted_cash_flow([], rate="0.1"), "at least one"),
+        (lambda: first_chicago([Outcome("a", "0.5", 1, 1)], rate=0), "sum to 1/2"),
+        (lambda: first_chicago([Outcome("a", "1.5", 1, 1), Outcome("b", "-0.5", 1, 1)], rate=0), "0 or more"),
+        (lambda: by_multiples(1, []), "at least one"),
+    ],
+)
 def test_what_cannot_be_valued(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()

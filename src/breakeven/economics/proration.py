@@ -120,7 +120,7 @@ def change(
 
 
 def simple_interest(
-    principal: Rational, yearly: Rational, start: date, end: date, *, count: DayCount = "ACT/365"
+    principal: Rational | str, yearly: Rational | str, start: date, end: date, *, count: DayCount = "ACT/365"
 ) -> Fraction:
     """Interest without compounding, exact: principal x yearly rate x years by the day count."""
     return fraction(principal) * fraction(yearly) * years(start, end, count)
