@@ -125,7 +125,10 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
     def merge(self) -> None:
         """One product instead of three, for a model that will not be trained further."""
         linear = (self.query, self.key, self.value)
-        self.merged = (torch.cat([part.weight for part in linear]), torch.cat([part.bias for part in linear]))
+        self.merged = (
+            torch.cat([part.weight.detach() for part in linear]),
+            torch.cat([part.bias.detach() for part in linear]),
+        )
         del self.query, self.key, self.value
 
 

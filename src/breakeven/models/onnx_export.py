@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 
 import torch
@@ -41,15 +43,12 @@ def export(trained: Path, path: Path) -> None:
     graph = Graph(encoder, read_head(trained, About.read(trained))).eval()
     ids = torch.randint(5, 50, (3, 11))
     names = ({0: torch.export.Dim("texts", min=1), 1: torch.export.Dim("tokens", min=2)},)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside the exporter, of no use to who trains a model
             program = torch.onnx.export(
-                graph,
-                (ids,),
-                input_names=["ids"],
-                output_names=["logits"],
-                dynamo=True,
-                dynamic_shapes=names,
+                graph, (ids,), input_names=["ids"], output_names=["logits"], dynamo=True, dynamic_shapes=names,
                 verbose=False,
             )
         program.save(str(path), external_data=False)

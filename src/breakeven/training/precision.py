@@ -25,22 +25,24 @@ def cast(module: nn.Module, kind: torch.dtype) -> None:
 
 
 def choose(wanted: bool | None, where: torch.device, attempt: Callable[[torch.dtype], None]) -> tuple[torch.dtype, str]:
-    """(float type, why). `wanted`: True or False as declared, None to measure `attempt` in both, best of two each."""
+    """(float type, why). `wanted`: True or False as declared, None to measure `attempt` in both."""
     if wanted is not None:
         return (torch.bfloat16 if wanted else torch.float32), "declared"
     if where.type == "cuda":
         fits = torch.cuda.is_bf16_supported()
         return (torch.bfloat16 if fits else torch.float32), "supported by the GPU" if fits else "no bf16 on this GPU"
-    seconds = {kind: _time(attempt, kind) for kind in (torch.float32, torch.bfloat16)}
+    seconds = _times(attempt, (torch.float32, torch.bfloat16))
     faster = seconds[torch.float32] / seconds[torch.bfloat16]
     return (torch.bfloat16 if faster >= WORTH else torch.float32), f"bf16 measured {faster:.2f} times as fast as fp32"
 
 
-def _time(attempt: Callable[[torch.dtype], None], kind: torch.dtype) -> float:
-    attempt(kind)  # the first call of a kind loads kernels
-    found = []
-    for _ in range(2):
-        started = time.perf_counter()
-        attempt(kind)
-        found.append(time.perf_counter() - started)
-    return min(found)
+def _times(attempt: Callable[[torch.dtype], None], kinds: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
+    """The shortest of three interleaved attempts each: a neighbour's load then disturbs both kinds alike."""
+    found = dict.fromkeys(kinds, float("inf"))
+    for number in range(4):
+        for kind in kinds:
+            started = time.perf_counter()
+            attempt(kind)
+            if number:  # the first round loads kernels
+                found[kind] = min(found[kind], time.perf_counter() - started)
+    return found
