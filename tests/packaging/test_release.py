@@ -271,3 +271,15 @@ def test_pruning_takes_no_folder_that_is_no_release(publisher: Publisher) -> Non
     (publisher.releases / "mine").mkdir()
     assert decisions.prune(publisher.releases, 1) == []
     assert (publisher.releases / "mine").is_dir() and (publisher.releases / first).is_dir()
+
+
+def test_the_page_on_releases_names_every_part_and_kind() -> None:
+    from breakeven.packaging.contents import KINDS
+    from breakeven.packaging.opened import SHAPE
+
+    page = (Path(__file__).parents[2] / "docs" / "releases.md").read_text(encoding="utf-8")
+    shown = {"meters", "candidate"}  # what package.json repeats from the task and the file
+    missing = [name for name in (*release.PARTS, *KINDS, *(set(SHAPE) - shown)) if name not in page]
+    assert missing == []
+    for part in (*release.PARTS, *decisions.DECISIONS.split(), decisions.CURRENT, decisions.DECISION):
+        assert part in page

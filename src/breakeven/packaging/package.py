@@ -44,7 +44,7 @@ LIBRARIES = ("numpy", "safetensors", "torch", "transformers", "tokenizers", "onn
 IMPORTED_AS = {"scikit-learn": "sklearn"}
 FASTER = 1.1  # below this ratio a difference in speed is noise, and the reference is kept
 SINGLE_ROWS = 24
-SHUFFLED_ROWS = 192
+SHUFFLED_ROWS = 98
 CHECK_ROWS = 8
 
 
