@@ -164,7 +164,7 @@ def _profit(plan: BusinessPlan, inputs: Inputs, streams: dict[str, Floats]) -> N
     streams["gross_profit"] = streams["revenue"] - streams["cost_of_serving"] - streams["bad_debt"]
     streams["sales_cost"] = _sum(streams, SELLING, shape)
     streams["contribution"] = streams["gross_profit"] - streams["sales_cost"]
-    streams["ebitda"] = streams["contribution"] - _sum(streams, REST, shape)
+    streams["ebitda"] = streams["contribution"] - _sum(streams, REST, shape) + inputs["other_per_month"]
 
 
 def _cash(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from breakeven.economics.drivers import Amount, Driver, Rate
+from breakeven.economics.drivers import Amount, Driver, Number, Rate
 from breakeven.economics.sections import (
     NAME,
     ZERO,
@@ -45,7 +45,7 @@ class BusinessPlan(Section):
     what: str | None = Field(None, description="What you sell, in one sentence")
     buyers: str | None = Field(None, description="To whom, in one sentence")
     price: Pricing | None = None
-    customers: Customers | None = None
+    customers: Customers = Field(default_factory=Customers)
     segments: dict[NAME, Segment] = Field(default_factory=dict, description="Instead of price and customers")
     market: Market | None = None
     costs: Costs = Field(default_factory=Costs)
@@ -54,6 +54,7 @@ class BusinessPlan(Section):
     funding: list[Funding] = Field(default_factory=list)
     milestones: list[Milestone] = Field(default_factory=list)
     risks: list[Risk] = Field(default_factory=list)
+    other_per_month: Number = Field(ZERO, description="Other money in a month; below 0: money out")
     tax: Taxes = Field(default_factory=Taxes)
     discount_rate: Annotated[float, Field(ge=0, le=10)] = Field(0.15, description="A year, for NPV")
     interest_on_cash_per_year: Rate = ZERO
@@ -66,7 +67,7 @@ class BusinessPlan(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> BusinessPlan:
-        if self.segments and any((self.price, self.customers, self.market)):
+        if self.segments and self.model_fields_set & {"price", "customers", "market"}:
             raise ValueError("segments, or price, customers and market; found both")
         spread = [name for name, driver in self.drivers().items() if driver.each == "customer" and not driver.certain]
         wrong = [name for name in spread if not name.endswith("_each")]
@@ -101,7 +102,7 @@ class BusinessPlan(Section):
                 f"segments.{name}.": Part(segment.price, segment.customers, segment.market)
                 for name, segment in self.segments.items()
             }
-        return {"": Part(self.price, self.customers or Customers(), self.market)}
+        return {"": Part(self.price, self.customers, self.market)}
 
     def drivers(self) -> dict[str, Driver]:
         """Every declared number by its dotted name, in the order of the file's schema."""

@@ -1,0 +1,246 @@
+"""A plan in a minute: what is sold, three numbers, break-even, runway, ruin, what matters, what to do next.
+
+Codes with fields, so that terminal, report and translation say the same. The doubt behind them stands beside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from breakeven.economics.doubt import Bar, Knowledge, tornado, what_to_measure
+from breakeven.economics.goal import Goal, Sought, seek
+from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.register import Entry, register
+from breakeven.economics.results import Plan
+from breakeven.errors import Finding
+
+SHOWN = 5
+ENOUGH = 0.8
+SEEK_SCENARIOS = 1024
+KNOW_SCENARIOS = 8192
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Where the doubt of a plan comes from and what would settle it. `sought`: the price that reaches break-even by the
+    horizon with the wanted probability, None where it is reached already or no price is declared."""
+
+    base_npv: float
+    bars: tuple[Bar, ...]
+    knowledge: Knowledge
+    risks: tuple[Entry, ...]
+    sought: Sought | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As plan.json carries it."""
+        return {
+            "tornado": {
+                "base": self.base_npv,
+                "bars": [
+                    {
+                        "driver": bar.driver,
+                        "p10": bar.low_value,
+                        "p90": bar.high_value,
+                        "npv_at_p10": bar.at_low,
+                        "npv_at_p90": bar.at_high,
+                    }
+                    for bar in self.bars
+                ],
+            },
+            "what_to_measure": {
+                "best_decision": self.knowledge.best,
+                "expected_npv": self.knowledge.expected,
+                "changes_decision": self.knowledge.changes_decision,
+                "assumptions": [
+                    {"driver": item.driver, "worth": item.value, "error": item.error, "share": item.share}
+                    for item in self.knowledge.assumptions
+                ],
+            },
+            "risks": [entry.as_json() for entry in self.risks],
+            "goal": None
+            if self.sought is None
+            else {
+                "driver": self.sought.driver,
+                "solutions": list(self.sought.solutions),
+                "best_probability": self.sought.best_probability,
+                "best_value": self.sought.best_value,
+                "probability_now": self.sought.found_now,
+            },
+        }
+
+
+def assess(plan: Plan, decisions: Mapping[str, BusinessPlan] | None = None) -> Assessment:
+    """Tornado, worth of knowing, risks and goal of a plan; `decisions` default to launching it or not."""
+    settings, seed = plan.settings, plan.run.seed
+    base, bars = tornado(settings, seed=seed)
+    knowledge = what_to_measure(
+        decisions or {plan.name: settings}, seed=seed, scenarios=min(KNOW_SCENARIOS, max(1000, plan.run.scenarios))
+    )
+    return Assessment(base, tuple(bars), knowledge, tuple(register(settings, seed=seed)), _sought(plan))
+
+
+def _sought(plan: Plan) -> Sought | None:
+    """The price that breaks even, where the plan as declared mostly does not."""
+    name = next((name for name in ("price.per_answer", "price.per_customer") if name in plan.settings.drivers()), None)
+    if name is None or plan.run.probability("operating_month")[0] >= ENOUGH:
+        return None
+    price = plan.settings.drivers()[name].mean
+    if price <= 0.0:
+        return None
+    goal = Goal("operating_month", plan.settings.months, ENOUGH)
+    return seek(plan.settings, name, goal, low=price, high=10.0 * price, seed=plan.run.seed, scenarios=SEEK_SCENARIOS)
+
+
+def summary(plan: Plan, assessment: Assessment, verdict: Mapping[str, Any] | None = None) -> list[Finding]:
+    """The plan in lines, in the order in which a founder asks. `verdict`: the candidate's entry in verdict.json."""
+    said: list[Finding | None] = [
+        _said("summary-what", {"what": plan.settings.what or plan.name, "buyers": plan.settings.buyers or "?"}),
+        _unit(plan, verdict),
+        _end(plan),
+        _break_even(plan),
+        _runway(plan),
+        _ruin(plan),
+    ]
+    lines = [line for line in said if line is not None]
+    for rank, item in enumerate(assessment.knowledge.assumptions[:SHOWN], start=1):
+        about = {"rank": rank, "driver": item.driver, "share": _percent(item.share), "worth": _money(item.value)}
+        lines.append(_said("summary-assumption", {**about, "currency": plan.settings.currency}))
+    return lines + next_steps(plan, assessment)
+
+
+def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
+    """What to do next, the most urgent first."""
+    settings, found = plan.settings, []
+    need = plan.figure("funding_need")
+    has = (settings.cash.mean if settings.cash is not None else 0.0) + sum(
+        item.amount.mean for item in settings.funding if item.closed or item.month == 0
+    )
+    if (need.high or need.value) > has and not math.isnan(need.value):
+        found.append(
+            _said("next-funding", {"gap": _money((need.high or need.value) - has), "currency": settings.currency})
+        )
+    sought = assessment.sought
+    if sought is not None:
+        about = {
+            "driver": sought.driver,
+            "now": _percent(sought.found_now),
+            "goal": _percent(ENOUGH),
+            "months": settings.months,
+            "value": f"{sought.best_value:.4g}",
+            "best": _percent(sought.best_probability),
+        }
+        if sought.reachable:
+            about["value"] = f"{sought.solutions[0]:.4g}"
+        found.append(_said("next-price" if sought.reachable else "next-no-price", about))
+    top = assessment.knowledge.assumptions[:1]
+    if top and assessment.knowledge.changes_decision:
+        found.append(
+            _said(
+                "next-measure", {"driver": top[0].driver, "worth": _money(top[0].value), "currency": settings.currency}
+            )
+        )
+    elif top:
+        found.append(_said("next-nothing-changes", {"driver": top[0].driver, "best": assessment.knowledge.best}))
+    for entry in assessment.risks:
+        found += [
+            _said(
+                "next-mitigate",
+                {
+                    "risk": entry.name,
+                    "mitigation": item.name,
+                    "npv": _money(item.effect.npv),
+                    "currency": settings.currency,
+                },
+            )
+            for item in entry.mitigations
+            if item.pays and not item.chosen
+        ]
+    return found
+
+
+def _unit(plan: Plan, verdict: Mapping[str, Any] | None) -> Finding | None:
+    currency = plan.settings.currency
+    if verdict is None:
+        return None
+    parts = {name: verdict[f"{name}_per_1000"]["value"] for name in ("value", "at_volume", "recommended")}
+    price = plan.settings.drivers().get("price.per_answer")
+    shown = 1000.0 * price.mean if price is not None else parts["recommended"]
+    return _said(
+        "summary-unit",
+        {
+            "value": f"{parts['value']:.3g}",
+            "price": f"{shown:.3g}",
+            "cost": f"{parts['at_volume']:.3g}",
+            "currency": currency,
+        },
+    )
+
+
+def _end(plan: Plan) -> Finding:
+    mrr, worth = plan.figure("mrr_end"), plan.figure("worth")
+    return _said(
+        "summary-end",
+        {
+            "months": plan.settings.months,
+            "currency": plan.settings.currency,
+            "mrr": _money(mrr.value),
+            "mrr_low": _money(mrr.low),
+            "mrr_high": _money(mrr.high),
+            "npv": _money(worth.value),
+            "npv_low": _money(worth.low),
+            "npv_high": _money(worth.high),
+            "need": _money(plan.figure("funding_need").high or 0.0),
+        },
+    )
+
+
+def _break_even(plan: Plan) -> Finding:
+    reached = plan.months("operating_month")
+    return _said(
+        "summary-break-even",
+        {
+            "probability": _percent(reached.probability.value),
+            "months": plan.settings.months,
+            "p50": _month(reached.p50, plan.settings.months),
+        },
+    )
+
+
+def _runway(plan: Plan) -> Finding | None:
+    if plan.settings.cash is None and not plan.settings.funding:
+        return None
+    runway = plan.runway()
+    return _said("summary-runway", {"p10": _month(runway.p10, runway.months), "p50": _month(runway.p50, runway.months)})
+
+
+def _ruin(plan: Plan) -> Finding | None:
+    if plan.settings.cash is None and not plan.settings.funding:
+        return None
+    found, low, high = plan.run.probability("ruin_month")
+    return _said(
+        "summary-ruin",
+        {"probability": _percent(found), "low": _percent(low), "high": _percent(high), "months": plan.settings.months},
+    )
+
+
+def _said(code: str, fields: Mapping[str, Any]) -> Finding:
+    return Finding(code, "info", "business", None, fields)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.0f}" if 0.01 <= share <= 0.99 or share in (0.0, 1.0) else f"{100.0 * share:.2g}"
+
+
+def _money(value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return "?"
+    return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
+
+
+def _month(value: float | None, horizon: int) -> str:
+    return f"> {horizon}" if value is None else f"{value:.0f}"
