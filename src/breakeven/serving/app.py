@@ -81,7 +81,7 @@ class Service:
         self.batcher = Batcher(self._answer, max_cases=limits.max_batch, max_queue=limits.max_queue,
                                window=limits.window_ms / 1000, observe=lambda *figures: self.watch.batch(*figures))
         self.watch = Watch(lambda: self.batcher.queued, ledger.writer.queued)
-        self.running: dict[str, asyncio.Future[None]] = {}
+        self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
         self.open = 0
 

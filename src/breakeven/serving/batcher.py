@@ -60,7 +60,10 @@ class Parts:
 
     def tell(self, kind: str, value: Any = None) -> None:
         """Called on the worker's thread."""
-        self.loop.call_soon_threadsafe(self.queue.put_nowait, (kind, value))
+        try:
+            self.loop.call_soon_threadsafe(self.queue.put_nowait, (kind, value))
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            self.left = True
 
 
 class Batcher:
@@ -227,7 +230,9 @@ class Batcher:
             if parts.iterator is None:
                 parts.iterator = parts.make()
             parts.tell("part", next(parts.iterator))
-            return
+            if not parts.left:
+                return
+            raise StopIteration
         except StopIteration:
             parts.tell("end")
         except Exception as error:

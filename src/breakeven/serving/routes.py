@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from breakeven.errors import BreakevenError, InputError, Place
+from breakeven.errors import BreakevenError, InputError, Place, Refused
 from breakeven.ledger import clock
 from breakeven.ledger.events import Charge, new_id
 from breakeven.ledger.replay import RETENTION
@@ -23,6 +23,7 @@ log = logging.getLogger("breakeven.serving")
 _PREDICT = frozenset({"inputs", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
+_REPLAYED = (b"idempotent-replayed", b"true")
 
 
 async def predict(service: Service, exchange: Exchange) -> Response | None:
@@ -122,18 +123,35 @@ async def _once(service: Service, exchange: Exchange, key: Key, inputs: list[Any
     if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
         raise HttpError(400, "idempotency-key", at=Place(field="Idempotency-Key"))
     name, request = service.ledger.replay.name(key.customer, given), service.ledger.replay.request(body)
-    while (running := service.running.get(name)) is not None:
-        await asyncio.wait([running])
-    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    service.running[name] = finished
+    running = service.running.get(name)
+    if running is not None:
+        if running[0] != request:
+            raise Refused("idempotency-other-body")
+        first = await asyncio.shield(running[1])
+        return Response(first.status, first.body, [JSON_TYPE, _REPLAYED])
+    outcome: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    outcome.add_done_callback(_heard)
+    service.running[name] = request, outcome
     try:
         stored = await asyncio.get_running_loop().run_in_executor(None, service.ledger.replay.find, name, request)
         if stored is not None:
-            return Response(stored.status, stored.body, [JSON_TYPE, (b"idempotent-replayed", b"true")])
-        return await answer(service, key, inputs, idempotency=name, request=request)
+            response = Response(stored.status, stored.body, [JSON_TYPE, _REPLAYED])
+        else:
+            response = await answer(service, key, inputs, idempotency=name, request=request)
+        outcome.set_result(response)
+        return response
+    except Exception as error:
+        outcome.set_exception(error)
+        raise
     finally:
         del service.running[name]
-        finished.set_result(None)
+        outcome.cancel()
+
+
+def _heard(outcome: asyncio.Future[Response]) -> None:
+    """Nobody else may have waited for a failure; it was raised to the one who ran it."""
+    if not outcome.cancelled():
+        outcome.exception()
 
 
 async def _replayed(service: Service, name: str, request: str) -> Response:
@@ -141,7 +159,7 @@ async def _replayed(service: Service, name: str, request: str) -> Response:
     stored = await asyncio.get_running_loop().run_in_executor(None, service.ledger.replay.find, name, request)
     if stored is None:
         raise HttpError(500, "internal")
-    return Response(stored.status, stored.body, [JSON_TYPE, (b"idempotent-replayed", b"true")])
+    return Response(stored.status, stored.body, [JSON_TYPE, _REPLAYED])
 
 
 _FEEDBACK = frozenset({"id", "index", "correct", "label", "rating", "comment"})

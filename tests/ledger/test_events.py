@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from breakeven.errors import InputError
+from breakeven.ledger import Ledger, open_ledger
+from breakeven.ledger.events import Charge
+from breakeven.ledger.plans import PricePlan
+from breakeven.ledger.store import private_path
+
+
+def test_usage_adds_up_and_is_priced_exactly(ledger: Ledger) -> None:
+    plan = ledger.keep_plan(PricePlan.of({"answers": "0.004", "input_tokens": "0.000000000001"}))
+    customer = ledger.customers.add("acme").id
+    for _ in range(3):
+        ledger.settle(None, Charge(customer, {"answers": 1, "input_tokens": 7}, plan=plan.version))
+    rows = {row["meter"]: row for row in ledger.usage("acme")}
+    assert (rows["answers"]["quantity"], rows["answers"]["price"]) == (3, "0.012")
+    assert (rows["input_tokens"]["quantity"], Decimal(rows["input_tokens"]["price"])) == (21, Decimal("2.1e-11"))
+    assert ledger.verify()["holds"]
+
+
+def test_an_event_is_counted_once(ledger: Ledger) -> None:
+    charges = [Charge("c", {"answers": 1}, id="one", source="s"), Charge("c", {"answers": 1}, id="two", source="s")]
+    assert ledger.record(charges) == 2
+    assert ledger.record([charges[0], Charge("c", {"answers": 5}, id="three", source="s")]) == 1
+    assert ledger.record([Charge("c", {"answers": 1}, id="one", source="elsewhere")]) == 1
+    assert sum(row["quantity"] for row in ledger.usage()) == 8
+    assert ledger.verify()["holds"]
+
+
+def test_money_and_fractions_never_enter(ledger: Ledger) -> None:
+    with pytest.raises(InputError, match="whole number"):
+        ledger.record([Charge("c", {"answers": 0.5})])  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="not printable"):
+        ledger.record([Charge("c", {"answers": 1}, source="a\x1fb")])
+
+
+def test_one_idempotency_key_is_charged_once_whoever_comes_first(ledger: Ledger) -> None:
+    won: list[bool] = []
+
+    def ask(number: int) -> None:
+        won.append(ledger.settle(None, Charge("c", {"answers": 1}, idempotency="key", request="r",
+                                              body=str(number).encode(), expires=1 << 60)))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won.count(True) == 1
+    assert sum(row["events"] for row in ledger.usage()) == 1
+    assert ledger.replay.find("key", "r") is not None
+
+
+def test_a_group_with_one_bad_event_keeps_the_others(ledger: Ledger) -> None:
+    ledger.record([Charge("c", {"answers": 1}, id="x")])
+    assert ledger.record([Charge("c", {"answers": 1}, id=name) for name in ("a", "x", "b")]) == 2
+    assert ledger.verify()["holds"]
+
+
+@pytest.mark.parametrize("change", [
+    "UPDATE events SET quantities = '{\"answers\":1}' WHERE seq = 2",
+    "UPDATE events SET customer = 'other' WHERE seq = 2",
+    "DELETE FROM events WHERE seq = 2",
+    "DELETE FROM events WHERE seq = 3",
+    "UPDATE totals SET quantity = quantity - 1",
+    "UPDATE audit SET actor = 'nobody' WHERE position = 1",
+])
+def test_verify_sees_what_was_changed_behind_our_back(place: Path, change: str) -> None:
+    with open_ledger(place) as ledger:
+        ledger.customers.add("acme")
+        ledger.record([Charge("c", {"answers": 2}) for _ in range(3)])
+        assert ledger.verify()["holds"]
+    with sqlite3.connect(place) as connection:
+        connection.execute(change)
+    with open_ledger(place) as ledger:
+        found = ledger.verify()
+    assert not found["holds"]
+    assert found["broken"]
+
+
+def test_the_chain_goes_on_after_a_restart(place: Path) -> None:
+    for _ in range(3):
+        with open_ledger(place) as ledger:
+            ledger.record([Charge("c", {"answers": 1})])
+    with open_ledger(place) as ledger:
+        found = ledger.verify()
+    assert (found["holds"], found["events"], found["writers"]) == (True, 3, 1)
+
+
+def test_what_must_be_erasable_lies_apart(place: Path) -> None:
+    with open_ledger(place) as ledger:
+        customer = ledger.customers.add("acme")
+        charge = Charge(customer.id, {"answers": 1}, idempotency="k", body=b"secret answer", expires=1 << 60)
+        ledger.settle(None, charge)
+        ledger.feedback.add(charge.id, {"comment": "secret comment"}, customer=customer.id)
+    assert b"secret" not in place.read_bytes()
+    assert b"secret answer" in private_path(place).read_bytes()

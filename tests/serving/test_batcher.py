@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from breakeven.serving.batcher import Batcher
+from breakeven.serving.wire import HttpError
+
+
+@pytest.fixture
+def batchers() -> Iterator[list[Batcher]]:
+    made: list[Batcher] = []
+    yield made
+    for batcher in made:
+        batcher.close()
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def test_ten_thousand_answers_and_none_is_mixed_up(batchers: list[Batcher]) -> None:
+    sizes: list[int] = []
+
+    def answer(inputs: list[int]) -> list[int]:
+        sizes.append(len(inputs))
+        return [item * 3 for item in inputs]
+
+    batcher = Batcher(answer, max_queue=100_000)
+    batchers.append(batcher)
+
+    async def ask(number: int) -> None:
+        inputs = [number * 10 + place for place in range(number % 4 + 1)]
+        outputs = await batcher.submit(inputs, lane=str(number % 7), seconds=60)
+        assert outputs == [item * 3 for item in inputs]
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(ask(number) for number in range(10_000)))
+
+    run(all_of_them())
+    assert sum(sizes) == 25_000
+    assert 1 < max(sizes) <= 64
+
+
+def test_nothing_waits_while_nothing_runs(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: inputs, window=5.0)
+    batchers.append(batcher)
+    started = time.perf_counter()
+    assert run(_one(batcher, "a")) == ["a"]
+    assert time.perf_counter() - started < 1.0
+
+
+async def _one(batcher: Batcher, item: Any, lane: str = "a", seconds: float = 30) -> Any:
+    return await batcher.submit([item], lane=lane, seconds=seconds)
+
+
+def test_one_bad_case_does_not_fail_its_neighbours(batchers: list[Batcher]) -> None:
+    hold = threading.Event()
+
+    def answer(inputs: list[str]) -> list[str]:
+        hold.wait(5)
+        if "bad" in inputs:
+            raise ValueError("bad")
+        return inputs
+
+    batcher = Batcher(answer)
+    batchers.append(batcher)
+
+    async def crowd() -> list[Any]:
+        asks = [asyncio.ensure_future(_one(batcher, item)) for item in ("first", "a", "bad", "b")]
+        await asyncio.sleep(0.02)
+        hold.set()
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    first, a, bad, b = run(crowd())
+    assert (first, a, b) == (["first"], ["a"], ["b"])
+    assert isinstance(bad, ValueError)
+
+
+def test_keys_take_turns(batchers: list[Batcher]) -> None:
+    order: list[str] = []
+    hold = threading.Event()
+
+    def answer(inputs: list[str]) -> list[str]:
+        hold.wait(5)
+        order.extend(inputs)
+        return inputs
+
+    batcher = Batcher(answer, max_cases=2)
+    batchers.append(batcher)
+
+    async def crowd() -> None:
+        asks = [asyncio.ensure_future(_one(batcher, "first"))]
+        await asyncio.sleep(0.02)
+        asks += [asyncio.ensure_future(_one(batcher, "noisy", "noisy")) for _ in range(50)]
+        asks.append(asyncio.ensure_future(_one(batcher, "quiet", "quiet")))
+        await asyncio.sleep(0.02)
+        hold.set()
+        await asyncio.gather(*asks)
+
+    run(crowd())
+    assert order.index("quiet") <= 3
+
+
+def test_a_full_queue_refuses_at_once(batchers: list[Batcher]) -> None:
+    hold = threading.Event()
+    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_queue=3)
+    batchers.append(batcher)
+
+    async def crowd() -> Any:
+        first = asyncio.ensure_future(_one(batcher, 0))
+        await asyncio.sleep(0.02)
+        waiting = [asyncio.ensure_future(_one(batcher, number)) for number in range(3)]
+        await asyncio.sleep(0)
+        started = time.perf_counter()
+        with pytest.raises(HttpError, match="more work") as caught:
+            await _one(batcher, 9)
+        refused_after = time.perf_counter() - started
+        hold.set()
+        await asyncio.gather(first, *waiting)
+        return caught.value, refused_after
+
+    error, seconds = run(crowd())
+    assert (error.status, error.fields["retry_after"]) == (503, 1)
+    assert seconds < 0.05
+
+
+def test_a_queue_too_long_for_the_deadline_refuses_early(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: (time.sleep(0.05 * len(inputs)), inputs)[1], max_cases=1)
+    batchers.append(batcher)
+
+    async def crowd() -> list[Any]:
+        await _one(batcher, 0)
+        return await asyncio.gather(*(_one(batcher, number, seconds=0.2) for number in range(20)), return_exceptions=True)
+
+    answers = run(crowd())
+    refused = [answer for answer in answers if isinstance(answer, HttpError)]
+    assert {error.code for error in refused} <= {"overloaded", "deadline-passed"}
+    assert sum(1 for error in refused if error.code == "overloaded") >= 10
+
+
+def test_what_waited_past_its_deadline_is_not_computed(batchers: list[Batcher]) -> None:
+    seen: list[str] = []
+
+    def answer(inputs: list[str]) -> list[str]:
+        seen.extend(inputs)
+        time.sleep(0.1)
+        return inputs
+
+    batcher = Batcher(answer, max_cases=1)
+    batchers.append(batcher)
+
+    async def crowd() -> list[Any]:
+        return await asyncio.gather(_one(batcher, "slow"), _one(batcher, "late", seconds=0.05), return_exceptions=True)
+
+    slow, late = run(crowd())
+    assert slow == ["slow"]
+    assert isinstance(late, HttpError)
+    assert late.status == 504
+    assert seen == ["slow"]
+
+
+def test_wrong_numbers_of_outputs_are_an_error(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: [])
+    batchers.append(batcher)
+    with pytest.raises(ValueError, match="1 cases in, 0 outputs out"):
+        run(_one(batcher, "a"))
+
+
+def test_closing_answers_what_was_queued() -> None:
+    batcher = Batcher(lambda inputs: (time.sleep(0.02), inputs)[1], max_cases=1)
+
+    async def crowd() -> list[Any]:
+        asks = [asyncio.ensure_future(_one(batcher, number)) for number in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, batcher.close)
+        return await asyncio.gather(*asks)
+
+    assert run(crowd()) == [[0], [1], [2], [3], [4]]
+
+
+def test_streams_and_batches_share_the_worker(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: inputs)
+    batchers.append(batcher)
+
+    async def both() -> tuple[list[int], list[Any]]:
+        parts = batcher.stream(lambda: iter(range(200)))
+        asks = [asyncio.ensure_future(_one(batcher, number)) for number in range(20)]
+        found = [part async for part in parts]
+        return found, await asyncio.gather(*asks)
+
+    found, answers = run(both())
+    assert found == list(range(200))
+    assert answers == [[number] for number in range(20)]
