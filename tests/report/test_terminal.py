@@ -105,5 +105,7 @@ def test_control_characters_and_markup_of_the_data_do_nothing():
 def test_before_the_first_run():
     assert "breakeven run" in printed(lambda console: terminal.print_verdict(console, example.empty()))
     assert "breakeven run collect" in printed(lambda console: terminal.show(console, example.empty(), "collect"))
-    assert "breakeven run train/linear" in printed(lambda console: terminal.show(console, example.empty(), "linear"), width=120)
+    assert "breakeven run train/linear" in printed(
+        lambda console: terminal.show(console, example.empty(), "linear"), width=120
+    )
     assert "never run" in printed(lambda console: terminal.status(console, example.empty()))

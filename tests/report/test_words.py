@@ -21,7 +21,9 @@ def labels(language: str) -> dict[str, dict[str, str]]:
 def test_every_label_that_the_code_names_is_there():
     known = labels("en")
     sources = [path.read_text(encoding="utf-8") for path in [*ROOM.rglob("*.py"), *ROOM.rglob("*.html")]]
-    asked = {name for text in sources for name in re.findall(r"""(?<!\w)words\(\s*["']([a-z0-9-]+[a-z0-9])["']""", text)}
+    asked = {
+        name for text in sources for name in re.findall(r"""(?<!\w)words\(\s*["']([a-z0-9-]+[a-z0-9])["']""", text)
+    }
     assert len(asked) > 80
     assert {name for name in asked if f"report-{name}" not in known} == set()
 

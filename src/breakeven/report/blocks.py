@@ -37,9 +37,14 @@ class Cell:
         return numbers.amount(self.quantity) + ("" if self.bare else numbers.suffix(self.quantity))
 
     @property
+    def numeric(self) -> bool:
+        """Whether it reads as a number: aligned right, never folded."""
+        return self.quantity is not None and not self.words
+
+    @property
     def interval(self) -> str | None:
         """`[low, high]`, or None."""
-        return self.range or numbers.bounds(self.quantity)
+        return self.range or (None if self.words else numbers.bounds(self.quantity))
 
     @property
     def line(self) -> str:
@@ -80,9 +85,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Findings:
-    """Coded findings: (level, text, code)."""
+    """Coded findings: (level, text, code); those from `fold` on may be hidden until asked for."""
 
     items: Sequence[tuple[str, str, str]]
+    fold: int | None = None
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,14 @@ class Frame:
                 self.canvas.line(self.x(x) - 4, end, self.x(x) + 4, end, style)
 
 
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Ascending places, moved as little downwards as keeps them `gap` apart."""
+    held: list[float] = []
+    for place in places:
+        held.append(max(place, held[-1] + gap) if held else place)
+    return held
+
+
 class Placer:
     """Puts labels beside points so that they do not lie over each other or over a mark."""
 
@@ -211,6 +219,10 @@ class Placer:
     def block(self, x: float, y: float, reach: float = 6) -> None:
         """Keeps a mark free."""
         self._taken.append((x - reach, y - reach, x + reach, y + reach))
+
+    def keep(self, left: float, top: float, right: float, bottom: float) -> None:
+        """Keeps a rectangle free."""
+        self._taken.append((left, top, right, bottom))
 
     def place(self, x: float, y: float, words: str) -> tuple[float, float, str]:
         """(x, baseline, style) of the first free place around a point, else the place to its right."""

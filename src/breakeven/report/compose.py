@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from breakeven.artifacts import now
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
 ORDER = ("collect", "process", "train", "evaluate", "deploy", "business")
+SHOWN = 4  # findings on the first screen; the others unfold
 LEVELS = {"problem": 0, "warning": 1, "info": 2}
 
 
@@ -80,7 +82,7 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
     else:
         blocks.append(states(snapshot, words))
     first = [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
-    blocks += findings(first, words)
+    blocks += [replace(block, fold=SHOWN) for block in findings(first, words)]
     if (snapshot.verdict or {}).get("candidates"):
         blocks += gallery.blocks(snapshot, words)
     blocks += business.picture(snapshot, words)

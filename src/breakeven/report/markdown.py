@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from breakeven import __version__
-from breakeven.report import origins
+from breakeven.report import numbers, origins
 from breakeven.report.blocks import (
     Block,
     Cell,
@@ -53,8 +53,7 @@ def render_report(report: Report) -> str:
         escape(words("appendix-note", count=len(report.entries))),
         _appendix(report.entries, words),
     ]
-    made = report.made.replace("T", " ").replace("+00:00", " UTC")
-    parts.append(f"{escape(words('footer', version=__version__))} {made}")
+    parts.append(f"{escape(words('footer', version=__version__))} {numbers.moment(report.made)}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

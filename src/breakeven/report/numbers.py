@@ -15,6 +15,8 @@ MISSING = "n/a"
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "JP¥", "INR": "₹", "KRW": "₩"}
 SUFFIXES = {
     "ms": " ms",
+    "Wh/1000 answers": " Wh",
+    "g CO2/1000 answers": " g",
     "s": " s",
     "seconds": " s",
     "MB": " MB",
@@ -26,7 +28,7 @@ SUFFIXES = {
 }
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
 TINY = 1e-300  # below this there is nothing to see and logarithms end
-MOST_PLACES = 12  # more decimals than this are written with an exponent
+MOST_PLACES = 8  # more decimals than this are written with an exponent
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
 
@@ -37,12 +39,16 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 
 
 def decimals_for(quantity: Quantity) -> int:
-    """Decimal places whose last digit is at most a fifth of the interval's width; negative: tens, hundreds ..."""
+    """Decimal places that suit the interval; negative: tens, hundreds ...
+
+    The last digit is at most a tenth of the interval's width, for money a fifth.
+    """
     low, high = quantity.low, quantity.high
     if low is not None and high is not None and math.isfinite(high - low) and high - low > TINY:
-        if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1e5:
+        if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1000:
             return 0
-        return math.ceil(-math.log10((high - low) / 5) - 1e-9)
+        steps = 5 if currency_of(quantity.unit)[0] else 10
+        return math.ceil(-math.log10((high - low) / steps) - 1e-9)
     return _significant(quantity.value, 3)
 
 
@@ -124,6 +130,11 @@ def full(quantity: Quantity | None, words: Callable[[str], str] = str) -> str:
     return " ".join(part for part in (amount(quantity), bounds(quantity), words(unit(quantity))) if part)
 
 
+def moment(when: str | None) -> str | None:
+    """An ISO 8601 time as people read it: `2026-01-02 03:04:05 UTC`."""
+    return re.sub(r"(\d)T(\d)", r"\1 \2", when).replace("+00:00", " UTC") if when else None
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as a reader would say them: `850 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds is None or not math.isfinite(seconds):
@@ -160,8 +171,10 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
 
     def write(value: float) -> str:
         # An interval of several magnitudes must not round its own ends away.
-        kept = max(places, _significant(value, 2)) if skewed and value != 0 else places
-        text = declared(value) if given else plain(value, 2 if code and kept == 1 else kept)  # no single decimal in money
+        kept = max(places, 1 - math.floor(math.log10(abs(value)))) if skewed and abs(value) > TINY else places
+        if code and kept == 1:
+            kept = 2  # money has no single decimal
+        text = declared(value) if given else plain(value, kept)
         return text if code is None or text == MISSING or not signed else with_sign(text, code)
 
     return write
@@ -170,7 +183,9 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
 def _one_sided(quantity: Quantity) -> bool:
     """Whether the whole interval lies on one side of zero."""
     low, high = quantity.low, quantity.high
-    return low is not None and high is not None and (low > 0 or high < 0)
+    if low is None or high is None or (low <= 0 <= high):
+        return False
+    return not (_exact(quantity.value) and _exact(low) and _exact(high))
 
 
 def with_sign(text: str, code: str) -> str:

@@ -66,7 +66,7 @@ def details(entry: Entry, words: Words) -> list[tuple[str, str]]:
     held = entry.quantity
     found = [
         (words("origin"), words.term(held.origin)),
-        (words("when"), _time(entry.when)),
+        (words("when"), numbers.moment(entry.when)),
         (words("hardware"), held.hardware),
         (words("artifact"), entry.artifact),
         ("n", None if held.n is None else numbers.count(held.n)),
@@ -89,7 +89,3 @@ def hover(entry: Entry, words: Words) -> str:
     origin, *rest = details(entry, words)
     parts = [entry.shown, origin[1], *(f"{name}: {text}" for name, text in rest)]
     return " · ".join(parts)
-
-
-def _time(when: str | None) -> str | None:
-    return when.replace("T", " ").replace("+00:00", " UTC") if when else None

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
-from breakeven.report.chart import FONT, SERIES, Canvas, Frame, Label, Placer, Scale, shortened, spanning, width_of
+from breakeven.report.chart import (
+    FONT,
+    SERIES,
+    Canvas,
+    Frame,
+    Label,
+    Placer,
+    Scale,
+    shortened,
+    spanning,
+    spread,
+    width_of,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,8 @@ def money_label(code: str | None) -> Label:
     """Tick labels with a currency sign."""
 
     def label(value: float) -> str:
-        return numbers.tick(value) if code is None else numbers.with_sign(numbers.tick(value), code)
+        text = numbers.tick(value) if code is None else numbers.with_sign(numbers.tick(value), code)
+        return text.replace("-", "\u2212")
 
     return label
 
@@ -56,7 +69,9 @@ def frontier(
     costs = [bound for point in points for bound in _ends(point.x)]
     values = [bound for point in points for bound in _ends(point.y)]
     log = min(costs) > 0 and max([*costs, *extra]) / min(costs) > 30
-    frame = Frame(canvas, spanning([*costs, *extra], 62, 464, log=log), spanning([*values, *extra], 290, 34, zero=True))
+    tall = spanning([*values, *extra], 290, 34, zero=True)
+    tall = replace(tall, high=tall.high + 0.1 * (tall.high - tall.low))  # room for the words of the region
+    frame = Frame(canvas, spanning([*costs, *extra], 62, 464, log=log), tall)
     _pays_region(frame, price)
     frame.axes(words["x"], words["y"], x_label=money_label(code), y_label=money_label(code))
     if price is not None:
@@ -64,6 +79,7 @@ def frontier(
         canvas.line(frame.x(price.value), frame.y.start, frame.x(price.value), frame.y.end, "rule")
     canvas.text(frame.x.start + 8, frame.y.end + 15, words["pays"], "region")
     placer = Placer(frame.x.start, frame.x.end)
+    placer.keep(frame.x.start, frame.y.end, frame.x.start + 14 + width_of(words["pays"]), frame.y.end + 19)
     for point in points:
         placer.block(frame.x(point.x.value), frame.y(point.y.value))
     for point in points:
@@ -224,14 +240,15 @@ def lines(
             upper = [(frame.x(x), frame.y(y)) for x, y in zip(item.x, item.high, strict=True)]
             lower = [(frame.x(x), frame.y(y)) for x, y in zip(item.x, item.low, strict=True)]
             canvas.path([*upper, *reversed(lower)], f"fan s{item.index % SERIES}", closed=True)
-    placer = Placer(frame.x.end, 480)
     for item in series:
         at = [(frame.x(x), frame.y(y)) for x, y in zip(item.x, item.y, strict=True)]
         canvas.path(at, f"curve s{item.index % SERIES}")
         if len(at) == 1:
             canvas.mark(*at[0], item.index)
-        left, base, _ = placer.place(at[-1][0] - 4, at[-1][1] + 12, shortened(item.name, room - 8))
-        canvas.text(left, base, shortened(item.name, room - 8), "label")
+    ends = sorted(series, key=lambda item: -item.y[-1])
+    for item, base in zip(ends, spread([frame.y(item.y[-1]) + 4 for item in ends], 15), strict=True):
+        words_at = frame.x(item.x[-1]) + 6
+        canvas.text(words_at, base, shortened(item.name, room - 8), f"series s{item.index % SERIES}")
     return canvas.svg()
 
 

@@ -44,8 +44,8 @@ LONGEST = 24  # a word without spaces longer than this may be folded
 GAP = 2
 
 
-def print_verdict(console: Console, snapshot: Snapshot) -> None:
-    """The table of candidates, the sentence, and the findings that a reader should know."""
+def print_verdict(console: Console, snapshot: Snapshot, *, findings: bool = True) -> None:
+    """The table of candidates, the sentence, and the findings that a reader should know (unless they follow anyway)."""
     words = Words(snapshot.language)
     verdict = snapshot.verdict or {}
     if not verdict.get("candidates"):
@@ -57,9 +57,11 @@ def print_verdict(console: Console, snapshot: Snapshot) -> None:
     console.print()
     said = compose.sentence(snapshot, words)
     _print(console, said if said.startswith("->") else f"-> {said}", style="bold", hang="   ")
-    first = [item for item in compose.every_finding(snapshot) if item.get("level") in ("problem", "warning")]
+    console.print()
+    first = [
+        item for item in compose.every_finding(snapshot) if findings and item.get("level") in ("problem", "warning")
+    ]
     for block in compose.findings(first, words):
-        console.print()
         _block(console, block, words)
 
 
@@ -68,7 +70,7 @@ def show(console: Console, snapshot: Snapshot, what: str) -> None:
     words = Words(snapshot.language)
     if what in compose.ORDER:
         if what == "evaluate" and (snapshot.verdict or {}).get("candidates"):
-            print_verdict(console, snapshot)
+            print_verdict(console, snapshot, findings=False)
         blocks: Sequence[Block] = compose.section(snapshot, words, what).blocks
     else:
         blocks = pairs.candidate(snapshot, words, what)
@@ -186,7 +188,7 @@ def _least(console: Console, rows: Sequence[Sequence[Cell]], place: int, *, mark
     parts = [""]
     for row in rows:
         text = _cell(console, row[place], marked=marked).plain
-        parts += text.split("\n") if row[place].quantity else text.split()
+        parts += text.split("\n") if row[place].numeric else text.split()
     return max(map(_cells, parts))
 
 

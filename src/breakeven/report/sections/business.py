@@ -12,7 +12,7 @@ from breakeven.report import numbers
 from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
 from breakeven.report.origins import quantity
-from breakeven.report.sections.cells import candidates, cell, number
+from breakeven.report.sections.cells import candidates, cell, number, origin_of
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
     for name, found in candidates(snapshot).items():
         intervals = found.get("break_even_answers")
         if isinstance(intervals, list):
-            rows.append([Cell(name), Cell(spans(intervals, words))])
+            first = intervals[0][0] if intervals else None
+            held = None if first is None else Quantity(first, "answers/month", origin_of(found, "at_volume_per_1000"))
+            rows.append([Cell(name), Cell(spans(intervals, words), held)])
     if rows:
         heads = [words("candidate"), words("pays-between")]
         yield Table(words("break-even-volume"), heads, rows, step="evaluate/verdict", note=words("break-even-note"))

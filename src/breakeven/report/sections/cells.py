@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from breakeven.quantity import Origin, Quantity
 from breakeven.report import numbers
-from breakeven.report.blocks import Cell
+from breakeven.report.blocks import Cell, Tone
 from breakeven.report.origins import counted, measured, quantity
 
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 Candidates = Mapping[str, Mapping[str, Any]]
 
 
@@ -47,7 +50,21 @@ def said(value: Any, *, code: bool = False) -> Cell:
     """Words of an artifact; n/a where there are none."""
     if value is None or value == "":
         return Cell(numbers.MISSING, tone="quiet")
-    return Cell(str(value), code=code)
+    text = str(value)
+    return Cell(numbers.moment(text) or text if MOMENT.fullmatch(text) else text, code=code)
+
+
+def judged(share: Any, words: str, origin: Origin, *, tone: Tone = "", method: str | None = None) -> Cell:
+    """Words that state a share (`best: 97%`), with the share itself as their number."""
+    if not isinstance(share, (int, float)):
+        return Cell(words, tone=tone)
+    return Cell(words, Quantity(float(share), "probability", origin, method=method), tone=tone)
+
+
+def origin_of(found: Mapping[str, Any], name: str) -> Origin:
+    """The origin of a candidate's number; assumed where it is not known."""
+    held = quantity(found.get(name))
+    return held.origin if held else "assumed"
 
 
 def loose(data: Any, unit: str) -> Cell:

@@ -52,6 +52,8 @@ def _source(source: Mapping[str, Any], words: Words) -> list[tuple[str, Cell]]:
             continue
         if key == "bytes":
             pairs.append((words("size"), Cell(numbers.size(value))))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            pairs.append((words.term(key), number(value, "")))
         elif isinstance(value, Mapping):
             pairs += [
                 (f"{words.term(key)}, {words.term(str(name))}", said(item)) for name, item in value.items() if item
@@ -69,7 +71,8 @@ def _columns(card: Mapping[str, Any], words: Words) -> Table:
     for column in card.get("columns") or []:
         kind = str(column.get("kind", ""))
         bounded = kind in ("number", "time") and column.get("min") is not None
-        examples = ", ".join(_clip(value) for value in column.get("examples") or []) if kind in SHOWABLE else ""
+        values = dict.fromkeys(_clip(value) for value in column.get("examples") or [])
+        examples = ", ".join(values) if kind in SHOWABLE else ""
         if bounded:
             examples = f"{_clip(column['min'])} … {_clip(column['max'])}"
         rows.append(

@@ -34,7 +34,7 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
         yield Facts(words("deploy-release"), _chosen(release, RELEASE, words), step="deploy")
         yield Note(words("verify"), command=verify_command(str(release.get("id") or decision.get("release"))))
     if parity:
-        names = tuple(name for name, value in parity.items() if not isinstance(value, list))
+        names = tuple(name for name, value in parity.items() if not isinstance(value, (list, dict)))
         yield Facts(words("deploy-parity"), _chosen(parity, names, words), step="deploy")
 
 

@@ -10,7 +10,7 @@ from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table, Tone
 from breakeven.report.origins import measured, quantity
 from breakeven.report.sections import quality
-from breakeven.report.sections.cells import candidates, cell, loose
+from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -83,15 +83,18 @@ def pays_cell(name: str, verdict: Mapping[str, Any], words: Words) -> Cell:
     """`best: 97%` for the chosen one, else yes or no; a candidate that was still improving is marked `+`."""
     found = verdict["candidates"][name]
     mark = " +" if found.get("still_improving") else ""
-    share = found.get("probability_best")
-    if name == verdict.get("chosen"):
-        return Cell(
-            (words("best-share", share=numbers.percent(share)) if share is not None else words("best")) + mark,
-            tone="good",
-        )
-    if found.get("pays"):
-        return Cell((words("yes-share", share=numbers.percent(share)) if share is not None else words("yes")) + mark)
-    return Cell(words("no") + mark, tone="bad")
+    share, chosen = found.get("probability_best"), name == verdict.get("chosen")
+    if not chosen and not found.get("pays"):
+        return Cell(words("no") + mark, tone="bad")
+    key = "best" if chosen else "yes"
+    said = words(key) if share is None else words(f"{key}-share", share=numbers.percent(share))
+    return judged(
+        share,
+        said + mark,
+        origin_of(found, "value_per_1000"),
+        tone="good" if chosen else "",
+        method=words("best-method"),
+    )
 
 
 def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
@@ -116,17 +119,10 @@ def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     rows = []
     for found in candidates(snapshot).values():
         for change in found.get("changes") or []:
-            gate = change.get("kind") == "gate"
-            unit = "" if gate else str(change.get("unit", ""))
-            now, needed = measured(change.get("found"), unit), measured(change.get("needed"), unit)
-            rows.append(
-                [
-                    Cell(str(change.get("candidate"))),
-                    Cell(words.term(str(change["unit"] if gate else change.get("kind")))),
-                    Cell(quantity=now) if now else cell(None),
-                    Cell(words.amount(needed)),
-                ]
-            )
+            kind, unit = str(change.get("kind")), str(change.get("unit", ""))
+            what, unit = (unit, "") if kind in ("gate", "metric") else (kind, unit)
+            cells = (loose(change.get("found"), unit), loose(change.get("needed"), unit))
+            rows.append([Cell(str(change.get("candidate"))), Cell(words.term(what)), *cells])
     if rows:
         yield Table(
             words("changes"), [words("candidate"), words("what"), words("now"), words("needed")], rows, step=STEP
@@ -175,15 +171,9 @@ def _money(snapshot: Snapshot, words: Words) -> Block:
         machine = item.get("machine") or {}
         text = f"{machine.get('count', '?')} × {machine['name']}" if machine.get("name") else numbers.MISSING
         used = machine.get("utilization")
-        share = quantity(used).value if quantity(used) else used  # type: ignore[union-attr]
-        rows.append(
-            [
-                Cell(name),
-                *(cell(item.get(key)) for key in shown),
-                Cell(text),
-                Cell(numbers.percent(share) if isinstance(share, (int, float)) else numbers.MISSING),
-            ]
-        )
+        share = numbers.percent(used) if isinstance(used, (int, float)) else numbers.MISSING
+        busy = judged(used, share, origin_of(item, "at_volume_per_1000"))
+        rows.append([Cell(name), *(cell(item.get(key)) for key in shown), Cell(text), busy])
     heads = [words("candidate"), *(words.term(name) for name in shown), words("machine"), words("utilization")]
     return Table(words("money"), heads, rows, step=STEP, note=words("money-note"))
 
@@ -199,6 +189,17 @@ def _parts(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 def _rests(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     """Base rates and the customer's alternatives that the values were reckoned with."""
     verdict = snapshot.verdict or {}
+    demand, price = verdict.get("demand") or {}, (verdict.get("price") or {}).get("declared")
+    pairs = [
+        (words("declared-price"), cell(price)),
+        (words.term("answers_per_month"), cell(demand.get("answers_per_month"))),
+    ]
+    pairs += [(words.term("peak_factor"), cell(demand.get("peak_factor")))]
+    pairs += [
+        (words("test-rows"), number(verdict.get("n_test"))),
+        (words("test-looks"), number(verdict.get("test_looks"), "")),
+    ]
+    yield Facts(words("rests-on"), pairs, step=STEP)
     rates = verdict.get("base_rates") or {}
     test, market = rates.get("test") or {}, rates.get("market") or {}
     if test:
