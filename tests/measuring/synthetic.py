@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from breakeven.measuring.facts import Files
+from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
-from breakeven.measuring.verdict import Business, Result, bench_of, conclude
+from breakeven.measuring.verdict import Result, bench_of, conclude
 from breakeven.task import Cases
 from breakeven.tasks.text_classification import TextClassification
 

@@ -46,8 +46,18 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("one", "two"):
         root = tmp_path_factory.mktemp(name)
         (root / "majority.json").write_text('{"format": 1, "classes": ["bad", "good"], "rates": [0.4, 0.6]}')
-        build(Majority(MajoritySettings(), task), trained=root, folder=root / "package", candidate=name, model_name="majority",
-              facts=task.facts(held), chain=None, cases=held, task=task, seconds=0.05)  # fmt: skip
+        build(
+            Majority(MajoritySettings(), task),
+            trained=root,
+            folder=root / "package",
+            candidate=name,
+            model_name="majority",
+            facts=task.facts(held),
+            chain=None,
+            cases=held,
+            task=task,
+            seconds=0.05,
+        )
         found[name] = root / "package"
     return found
 
@@ -97,6 +107,19 @@ def test_figures_are_quantities_over_rounds(packages: dict[str, Path]) -> None:
     assert one["cpu_seconds_per_answer"]["value"] == pytest.approx(1 / 300)
 
 
+def test_blocks_of_a_run_narrow_the_interval_and_keep_the_value() -> None:
+    from breakeven.measuring.capacity import over_log_rounds
+    from breakeven.measuring.server import blocks
+
+    parts = [blocks([base + index % 7 for index in range(200)]) for base in (10.0, 11.0, 12.0)]
+    assert [len(part) for part in parts] == [4, 4, 4] and blocks([1.0] * 79) == []
+    values = [14.0, 15.0, 16.0]
+    plain = over_log_rounds(values, "ms", method="x")
+    split = over_log_rounds(values, "ms", method="x", blocks=[one["latency_ms_p95"] for part in parts for one in part])
+    assert split.value == plain.value and plain.low < split.low < split.value < split.high < plain.high  # type: ignore[operator]
+    assert "3 rounds in 12 blocks" in (split.method or "")
+
+
 def test_nothing_is_measured_again_while_the_session_is_comparable(packages: dict[str, Path]) -> None:
     first = run(packages, Bed({"one": 300.0, "two": 200.0}))
     bed = Bed({"one": 1.0, "two": 1.0})
@@ -113,9 +136,13 @@ def test_a_moved_reference_measures_everything_again_and_says_why(packages: dict
     assert all("reference load moved by 43%" in stale["why"] for stale in again["stale"])
 
 
-@pytest.mark.parametrize(("change", "why"), [
-    ({"hardware": {"key": "another"}}, "other hardware"), ({"versions": {"python": "2.7"}}, "other versions"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"hardware": {"key": "another"}}, "other hardware"),
+        ({"versions": {"python": "2.7"}}, "other versions"),
+    ],
+)
 def test_other_hardware_or_versions_are_not_comparable(
     packages: dict[str, Path], change: dict[str, Any], why: str
 ) -> None:
@@ -153,8 +180,12 @@ def test_a_lagging_generator_is_a_finding_and_its_steps_do_not_count(packages: d
         def load(self, rate: float, seconds: float) -> dict[str, Any]:
             return {**step(rate, self.capacity), "lagged": rate > 100}
 
-    found = speed.measure(packages, speed.Plan(20, 2, payloads=["a"]), reference=lambda: 1.0,
-                          opener=lambda folder, payloads: Lagging(1000.0, [], "x"))  # fmt: skip
+    found = speed.measure(
+        packages,
+        speed.Plan(20, 2, payloads=["a"]),
+        reference=lambda: 1.0,
+        opener=lambda folder, payloads: Lagging(1000.0, [], "x"),
+    )
     assert {finding.code for finding in found.findings} == {"load-lagged"}
     capacity = capacity_within(found.candidates["one"]["rounds"], None)
     assert capacity is not None and capacity.value <= 100

@@ -7,8 +7,9 @@ import pytest
 
 from breakeven.economics.drivers import Driver
 from breakeven.errors import ConfigError, Finding
+from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
-from breakeven.measuring.verdict import Business, bench_of, conclude
+from breakeven.measuring.verdict import bench_of, conclude
 from breakeven.metrics.classification import Classification
 from breakeven.task import Cases
 from breakeven.tasks.text_classification import TextClassification
@@ -25,13 +26,51 @@ def codes(findings: list[Finding]) -> set[str]:
 def test_the_files_have_the_documented_shape_and_are_plain_json() -> None:
     result = verdict({"majority": 0.6, "linear": 0.9}, business=SOLD)
     shown = json.loads(json.dumps(result.verdict, allow_nan=False))
-    assert {"format", "task", "metric", "currency", "n_test", "test_looks", "basis", "demand", "price", "alternatives",
-            "base_rates", "candidates", "chosen", "margin", "sentence", "findings"} <= set(shown)  # fmt: skip
+    assert {
+        "format",
+        "task",
+        "metric",
+        "currency",
+        "n_test",
+        "test_looks",
+        "basis",
+        "demand",
+        "price",
+        "alternatives",
+        "base_rates",
+        "candidates",
+        "chosen",
+        "margin",
+        "sentence",
+        "findings",
+    } <= set(shown)
     linear = shown["candidates"]["linear"]
-    assert {"metric", "metrics", "per_class", "per_slice", "pictures", "latency_ms_p95", "marginal_per_1000", "rule",
-            "at_volume_per_1000", "cost_parts", "machine", "value_per_1000", "value_at_test_rates_per_1000",
-            "floor_per_1000", "ceiling_per_1000", "recommended_per_1000", "contribution_per_month", "probability_best",
-            "point_worth_per_month", "gates", "within_gates", "pays", "why_not", "still_improving"} <= set(linear)  # fmt: skip
+    assert {
+        "metric",
+        "metrics",
+        "per_class",
+        "per_slice",
+        "pictures",
+        "latency_ms_p95",
+        "marginal_per_1000",
+        "rule",
+        "at_volume_per_1000",
+        "cost_parts",
+        "machine",
+        "value_per_1000",
+        "value_at_test_rates_per_1000",
+        "floor_per_1000",
+        "ceiling_per_1000",
+        "recommended_per_1000",
+        "contribution_per_month",
+        "probability_best",
+        "point_worth_per_month",
+        "gates",
+        "within_gates",
+        "pays",
+        "why_not",
+        "still_improving",
+    } <= set(linear)
     assert (
         linear["per_slice"]["shop"]["east"]["macro_f1"]["low"]
         < linear["per_slice"]["shop"]["east"]["macro_f1"]["value"]
@@ -115,13 +154,24 @@ def test_another_latency_gate_re_reads_the_same_trail() -> None:
 def test_a_faster_machine_is_assumed_and_a_small_one_holds_nothing() -> None:
     machines = [
         {"name": "tiny", "price_per_hour": 0.01, "memory_gb": 0.1},
-        {"name": "fast", "price_per_hour": 0.4, "memory_gb": 8, "cores": 4, "measured": 2.0,
-         "source": "https://example.org/prices", "as_of": "2026-01-01"},
-    ]  # fmt: skip
+        {
+            "name": "fast",
+            "price_per_hour": 0.4,
+            "memory_gb": 8,
+            "cores": 4,
+            "measured": 2.0,
+            "source": "https://example.org/prices",
+            "as_of": "2026-01-01",
+        },
+    ]
     one = verdict({"linear": 0.9}, machines=machines, business=SOLD).verdict["candidates"]["linear"]
     assert one["machine"]["name"] == "fast"
-    assert one["cost_parts"]["machines"]["inputs"] == {"machine/fast": "quoted", "linear/capacity": "assumed",
-                                                       "answers_per_month": "declared", "peak_factor": "assumed"}  # fmt: skip
+    assert one["cost_parts"]["machines"]["inputs"] == {
+        "machine/fast": "quoted",
+        "linear/capacity": "assumed",
+        "answers_per_month": "declared",
+        "peak_factor": "assumed",
+    }
 
 
 def test_market_rates_move_the_value_and_the_test_rates_stay_beside_it() -> None:
@@ -145,8 +195,11 @@ def test_a_loss_by_column_is_valued_row_by_row() -> None:
     held = cases()
     result = verdict({"linear": 0.9}, payoff={"wrong": "-0.01 * amount"})
     answers = ["bad" if row[0] > 0.5 else "good" for row in raw(held, 0.9)]
-    lost = sum(-0.01 * amount for said, true, amount in zip(answers, held.targets or [], held.columns["amount"], strict=True)
-               if said != true)  # fmt: skip
+    lost = sum(
+        -0.01 * amount
+        for said, true, amount in zip(answers, held.targets or [], held.columns["amount"], strict=True)
+        if said != true
+    )
     assert result.verdict["candidates"]["linear"]["value_per_1000"]["value"] == pytest.approx(1000 * lost / 400)
 
 
@@ -204,12 +257,15 @@ def test_a_weak_slice_and_a_gap_between_groups_are_named() -> None:
     assert any("25 different sets" in text for text in texts)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"payoff": {"corect": 1}}, "no such outcome.*did you mean 'correct'"),
-    ({"base_rates": {"goood": 1.0}}, "no class of the data.*did you mean 'good'"),
-    ({"gates": {"macro_f2": {"min": 0.5}}}, "nothing measures.*did you mean 'macro_f1'"),
-    ({"payoff": {"wrong": "-1 * amuont"}}, "no numeric column 'amuont'.*amount"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"payoff": {"corect": 1}}, "no such outcome.*did you mean 'correct'"),
+        ({"base_rates": {"goood": 1.0}}, "no class of the data.*did you mean 'good'"),
+        ({"gates": {"macro_f2": {"min": 0.5}}}, "nothing measures.*did you mean 'macro_f1'"),
+        ({"payoff": {"wrong": "-1 * amuont"}}, "no numeric column 'amuont'.*amount"),
+    ],
+)
 def test_names_that_nothing_has_are_refused_with_a_suggestion(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s){message}"):
         verdict({"linear": 0.9}, **settings)

@@ -1,7 +1,7 @@
 import pytest
 
 from breakeven.errors import ConfigError
-from breakeven.metrics.payoff import columns, priced, quantities, shares, term, unpriced
+from breakeven.metrics.payoff import column, member, priced, shares, term, unpriced
 
 NAMES = ("true_a_pred_a", "true_a_pred_b", "true_b_pred_a", "true_b_pred_b", "refused", "correct", "wrong")
 SUMS = {"correct": ("true_a_pred_a", "true_b_pred_b"), "wrong": ("true_a_pred_b", "true_b_pred_a")}
@@ -50,9 +50,8 @@ def test_shares_cover_every_priced_outcome_once() -> None:
 
 def test_columns_are_looked_up_and_missing_ones_named() -> None:
     correct, error = shares({"correct": 1, "true_b_pred_a": "-1 * amount"}, NAMES, SUMS)
-    table = quantities(error, NAMES, {"amount": [10.0, 20.0]}, 2)
-    assert table[:, NAMES.index("true_b_pred_a")].tolist() == [10.0, 20.0] and table.sum() == 30.0
-    assert quantities(correct, NAMES, {}, 2).sum() == 4.0  # a_a and b_b, two cases, and not the sum itself
-    assert columns(priced({"true_b_pred_a": "amount"}, NAMES, SUMS)) == ["amount"]
+    assert column(error, {"amount": [10.0, 20.0]}, 2).tolist() == [10.0, 20.0]
+    assert column(correct, {}, 2).tolist() == [1.0, 1.0]
+    assert member(correct, NAMES).tolist() == [1, 0, 0, 1, 0, 0, 0]  # a_a and b_b, and not the sum itself
     with pytest.raises(ConfigError, match="no numeric column 'amount'"):
-        quantities(error, NAMES, {"price": [1.0, 2.0]}, 2)
+        column(error, {"price": [1.0, 2.0]}, 2)

@@ -1,4 +1,4 @@
-"""The evaluate stage over real process, train and packaging; the load test is faked at its step, but in the slow test."""
+"""The evaluate stage over real process, train and packaging; the load test is faked at its step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from breakeven import pipeline
 from breakeven.artifacts import HashCache, Store, read_json, write_json
-from breakeven.economics.drivers import Driver
+from breakeven.economics.plan import BusinessPlan
 from breakeven.errors import ConfigError
 from breakeven.pipeline import Context, Setup, Step
 from breakeven.stages import collect, evaluate, process, train
@@ -25,16 +25,9 @@ from ..measuring.synthetic import MACHINE, PAYOFF, step
 WORDS = {"good": ["fine", "great", "lovely", "works", "quick"], "bad": ["broken", "late", "awful", "slow", "refund"]}
 
 
-class BusinessSettings(SimpleNamespace):
-    """What the verdict reads of a business section."""
-
-    def model_dump(self, mode: str) -> dict[str, Any]:
-        return {"currency": self.currency, "price": {"per_answer": self.price.per_answer.mean}, "customers": None}
-
-
-def business(price: float = 0.004) -> BusinessSettings:
-    customers = SimpleNamespace(start=3, answers_each={"median": 20000, "p90": 80000})
-    return BusinessSettings(currency="USD", price=SimpleNamespace(per_answer=Driver.of(price)), customers=customers)
+def business(price: float = 0.004) -> BusinessPlan:
+    customers = {"start": 3, "answers_each": {"median": 20000, "p90": 80000}}
+    return BusinessPlan.model_validate({"price": {"per_answer": price}, "customers": customers})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def setup(root: Path, *, sold: BusinessSettings | None = None, **settings: Any) -> Setup:
+def setup(root: Path, *, sold: BusinessPlan | None = None, **settings: Any) -> Setup:
     options: dict[str, Any] = {"payoff": PAYOFF, "machines": [MACHINE], "draws": 300, "runtimes": 1, **settings}
     config = SimpleNamespace(
         collect=collect.Settings.model_validate(
@@ -114,11 +107,19 @@ def test_a_majority_that_answers_alike_for_everyone_is_worth_no_more_than_a_cons
     assert one["ceiling_per_1000"]["value"] <= 1e-9
 
 
-@pytest.mark.parametrize("change", [
-    {"payoff": {"correct": 0.03, "wrong": -0.05}}, {"machines": [{"name": "big", "price_per_hour": 1.0}]},
-    {"gates": {"latency_ms_p95": {"max": 20}}}, {"base_rates": {"good": 0.9, "bad": 0.1}},
-    {"switching_cost": 0.001}, {"metric": "accuracy"}, {"demand": {"answers_per_month": 1000}}, {"reject": "never"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payoff": {"correct": 0.03, "wrong": -0.05}},
+        {"machines": [{"name": "big", "price_per_hour": 1.0}]},
+        {"gates": {"latency_ms_p95": {"max": 20}}},
+        {"base_rates": {"good": 0.9, "bad": 0.1}},
+        {"switching_cost": 0.001},
+        {"metric": "accuracy"},
+        {"demand": {"answers_per_month": 1000}},
+        {"reject": "never"},
+    ],
+)
 def test_declared_numbers_re_run_the_verdict_alone(evaluated: Path, change: dict[str, Any]) -> None:
     run(setup(evaluated))
     assert run(setup(evaluated, **change)) == ["evaluate/verdict"]
@@ -161,21 +162,33 @@ def test_a_candidate_cannot_take_the_name_of_a_step(project: Path) -> None:
         evaluate.STAGE.steps(given)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"payoff": {"wrong": "-1 times amount"}}, "wrong: found '-1 times amount'"),
-    ({"payoff": {"wrong": None}}, "wrong"), ({"gates": {"macro_f1": {}}}, "exactly one of min and max"),
-    ({"gates": {"macro_f1": {"min": 0, "max": 1}}}, "exactly one"), ({"base_rates": {"a": 0.7, "b": 0.7}}, "sum to 1"),
-    ({"machines": [MACHINE, MACHINE]}, "used once"), ({"machines": [{"name": "x", "price_per_hour": -1}]}, "negative"),
-    ({"reject": 1.5}, "less than 1"), ({"lod": {}}, "Extra inputs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"payoff": {"wrong": "-1 times amount"}}, "wrong: found '-1 times amount'"),
+        ({"payoff": {"wrong": None}}, "wrong"),
+        ({"gates": {"macro_f1": {}}}, "exactly one of min and max"),
+        ({"gates": {"macro_f1": {"min": 0, "max": 1}}}, "exactly one"),
+        ({"base_rates": {"a": 0.7, "b": 0.7}}, "sum to 1"),
+        ({"machines": [MACHINE, MACHINE]}, "used once"),
+        ({"machines": [{"name": "x", "price_per_hour": -1}]}, "negative"),
+        ({"reject": 1.5}, "less than 1"),
+        ({"lod": {}}, "Extra inputs"),
+    ],
+)
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate.Settings.model_validate(settings)
 
 
 def test_settings_survive_a_round_trip_and_have_a_schema() -> None:
-    full = {"payoff": PAYOFF, "machines": [MACHINE], "gates": {"macro_f1": {"min": 0.7}}, "reject": 0.8,
-            "alternatives": {"agency": {"value": 0.02, "price": {"low": 0.01, "mode": 0.02, "high": 0.03}}}}  # fmt: skip
+    full = {
+        "payoff": PAYOFF,
+        "machines": [MACHINE],
+        "gates": {"macro_f1": {"min": 0.7}},
+        "reject": 0.8,
+        "alternatives": {"agency": {"value": 0.02, "price": {"low": 0.01, "mode": 0.02, "high": 0.03}}},
+    }
     settings = evaluate.Settings.model_validate(full)
     dumped = settings.model_dump(mode="json")
     assert evaluate.Settings.model_validate(dumped).model_dump(mode="json") == dumped

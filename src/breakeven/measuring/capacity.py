@@ -70,22 +70,27 @@ def capacity_within(
 
 
 def over_log_rounds(
-    values: Sequence[float], unit: str, *, method: str, n: int | None = None, hardware: str | None = None
+    values: Sequence[float],
+    unit: str,
+    *,
+    method: str,
+    blocks: Sequence[float] = (),
+    n: int | None = None,
+    hardware: str | None = None,
 ) -> Quantity:
-    """Geometric mean of positive rounds with Student's interval of the logarithms, which never reaches below zero."""
+    """Geometric mean of positive rounds with Student's interval of the logarithms, which never reaches below zero.
+
+    `blocks`: the same figure of equal parts of the rounds; where there are some, the spread is taken from them.
+    """
     if min(values) <= 0:
         mean = sum(values) / len(values)
         return Quantity(mean, unit, "measured", n=n, method=method, hardware=hardware)
-    logs = [math.log(value) for value in values]
-    interval = over_rounds(logs)
-    low, high = (math.exp(interval.low), math.exp(interval.high)) if math.isfinite(interval.low) else (None, None)
+    middle = sum(math.log(value) for value in values) / len(values)
+    spread = [math.log(value) for value in (blocks or values) if value > 0]
+    interval = over_rounds(spread)
+    half = (interval.high - interval.low) / 2
+    low, high = (math.exp(middle - half), math.exp(middle + half)) if math.isfinite(half) else (None, None)
+    over = f"{len(values)} rounds in {len(spread)} blocks" if blocks else interval.method.removeprefix("Student over ")
     return Quantity(
-        math.exp(sum(logs) / len(logs)),
-        unit,
-        "measured",
-        low,
-        high,
-        n=n,
-        method=f"{method}; {interval.method}",
-        hardware=hardware,
+        math.exp(middle), unit, "measured", low, high, n=n, method=f"{method}; Student over {over}", hardware=hardware
     )

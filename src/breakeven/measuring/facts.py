@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from breakeven.economics.draws import Estimate
 from breakeven.economics.drivers import Driver
 from breakeven.economics.facts import Alternative, CandidateFacts, Machine, Speed, VerdictPlan
 from breakeven.economics.gates import Gate
 from breakeven.measuring import settings as declared
 from breakeven.measuring.capacity import capacity_within
+from breakeven.measuring.market import Business
 from breakeven.measuring.worth import Bench, Worth
+from breakeven.metrics import payoff as paying
 from breakeven.quantity import Quantity
 
 MB_PER_GB = 1000.0
@@ -105,7 +108,7 @@ def measurements(files: Files, worth: Worth, settings: declared.Settings, limit:
         found["runtime_agreement"] = Quantity(files.quality["agreement"], "share", "measured", method="validation rows")
     seconds = files.training.get("machine_seconds")
     if seconds is not None:
-        found["training_machine_seconds"] = Quantity(float(seconds), "s", "measured", n=1, hardware=files.hardware)
+        found["training_machine_seconds"] = Quantity(float(seconds), "s", "measured", hardware=files.hardware)
     return {**found, **_energy(found, settings)}
 
 
@@ -141,52 +144,53 @@ def candidate(
     worth: Worth,
     *,
     settings: declared.Settings,
+    business: Business,
     metric: str,
     measured: Mapping[str, Quantity],
 ) -> CandidateFacts:
     """One candidate as the arithmetic of the verdict takes it."""
-    limit = latency_limit(settings)
     return CandidateFacts(
         name,
-        worth.value,
+        _with_damages(worth.value, business),
         measured,
-        speeds(files, settings, limit),
-        worth.value_at_test_rates,
+        speeds(files, settings, latency_limit(settings)),
+        _with_damages(worth.value_at_test_rates, business),
         measured.get("latency_ms_p95"),
         api_per_answer=_api(files),
+        per_answer=business.per_answer,
+        monthly=business.monthly,
         training=_training(files, settings),
         point_worth=bench.point_worth(worth, metric),
         still_improving=bool(files.training.get("still_improving")),
     )
 
 
+def _with_damages(value: Estimate, business: Business) -> Estimate:
+    """Damages that we pay for errors are our cost and no loss of the customer's."""
+    return replace(value, point=value.point + business.liability, draws=value.draws + business.liability)
+
+
 def plan(
-    settings: declared.Settings,
-    *,
-    bench: Bench,
-    metric: str,
-    currency: str,
-    price: Driver | None,
-    demand: Driver | None,
-    seed: int,
+    settings: declared.Settings, business: Business, *, metric: str, constant: Estimate | None, seed: int
 ) -> VerdictPlan:
     """What was declared, as the arithmetic takes it."""
-    constant = bench.best_constant()
     others = [Alternative(name, other.value, other.price) for name, other in settings.alternatives.items()]
-    if "alternative" in settings.payoff:
-        others.append(Alternative("today", Driver.parse(settings.payoff["alternative"])))
+    if paying.ALTERNATIVE in settings.payoff:
+        others.append(Alternative("today", paying.read_term(settings.payoff[paying.ALTERNATIVE]).amount))
     return VerdictPlan(
         offers(settings),
-        currency,
-        demand,
+        business.currency,
+        settings.demand.answers_per_month or business.answers_per_month,
         settings.demand.peak_factor,
         settings.demand.utilization,
-        price,
+        business.price,
         gates(settings),
         metric,
-        constant[1] if constant else None,
+        constant,
         tuple(others),
         settings.switching_cost,
+        business.payment,
+        minimum_machines=business.minimum_machines,
         training_months=float(settings.amortize_months),
         seed=seed,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LAG_LIMIT_MS = 10.0  # a generator later than this (p99) measured itself, not the server
 DRAIN_SECONDS = 2.0
+BLOCKS, LEAST_OF_A_BLOCK = 4, 20
 
 
 class LoadedServer:
@@ -63,9 +64,19 @@ class LoadedServer:
             "latency_ms_p50": result.p50_ms, "latency_ms_p95": result.p95_ms, "latency_ms_p99": result.p99_ms,
             "errors": sum(result.errors.values()), "lagged": result.lag_ms > LAG_LIMIT_MS, "lag_ms": result.lag_ms,
             "cpu_seconds_per_answer": (self._server.cpu_seconds() - spent) / max(result.answers, 1),
-            "memory_mb": self._server.memory_mb(),
+            "memory_mb": self._server.memory_mb(), "blocks": blocks(result.latencies_ms),
         }  # fmt: skip
 
     def close(self) -> None:
         """Ends the server."""
         self._server.stop()
+
+
+def blocks(latencies_ms: Sequence[float], count: int = BLOCKS) -> list[dict[str, float]]:
+    """Latency quantiles of equal parts of a run, in the order of sending; none where a part would hold too few."""
+    import numpy as np
+
+    if len(latencies_ms) < count * LEAST_OF_A_BLOCK:
+        return []
+    parts = np.array_split(np.asarray(latencies_ms), count)
+    return [{f"latency_ms_p{share}": float(np.percentile(part, share)) for share in (50, 95, 99)} for part in parts]

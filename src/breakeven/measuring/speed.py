@@ -287,8 +287,11 @@ def _figures(rounds: Sequence[Mapping[str, Any]], hardware: str | None) -> dict[
     for name, unit in FIGURES.items():
         values = [float(one["steady"][name]) for one in quiet if one["steady"].get(name) is not None]
         if values:
-            method = f"{len(values)} rounds at about {100 * SHARE_OF_CAPACITY:.0f}% of capacity"
-            found[name] = over_log_rounds(values, unit, method=method, n=answers, hardware=hardware).as_json()
+            method = f"at about {100 * SHARE_OF_CAPACITY:.0f}% of capacity"
+            blocks = [part[name] for one in quiet for part in one["steady"].get("blocks", []) if name in part]
+            found[name] = over_log_rounds(
+                values, unit, method=method, blocks=blocks, n=answers, hardware=hardware
+            ).as_json()
     return found
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from breakeven.economics.drivers import Driver
 from breakeven.economics.verdict import Verdict, decide
 from breakeven.errors import ConfigError, Finding, Place
 from breakeven.measuring import facts as facts_of
 from breakeven.measuring.facts import Files
+from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
 from breakeven.measuring.worth import Bench, Plan, Worth
 from breakeven.metrics import payoff as paying
@@ -19,15 +19,6 @@ from breakeven.quantity import Quantity
 from breakeven.task import Cases, Task
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Business:
-    """What the verdict reads of the business section: money per answer, answers a month."""
-
-    currency: str = "USD"
-    price: Driver | None = None
-    answers_per_month: Driver | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ def bench_of(task: Task, cases: Cases, files: Mapping[str, Files], settings: Set
     _check_rates(settings.base_rates, facts, cases)
     paying.check(settings.payoff, bench.scoring.outcome_names(facts))
     for share in bench.shares():
-        paying.quantities(share, (), cases.columns, len(cases))
+        paying.column(share, cases.columns, len(cases))
     return bench
 
 
@@ -69,22 +60,22 @@ def conclude(
     _check_gates(settings, measured)
     known = {
         name: facts_of.candidate(
-            name, files[name], bench, worths[name], settings=settings, metric=metric, measured=measured[name]
+            name,
+            files[name],
+            bench,
+            worths[name],
+            settings=settings,
+            business=business,
+            metric=metric,
+            measured=measured[name],
         )
         for name in files
     }
-    demand = settings.demand.answers_per_month or business.answers_per_month
+    constant = bench.best_constant()
     plan = facts_of.plan(
-        settings,
-        bench=bench,
-        metric=metric,
-        currency=business.currency,
-        price=business.price,
-        demand=demand,
-        seed=bench.plan.seed,
+        settings, business, metric=metric, constant=constant[1] if constant else None, seed=bench.plan.seed
     )
     decided = decide(known, plan)
-    constant = bench.best_constant()
     alternatives = {
         other.name: {"value": _shown(other.value), "price": _shown(other.price)} for other in plan.alternatives
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from breakeven.economics.draws import Estimate, draw
 from breakeven.economics.units import value_draws
 from breakeven.metrics import payoff as paying
-from breakeven.metrics.intervals import Draws, FloatArray, Interval, bca, wilson
+from breakeven.metrics.intervals import Draws, FloatArray, Interval, bca, over_draws, wilson
 from breakeven.quantity import Origin, Quantity, weakest
 from breakeven.task import Cases, Task
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from breakeven.task import Scoring
 
 FEWEST_OF_A_CLASS = 5
+KEPT_WEIGHTS = 16_000_000  # 64 MB
 
 
 @dataclass(frozen=True)
@@ -82,24 +84,58 @@ class Bench:
             extra["reject"] = None if self.plan.reject == "never" else self.plan.reject
         return self.scoring.rule(self.plan.payoff, self.plan.base_rates, {**self.facts, **extra})
 
-    def value(self, answers: list[Any], *, at_market: bool) -> Estimate:
-        """Value per answer of these answers: point over all cases, draws over resampled cases and declared prices."""
+    @cached_property
+    def _weights(self) -> list[FloatArray]:
+        """The draws, kept while they are small: every candidate meets the same ones."""
+        return list(self.draws.weights()) if len(self.cases) * self.plan.draws <= KEPT_WEIGHTS else []
+
+    def weights(self) -> Iterator[FloatArray]:
+        """Chunks of draws [c, n]."""
+        yield from self._weights or self.draws.weights()
+
+    def paid(self, answers: list[Any]) -> dict[str, FloatArray]:
+        """Declared price -> [n]: how much of its amount every case pays."""
         names = self.scoring.outcome_names(self.facts)
         outcomes = self.scoring.outcomes(answers, self.cases, self.facts)
+        n = len(self.cases)
+        return {
+            share.key: outcomes @ paying.member(share, names) * paying.column(share, self.cases.columns, n)
+            for share in self.shares()
+        }
+
+    def value_point(self, answers: list[Any], *, at_market: bool) -> float:
+        """Value per answer over all test cases, at the mean of every declared price."""
+        paid, all_cases = self.paid(answers), np.ones((1, len(self.cases)))
+        worth = sum((share.term.amount.mean * paid[share.key] for share in self.shares()), np.zeros(len(self.cases)))
+        return float(self._drawn(worth, all_cases, at_market)[0])
+
+    def value(self, answers: list[Any], *, at_market: bool) -> Estimate:
+        """Value per answer of these answers: point over all cases, draws over resampled cases and declared prices."""
+        paid, shares = self.paid(answers), self.shares()
+        sure = sum(
+            (one.term.amount.mean * paid[one.key] for one in shares if one.term.amount.certain),
+            np.zeros(len(self.cases)),
+        )
+        doubted = {one.key: one.term.amount for one in shares if not one.term.amount.certain}
+        amounts = {
+            key: draw(amount, self.plan.seed, f"payoff/{key}", self.plan.draws) for key, amount in doubted.items()
+        }
+        drawn, start = np.zeros(self.plan.draws), 0
+        for weights in self.weights():
+            part = slice(start, start + len(weights))
+            drawn[part] = self._drawn(sure, weights, at_market)
+            for key, amount in amounts.items():
+                drawn[part] += amount[part] * self._drawn(paid[key], weights, at_market)
+            start = part.stop
+        known = at_market and self.plan.base_rates is not None
+        origins: dict[str, Origin] = {"outcomes": "measured", "base_rates": "declared" if known else "assumed"}
+        origins |= {f"payoff.{one.key}": one.term.amount.origin for one in shares}
+        return Estimate(self.value_point(answers, at_market=at_market), drawn, weakest(origins.values()), origins)
+
+    def _drawn(self, worth: FloatArray, weights: FloatArray, at_market: bool) -> FloatArray:
         rates = self.plan.base_rates if at_market else None
         options: dict[str, Any] = {"classes": self.cases.targets, "base_rates": rates} if rates else {}
-        point, drawn = 0.0, np.zeros(self.plan.draws)
-        origins: dict[str, Origin] = {"outcomes": "measured", "base_rates": "declared" if rates else "assumed"}
-        for share in self.shares():
-            amounts = draw(share.term.amount, self.plan.seed, f"payoff/{share.key}", self.plan.draws)
-            paid = paying.quantities(share, names, self.cases.columns, len(self.cases))
-            point += share.term.amount.mean * float(
-                value_draws(outcomes, paid, np.ones((1, len(self.cases))), **options)[0]
-            )
-            parts = [value_draws(outcomes, paid, weights, **options) for weights in self.draws.weights()]
-            drawn = drawn + amounts * np.concatenate(parts)
-            origins[f"payoff.{share.key}"] = share.term.amount.origin
-        return Estimate(point, drawn, weakest(origins.values()), origins)
+        return value_draws(worth[:, None], np.ones(1), weights, **options)
 
     def judge(self, raw: list[Any]) -> Worth:
         """Answers as served, their metrics with intervals and their value."""
@@ -124,7 +160,7 @@ class Bench:
             return self.scoring.metrics(answers, raw, self.cases, weights, self.facts)
 
         points = {name: float(values[0]) for name, values in measure(np.ones((1, len(self.cases)))).items()}
-        drawn, left_out = self.draws.of(measure), measure(self.draws.jackknife())
+        drawn, left_out = over_draws(self.weights(), measure), measure(self.draws.jackknife())
         units = len(np.unique(self.draws.units))
         found = {}
         for name, point in points.items():
@@ -173,11 +209,12 @@ class Bench:
     def best_constant(self) -> tuple[Any, Estimate] | None:
         """The answer that would be worth most if it were given to everyone; None where the task has no such answer."""
         constants = getattr(self.scoring, "constants", None)
-        offered = [
-            (answer, self.value([answer] * len(self.cases), at_market=True))
-            for answer in (constants(self.facts) if constants else [])
-        ]
-        return max(offered, key=lambda pair: pair[1].point, default=None)
+        offered = constants(self.facts) if constants else []
+        if not offered:
+            return None
+        everyone = len(self.cases)
+        best = max(offered, key=lambda answer: self.value_point([answer] * everyone, at_market=True))
+        return best, self.value([best] * everyone, at_market=True)
 
     def point_worth(self, worth: Worth, metric: str, step: float = 0.01) -> Estimate | None:
         """Value per answer of one more point of the metric, errors turned right in proportion; None where it has none.

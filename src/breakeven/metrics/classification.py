@@ -105,7 +105,7 @@ class Classification:
         """[n, K*K + 3] zeros and ones in the order of `outcome_names`."""
         classes = facts["classes"]
         size, truth, said = len(classes), _truths(cases, classes), _indices(answers, classes)
-        rows, table = np.arange(len(truth)), np.zeros((len(truth), size * size + 3))
+        rows, table = np.arange(len(truth)), np.zeros((len(truth), size * size + 3), dtype=np.float32)
         judged = (truth >= 0) & (said >= 0)
         table[rows[judged], truth[judged] * size + said[judged]] = 1
         table[:, -3] = said == REFUSED

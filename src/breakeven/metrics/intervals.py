@@ -7,7 +7,7 @@ Two candidates judged by the same draws are compared pairwise: the noise of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -62,8 +62,13 @@ class Draws:
 
     def of(self, measure: Measure) -> dict[str, FloatArray]:
         """`measure` over all draws: name -> values [draws]."""
-        parts = [dict(measure(weights)) for weights in self.weights()]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        return over_draws(self.weights(), measure)
+
+
+def over_draws(chunks: Iterable[FloatArray], measure: Measure) -> dict[str, FloatArray]:
+    """`measure` over chunks of weights: name -> values of all rows."""
+    parts = [dict(measure(weights)) for weights in chunks]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 @dataclass(frozen=True)

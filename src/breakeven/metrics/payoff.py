@@ -92,11 +92,6 @@ def check(payoff: Mapping[str, Any], names: Sequence[str]) -> None:
             )
 
 
-def columns(prices: Mapping[str, Term]) -> list[str]:
-    """The columns that prices multiply."""
-    return sorted({price.column for price in prices.values() if price.column})
-
-
 @dataclass(frozen=True)
 class Share:
     """One declared price and the outcomes it is paid for."""
@@ -117,18 +112,20 @@ def shares(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, S
     return found
 
 
-def quantities(share: Share, names: Sequence[str], values: Mapping[str, Sequence[float]], n: int) -> FloatArray:
-    """[n, k]: how much of the share's amount every outcome pays in every case (0, 1, or the column's value)."""
-    if share.term.column is not None and share.term.column not in values:
-        raise ConfigError(
-            "payoff-unknown-column",
-            at=Place(field=f"evaluate.payoff.{share.key}"),
-            column=share.term.column,
-            allowed=sorted(values) or ["none"],
-        )
-    column = np.ones(n) if share.term.column is None else np.asarray(values[share.term.column], dtype=float)
-    member = np.array([name in share.outcomes for name in names], dtype=float)
-    return np.outer(column, member)
+def member(share: Share, names: Sequence[str]) -> FloatArray:
+    """[k]: 1 for every outcome that the share pays for, else 0."""
+    return np.array([name in share.outcomes for name in names], dtype=float)
+
+
+def column(share: Share, values: Mapping[str, Sequence[float]], n: int) -> FloatArray:
+    """[n]: what the share's amount is multiplied by in every case; ConfigError where it is not there."""
+    name = share.term.column
+    if name is None:
+        return np.ones(n)
+    if name not in values:
+        at = Place(field=f"evaluate.payoff.{share.key}")
+        raise ConfigError("payoff-unknown-column", at=at, column=name, allowed=sorted(values) or ["none"])
+    return np.asarray(values[name], dtype=float)
 
 
 def unpriced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> list[str]:

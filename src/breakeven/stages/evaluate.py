@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.artifacts import fingerprint, read_json, write_json
-from breakeven.economics.drivers import Driver
 from breakeven.errors import ConfigError, Place
-from breakeven.measuring import quality, speed
+from breakeven.measuring import market, quality, speed
 from breakeven.measuring.settings import Settings
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.stages import train
@@ -95,20 +94,11 @@ def _verdict_step(setup: Setup, names: list[str]) -> Step:
     settings: Settings = setup.config.evaluate
     both = settings.model_dump(mode="json", exclude={"runtimes", "tolerance", "agreement", "load"})
     read = {f"evaluate.{key}": value for key, value in both.items()}
-    read |= {f"business.{key}": value for key, value in business_settings(setup).items()}
+    read |= {f"business.{key}": value for key, value in market.settings_read(setup.config.business).items()}
     needs = (*(f"train/{name}" for name in names), *(f"evaluate/{name}" for name in names), SPEED, "process")
     return Step(
         VERDICT, VERSION, _run_verdict, settings=read, needs=needs, exports=("measurements.json", "verdict.json")
     )
-
-
-def business_settings(setup: Setup) -> dict[str, Any]:
-    """The part of the business section that the verdict reads, as JSON."""
-    business = setup.config.business
-    if business is None:
-        return {}
-    data: dict[str, Any] = business.model_dump(mode="json")
-    return {key: data[key] for key in ("currency", "price", "customers") if data.get(key) is not None}
 
 
 def _run_verdict(context: Context) -> None:
@@ -122,7 +112,7 @@ def _run_verdict(context: Context) -> None:
     bench = verdict.bench_of(setup.task, cases, files, settings, setup.seed)
     raw = {name: quality.read_answers(context.need(f"evaluate/{name}"), setup.task, cases.ids) for name in files}
     result = verdict.conclude(
-        bench, files, raw, settings=settings, business=_business(setup), looks=count_look(context)
+        bench, files, raw, settings=settings, business=market.of_plan(setup.config.business), looks=count_look(context)
     )
     write_json(context.folder / "measurements.json", verdict.finite(result.measurements))
     write_json(context.folder / "verdict.json", result.verdict)
@@ -142,26 +132,6 @@ def _files(context: Context, name: str) -> Any:
         measured["candidates"].get(name),
         measured.get("hardware", {}).get("key"),
     )
-
-
-def _business(setup: Setup) -> Any:
-    """Price and demand as the business section declares them."""
-    from breakeven.measuring.verdict import Business
-
-    business = setup.config.business
-    if business is None:
-        return Business()
-    price = getattr(getattr(business, "price", None), "per_answer", None)
-    return Business(business.currency, None if price is None else Driver.parse(price), answers_per_month(business))
-
-
-def answers_per_month(business: Any) -> Driver | None:
-    """The demand of the first month: customers at the start times the answers each buys."""
-    customers = getattr(business, "customers", None)
-    if customers is None:
-        return None
-    start, each = Driver.parse(customers.start), Driver.parse(customers.answers_each)
-    return Driver.of(start.mean * each.mean, "answers/month", each.origin) if start.mean > 0 else None
 
 
 def count_look(context: Context) -> int:
