@@ -5,7 +5,6 @@ Nothing is loaded before the format, the task and every file have been checked; 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from breakeven.artifacts import read_json
 from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
 from breakeven.packaging.contents import check_contents
-from breakeven.packaging.hardware import hardware
 
 if TYPE_CHECKING:
     from breakeven.task import Model, Predictor, Scoring, Session, Task
 
 FORMAT = 1
 PACKAGE = "package.json"
-CHECK = "check.json"
 BATCH_CASES = 64
 BATCH_SIZE = 1024  # padded size of a batch, in the model's own unit (tokens)
 # What package.json must hold, and of which type.
@@ -186,8 +183,13 @@ class Package:
         self.threads = threads
         self.chain = _chain(info.get("transforms"))
         self.scoring: Scoring = task.scoring()
-        self._model = model
+        self.model = model
         self._predictor = load_predictor(model, folder, runtime, threads)
+
+    @property
+    def predictor(self) -> Predictor:
+        """What answers now."""
+        return self._predictor
 
     @property
     def candidate(self) -> str:
@@ -256,97 +258,16 @@ class Package:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def moved(self) -> list[str]:
-        """What differs from where the package was measured: hardware key and library versions, in words."""
-        here, there = hardware()["key"], self.info["hardware"].get("key")
-        found = [] if here == there else [f"hardware: {there} -> {here}"]
-        now = library_versions(self.info["versions"])
-        return found + [
-            f"{name}: {then} -> {now.get(name)}"
-            for name, then in sorted(self.info["versions"].items())
-            if now.get(name) != then
-        ]
+    def use(self, predictor: Predictor, runtime: str) -> None:
+        """Answers with another of the package's runtimes from now on."""
+        self._predictor.close()
+        self._predictor, self.runtime = predictor, runtime
 
     def check_here(self) -> dict[str, Any]:
-        """Parity and speed on this machine, where it differs from the one measured; falls back to the reference.
+        """Parity and speed on this machine, where it differs from the one measured: see `recheck.check_here`."""
+        from breakeven.packaging.recheck import check_here
 
-        Returns `{moved, checked, runtime, rows, agree, ms_chosen, ms_reference, fell_back, reason}`. EnvironmentFault
-        where even the reference does not give the recorded answers.
-        """
-        moved, path = self.moved(), self.folder / CHECK
-        result: dict[str, Any] = {
-            "moved": moved,
-            "checked": False,
-            "runtime": self.runtime,
-            "fell_back": False,
-            "reason": None,
-        }
-        if not moved or not path.is_file():
-            return result
-        check = read_json(path)
-        inputs = [self.parse(payload) for payload in check["inputs"]]
-        expected = _from_json(self.scoring, check["outputs"])
-        agree, spent = self._against(self._predictor, inputs, expected)
-        result |= {"checked": True, "rows": len(inputs), "agree": agree, "ms_chosen": spent}
-        reference = str(self.info["runtimes"]["reference"])
-        if self.runtime == reference:
-            if agree < len(inputs):
-                raise self._not_here(agree, len(inputs))
-            return result
-        return result | self._fall_back(reference, inputs, expected, (agree, spent))
-
-    def _not_here(self, agree: int, rows: int) -> EnvironmentFault:
-        return EnvironmentFault("package-not-here", at=Place(file=str(self.folder)), agree=agree, rows=rows)
-
-    def _fall_back(
-        self, reference: str, inputs: list[Any], expected: list[Any], chosen: tuple[int, float]
-    ) -> dict[str, Any]:
-        other = load_predictor(self._model, self.folder, reference, self.threads)
-        agree, spent = self._against(other, inputs, expected)
-        held = chosen[0] == len(inputs)
-        if held and chosen[1] <= spent:
-            other.close()
-            return {"ms_reference": spent}
-        if agree < len(inputs):
-            other.close()
-            if held:
-                return {"ms_reference": spent}
-            raise self._not_here(agree, len(inputs))
-        self._predictor.close()
-        self._predictor, self.runtime = other, reference
-        reason = "slower" if held else "parity"
-        return {"ms_reference": spent, "runtime": reference, "fell_back": True, "reason": reason}
-
-    def _against(self, predictor: Predictor, inputs: list[Any], expected: list[Any]) -> tuple[int, float]:
-        """(rows that agree with the recorded outputs, milliseconds a row one by one, the best of three rounds)."""
-        prepared = self.prepare(inputs)
-        outputs = [predictor.predict([item])[0] for item in prepared]
-        tolerance = float(self.info["tolerance"])
-        agree = sum(bool(self.task.agree(one, other, tolerance)) for one, other in zip(outputs, expected, strict=True))
-        rounds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            for item in prepared:
-                predictor.predict([item])
-            rounds.append((time.perf_counter() - started) * 1000 / len(prepared))
-        return agree, round(min(rounds), 4)
-
-
-def library_versions(names: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
-    """Installed versions of the named distributions; what is not installed is left out."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    from breakeven import __version__
-
-    found = {"breakeven": __version__, "python": platform.python_version()}
-    for name in names:
-        if name not in found:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-    return {name: found[name] for name in sorted(found)}
+        return check_here(self)
 
 
 def _chain(data: Any) -> Any:
@@ -355,14 +276,3 @@ def _chain(data: Any) -> Any:
     from breakeven.transforms import Chain
 
     return Chain.from_json(data)
-
-
-def as_json(scoring: Scoring, raw: list[Any]) -> dict[str, Any]:
-    """Raw outputs as JSON-able arrays, by the scoring's own packing."""
-    return {name: {"dtype": array.dtype.str, "values": array.tolist()} for name, array in scoring.pack(raw).items()}
-
-
-def _from_json(scoring: Scoring, data: Mapping[str, Any]) -> list[Any]:
-    import numpy as np
-
-    return scoring.unpack({name: np.array(entry["values"], dtype=entry["dtype"]) for name, entry in data.items()})

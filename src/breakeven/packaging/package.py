@@ -21,18 +21,16 @@ from breakeven.errors import BreakevenError, DataError, IntegrityError, Place
 from breakeven.packaging.contents import check_finite, not_finite
 from breakeven.packaging.hardware import hardware
 from breakeven.packaging.opened import (
-    CHECK,
     FORMAT,
     PACKAGE,
     Package,
-    as_json,
     batches,
-    library_versions,
     load_predictor,
     open_package,
     read_info,
     task_name,
 )
+from breakeven.packaging.recheck import CHECK, as_json, library_versions
 
 if TYPE_CHECKING:
     from breakeven.task import Cases, Model, Predictor, Task

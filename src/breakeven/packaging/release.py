@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import hash_tree, read_json, write_atomic, write_json
 from breakeven.errors import Busy, EnvironmentFault, IntegrityError, Place
-from breakeven.packaging.opened import CHECK, PACKAGE, Package, open_package, read_info
+from breakeven.packaging.opened import PACKAGE, Package, open_package, read_info
 from breakeven.packaging.package import identity
+from breakeven.packaging.recheck import CHECK
 from breakeven.packaging.signing import SIGNATURE, inspect_tree, sign, verify
 
 if TYPE_CHECKING:
