@@ -1,4 +1,4 @@
-"""What this machine is, as far as it decides how fast and how exactly a package answers."""
+"""What this machine is and has installed, as far as it decides how fast and how exactly a package answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,19 @@ def _gpus(folder: Path) -> list[str]:
     texts = [_read(card / "information") for card in sorted(folder.iterdir())]
     found = [re.search(r"^Model:\s*(.+)$", text, re.MULTILINE) for text in texts]
     return [match.group(1).strip() for match in found if match]
+
+
+def library_versions(names: Sequence[str]) -> dict[str, str]:
+    """Installed versions of the named distributions; what is not installed is left out."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from breakeven import __version__
+
+    found = {"breakeven": __version__, "python": platform.python_version()}
+    for name in names:
+        if name not in found:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                continue
+    return {name: found[name] for name in sorted(found)}

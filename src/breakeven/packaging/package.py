@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.artifacts import fingerprint, hash_tree, write_json
 from breakeven.errors import BreakevenError, DataError, IntegrityError, Place
 from breakeven.packaging.contents import check_finite, not_finite
-from breakeven.packaging.hardware import hardware
+from breakeven.packaging.hardware import hardware, library_versions
 from breakeven.packaging.opened import (
     FORMAT,
     PACKAGE,
@@ -30,7 +30,7 @@ from breakeven.packaging.opened import (
     read_info,
     task_name,
 )
-from breakeven.packaging.recheck import CHECK, as_json, library_versions
+from breakeven.packaging.recheck import CHECK, as_json
 
 if TYPE_CHECKING:
     from breakeven.task import Cases, Model, Predictor, Task

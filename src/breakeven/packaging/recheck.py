@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import read_json
 from breakeven.errors import EnvironmentFault, IntegrityError, Place
-from breakeven.packaging.hardware import hardware
+from breakeven.packaging.hardware import hardware, library_versions
 from breakeven.packaging.opened import Package, load_predictor
 
 if TYPE_CHECKING:
@@ -93,23 +93,6 @@ def _against(package: Package, predictor: Predictor, inputs: list[Any], expected
             predictor.predict([item])
         rounds.append((time.perf_counter() - started) * 1000 / max(len(inputs), 1))
     return agree, round(min(rounds), 4)
-
-
-def library_versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions of the named distributions; what is not installed is left out."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    from breakeven import __version__
-
-    found = {"breakeven": __version__, "python": platform.python_version()}
-    for name in names:
-        if name not in found:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-    return {name: found[name] for name in sorted(found)}
 
 
 def as_json(scoring: Scoring, raw: list[Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def hardware() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions that a figure depends on."""
-    from breakeven.packaging.opened import library_versions
+    from breakeven.packaging.hardware import library_versions
 
     return library_versions(["numpy", "torch", "onnxruntime", "transformers", "scikit-learn", "uvicorn", "httptools", "uvloop",
                              "sqlalchemy"])
