@@ -14,6 +14,7 @@ from breakeven.report.origins import counted, measured, quantity
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+DIGEST = re.compile(r"[0-9a-f]{32,}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 Candidates = Mapping[str, Mapping[str, Any]]
 
@@ -50,8 +51,10 @@ def said(value: Any, *, code: bool = False) -> Cell:
     """Words of an artifact; n/a where there are none."""
     if value is None or value == "":
         return Cell(numbers.MISSING, tone="quiet")
-    text = str(value)
-    return Cell(numbers.moment(text) or text if MOMENT.fullmatch(text) else text, code=code)
+    text = " ".join(str(value).split())
+    if MOMENT.fullmatch(text):
+        return Cell(numbers.moment(text) or text)
+    return Cell(text, code=code or bool(DIGEST.fullmatch(text)))
 
 
 def judged(share: Any, words: str, origin: Origin, *, tone: Tone = "", method: str | None = None) -> Cell:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Table
-from breakeven.report.origins import quantity
+from breakeven.report.origins import measured, quantity
 from breakeven.report.sections.cells import number, said
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+CODES = ("location", "encoding", "delimiter")
 SHOWABLE = ("category",)  # kinds whose example values may stand in a report that is passed on
 
 
@@ -34,8 +35,7 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     if card.get("limit") is not None:
         pairs.append((words("row-limit"), _limit(card["limit"])))
     yield Facts(words("what-was-read"), pairs, step="collect")
-    for source in card.get("sources") or []:
-        yield Facts(words("source", name=source.get("name", "?")), _source(source, words), step="collect")
+    yield from _sources(card.get("sources") or [], words)
     yield _columns(card, words)
 
 
@@ -44,26 +44,43 @@ def _limit(value: Any) -> Cell:
     return Cell(quantity=held) if held else said(value)
 
 
-def _source(source: Mapping[str, Any], words: Words) -> list[tuple[str, Cell]]:
-    codes = ("location", "sha256", "encoding", "delimiter")
-    pairs = []
-    for key, value in source.items():
-        if key == "name" or value is None or value == "":
-            continue
-        if key == "bytes":
-            pairs.append((words("size"), Cell(numbers.size(value))))
-        elif isinstance(value, int) and not isinstance(value, bool):
-            pairs.append((words.term(key), number(value, "")))
-        elif isinstance(value, Mapping):
-            pairs += [
-                (f"{words.term(key)}, {words.term(str(name))}", said(item)) for name, item in value.items() if item
-            ]
-        elif isinstance(value, list):
-            pairs.append((words.term(key), said(", ".join(str(item) for item in value))))
-        else:
-            text = repr(value) if key == "delimiter" else value
-            pairs.append((words.term(key), said(text, code=key in codes)))
-    return pairs
+def _sources(sources: Sequence[Mapping[str, Any]], words: Words) -> Iterator[Block]:
+    """One source as facts; of several what they share once, and a column each for the rest."""
+    if len(sources) == 1:
+        yield Facts(words("source", name=sources[0].get("name", "?")), _facts(sources[0], words), step="collect")
+    if len(sources) < 2:
+        return
+    keys = [key for key in dict.fromkeys(key for source in sources for key in source) if key != "name"]
+    shared = {
+        key: sources[0].get(key) for key in keys if all(other.get(key) == sources[0].get(key) for other in sources)
+    }
+    if any(value not in (None, "") for value in shared.values()):
+        yield Facts(words("every-source"), _facts(shared, words), step="collect")
+    rows = [
+        [Cell(words.term(key)), *(_value(key, source.get(key)) for source in sources)]
+        for key in keys
+        if key not in shared
+    ]
+    names = [str(source.get("name", "?")) for source in sources]
+    yield Table(words("sources"), [words("what"), *names], rows, step="collect")
+
+
+def _facts(source: Mapping[str, Any], words: Words) -> list[tuple[str, Cell]]:
+    return [
+        (words.term(key), _value(key, value))
+        for key, value in source.items()
+        if key != "name" and value not in (None, "")
+    ]
+
+
+def _value(key: str, value: Any) -> Cell:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Cell(numbers.size(value), measured(value, "bytes")) if key == "bytes" else number(value, "")
+    if isinstance(value, Mapping):
+        return said("; ".join(f"{name}: {item}" for name, item in value.items() if item))
+    if isinstance(value, list):
+        return said(", ".join(str(item) for item in value))
+    return said(repr(value) if key == "delimiter" and value else value, code=key in CODES)
 
 
 def _columns(card: Mapping[str, Any], words: Words) -> Table:

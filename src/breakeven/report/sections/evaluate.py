@@ -10,7 +10,7 @@ from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table, Tone
 from breakeven.report.origins import measured, quantity
 from breakeven.report.sections import quality
-from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of
+from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of, said
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -87,14 +87,9 @@ def pays_cell(name: str, verdict: Mapping[str, Any], words: Words) -> Cell:
     if not chosen and not found.get("pays"):
         return Cell(words("no") + mark, tone="bad")
     key = "best" if chosen else "yes"
-    said = words(key) if share is None else words(f"{key}-share", share=numbers.percent(share))
-    return judged(
-        share,
-        said + mark,
-        origin_of(found, "value_per_1000"),
-        tone="good" if chosen else "",
-        method=words("best-method"),
-    )
+    text = words(key) if share is None else words(f"{key}-share", share=numbers.percent(share))
+    origin, method = origin_of(found, "value_per_1000"), words("best-method")
+    return judged(share, text + mark, origin, tone="good" if chosen else "", method=method)
 
 
 def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
@@ -109,9 +104,9 @@ def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
 
 
 def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    said = [(name, Cell(str(found["why_not"]))) for name, found in candidates(snapshot).items() if found.get("why_not")]
-    if said:
-        yield Facts(words("why-not"), said, step=STEP)
+    pairs = [(name, said(found["why_not"])) for name, found in candidates(snapshot).items() if found.get("why_not")]
+    if pairs:
+        yield Facts(words("why-not"), pairs, step=STEP)
 
 
 def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
@@ -159,23 +154,29 @@ def _gates(snapshot: Snapshot, words: Words) -> Block:
 
 
 def _passes(gate: Mapping[str, Any], words: Words) -> str:
-    said = words(f"passes-{gate.get('passes')}")
-    return words("cases-needed", said=said, n=numbers.count(gate["cases_needed"])) if gate.get("cases_needed") else said
+    passes = words(f"passes-{gate.get('passes')}")
+    needed = gate.get("cases_needed")
+    return words("cases-needed", said=passes, n=numbers.count(needed)) if needed else passes
 
 
 def _money(snapshot: Snapshot, words: Words) -> Block:
     found = candidates(snapshot)
     shown = [name for name in MONEY if any(quantity(item.get(name)) for item in found.values())]
-    rows = []
-    for name, item in found.items():
-        machine = item.get("machine") or {}
-        text = f"{machine.get('count', '?')} × {machine['name']}" if machine.get("name") else numbers.MISSING
-        used = machine.get("utilization")
-        share = numbers.percent(used) if isinstance(used, (int, float)) else numbers.MISSING
-        busy = judged(used, share, origin_of(item, "at_volume_per_1000"))
-        rows.append([Cell(name), *(cell(item.get(key)) for key in shown), Cell(text), busy])
-    heads = [words("candidate"), *(words.term(name) for name in shown), words("machine"), words("utilization")]
-    return Table(words("money"), heads, rows, step=STEP, note=words("money-note"))
+    rows = [[Cell(words.term(name)), *(cell(item.get(name)) for item in found.values())] for name in shown]
+    rows.append([Cell(words("machine")), *(_machine(item) for item in found.values())])
+    rows.append([Cell(words("utilization")), *(_busy(item) for item in found.values())])
+    return Table(words("money"), [words("figure"), *found], rows, step=STEP, note=words("money-note"))
+
+
+def _machine(found: Mapping[str, Any]) -> Cell:
+    machine = found.get("machine") or {}
+    return said(f"{machine.get('count', '?')} × {machine['name']}" if machine.get("name") else None)
+
+
+def _busy(found: Mapping[str, Any]) -> Cell:
+    used = (found.get("machine") or {}).get("utilization")
+    share = numbers.percent(used) if isinstance(used, (int, float)) else numbers.MISSING
+    return judged(used, share, origin_of(found, "at_volume_per_1000"))
 
 
 def _parts(snapshot: Snapshot, words: Words) -> Iterator[Block]:

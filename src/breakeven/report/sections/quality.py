@@ -136,9 +136,10 @@ def _rules(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 
 def _said(value: Any) -> str:
     if isinstance(value, float):
-        return numbers.plain(value)
+        return numbers.tick(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_said(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(_said(item) for item in value)
+        nested = any(isinstance(item, list) for item in value)
+        return ", ".join(f"[{_said(item)}]" if nested else _said(item) for item in value)
     return str(value)
