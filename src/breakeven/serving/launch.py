@@ -33,7 +33,8 @@ class ServerProcess:
 
     def __init__(self, folder: str | Path, *, rule: Mapping[str, Any] | None = None, cpu: int | None = None, threads: int = 1,
                  ledger: str | Path | None = None, unsigned: bool = True, trust: str | Path | None = None,
-                 limits: Mapping[str, Any] | None = None, plan: Mapping[str, Any] | None = None, port: int = 0,
+                 limits: Mapping[str, Any] | None = None,
+                 guard: Mapping[str, Any] | None = None, plan: Mapping[str, Any] | None = None, port: int = 0,
                  ready_seconds: float = 120.0, module: str = "breakeven.serving.run") -> None:
         self._scratch = contextlib.ExitStack()
         if ledger is None:
@@ -43,7 +44,7 @@ class ServerProcess:
         command += ["--unsigned"] if unsigned and trust is None else []
         for name, value in (("--trust", trust), ("--cpu", cpu)):
             command += [] if value is None else [name, str(value)]
-        for name, content in (("--rule", rule), ("--limits", limits), ("--plan", plan)):
+        for name, content in (("--rule", rule), ("--limits", limits), ("--guard", guard), ("--plan", plan)):
             command += [] if content is None else [name, json.dumps(content)]
         self._command = command
         self._threads = threads

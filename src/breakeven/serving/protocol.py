@@ -40,6 +40,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.head_size = 0
         self.head_start = b""
         self.stalled_since: float | None = None
+        self.active: Any = None
         if len(self.connections) > self.guard.connections:
             self.refuse(HttpError(503, "overloaded", queued=len(self.connections), retry_after=1))
 
@@ -78,15 +79,32 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         super().on_response_complete()
         self.waits_since = self.loop.time()
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Of pipelined requests uvicorn remembers the last; the one that runs must hear of a lost connection too."""
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever still answers, answers nobody."""
+        super().connection_lost(exc)
+        if self.active is not None and not self.active.response_complete:
+            self.active.disconnected = True
+            self.active.message_event.set()
+
     def send_400_response(self, msg: str) -> None:
         """Bytes that are not HTTP get the same error shape as everything else."""
         self.refuse(HttpError(400, "http-broken"))
 
     def refuse(self, error: HttpError) -> None:
         """Answers outside of any request and closes."""
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()  # half an answer is out: nothing more may follow it
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # a whole request is being answered: it is, and what followed it is not
+                cycle.keep_alive = False
+                self.flow.pause_reading()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
         response = error_response(error, "-")
         lines = [STATUS_LINE[response.status], b"x-content-type-options: nosniff\r\n"]
         lines += [name + b": " + value + b"\r\n" for name, value in response.headers]
@@ -102,6 +120,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         elif self.stalled_since is None:
             self.stalled_since = moment
         elif moment - self.stalled_since > self.guard.write_seconds:
+            if self.active is not None:
+                self.active.disconnected = True
             self.transport.abort()
             return
         if self.in_head and (self.cycle is None or self.head_size) and waited > self.guard.head_seconds:

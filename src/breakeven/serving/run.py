@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None, *, opener: Opener | None = None) ->
     try:
         serve(options.folder, ledger=options.ledger, trust=options.trust, unsigned=options.unsigned,
               rule=json.loads(options.rule) if options.rule else None, plan=_plan(options.plan), host=options.host,
-              port=options.port, threads=options.threads, limits=_limits(options.limits), opener=opener,
+              port=options.port, threads=options.threads, limits=_limits(options.limits), guard=_guard(options.guard), opener=opener,
               ready=_announce(options.key_for))
     except BreakevenError as error:
         sys.stderr.write(f"{error}\n")
@@ -211,6 +211,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rule", help="the answer rule, JSON")
     parser.add_argument("--plan", help='{"currency": ..., "rates": {meter: price}}, JSON')
     parser.add_argument("--limits", help="fields of Limits, JSON")
+    parser.add_argument("--guard", help="fields of Guard, JSON")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -235,6 +236,14 @@ def _limits(text: str | None) -> Limits | None:
     from breakeven.serving.app import Limits
 
     return Limits(**json.loads(text))
+
+
+def _guard(text: str | None) -> Guard | None:
+    if not text:
+        return None
+    from breakeven.serving.protocol import Guard
+
+    return Guard(**json.loads(text))
 
 
 def _announce(customer: str | None) -> Callable[[str, Service], None]:
