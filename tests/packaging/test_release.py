@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import packaging_toy
 import pytest
 
 from breakeven.artifacts import hash_tree, read_json, write_json
-from breakeven.errors import Busy, IntegrityError, UsageError
+from breakeven.errors import Busy, EnvironmentFault, IntegrityError, UsageError
 from breakeven.packaging import decisions, release, signing
 
 TASK = packaging_toy.ToyTask()
@@ -120,6 +122,28 @@ def test_a_package_with_links_is_not_copied_into_a_release(make: Callable[..., P
     os.link(package / "reference" / "weights.safetensors", tmp_path / "same")
     with pytest.raises(IntegrityError, match="is a hard link"):
         release.copy_package(package, tmp_path / "release")
+
+
+@contextlib.contextmanager
+def files_no_larger_than(limit: int) -> Iterator[None]:
+    """As on a full disk: a write beyond `limit` bytes fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_named_and_nothing_is_published(make: Callable[..., Path], tmp_path: Path, key: Path) -> None:
+    package, releases = make(), tmp_path / "releases"
+    with (
+        pytest.raises(EnvironmentFault, match="cannot be written"),
+        decisions.publishing(releases) as scratch,
+        files_no_larger_than(64),
+    ):
+        release.copy_package(package, scratch / "release")
+    assert not [path for path in releases.iterdir() if path.name != ".lock"]
 
 
 def test_a_version_is_never_overwritten(tmp_path: Path) -> None:

@@ -55,6 +55,21 @@ def test_a_key_is_never_overwritten(key: Path) -> None:
     assert key.read_bytes() == before
 
 
+def test_a_public_key_alone_is_not_overwritten_either(tmp_path: Path) -> None:
+    (tmp_path / "release.pub").write_text("somebody's")
+    with pytest.raises(UsageError, match=r"release\.pub: a key is already there"):
+        signing.make_key(tmp_path / "release.key")
+    assert not (tmp_path / "release.key").exists()
+    assert (tmp_path / "release.pub").read_text() == "somebody's"
+
+
+def test_a_key_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "release.key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="never overwritten"):
+        signing.make_key(tmp_path / "release.key")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_what_was_signed_verifies(folder: Path, key: Path) -> None:
     assert signing.sign(folder, key) == folder / "model.sig"
     digests = signing.verify(folder, public(key))
@@ -117,6 +132,11 @@ def deep_json(folder: Path) -> None:
     (folder / "model.sig").write_text("[" * 100_000)
 
 
+def huge(folder: Path) -> None:
+    with (folder / "model.sig").open("wb") as stream:
+        stream.truncate(1 << 40)  # sparse: takes no disk, and would take a terabyte of memory
+
+
 def empty_bundle(folder: Path) -> None:
     (folder / "model.sig").write_text("{}")
 
@@ -165,6 +185,7 @@ def no_envelope(folder: Path) -> None:
         (odd_name, "cannot be printed"),
         (not_json, "the signature does not hold"),
         (deep_json, "the signature does not hold"),
+        (huge, "larger than 16777216 bytes"),
         (empty_bundle, "not a signature bundle"),
         (forged_payload, "the signature does not hold"),
         (no_signature_bytes, "the signature does not hold"),
@@ -237,6 +258,10 @@ def test_a_key_on_another_curve_is_named(tmp_path: Path, folder: Path) -> None:
     path.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
     with pytest.raises(UsageError, match="another kind of key"):
         signing.sign(folder, path)
+    other = tmp_path / "p384.pub"
+    other.write_bytes(key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(UsageError, match=r"p384\.pub: is not a public key: another kind"):
+        signing.verify(folder, other)
 
 
 def test_a_missing_key_names_the_command_that_makes_one(folder: Path, tmp_path: Path) -> None:
@@ -276,3 +301,5 @@ def test_a_key_can_be_made_from_the_command_line(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
+    alone = subprocess.run(command[:-1], capture_output=True, text=True, check=False, timeout=60)
+    assert (alone.returncode, alone.stderr.startswith("usage:")) == (2, True)
