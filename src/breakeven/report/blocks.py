@@ -28,6 +28,7 @@ class Cell:
     code: bool = False  # a hash, a path, a name out of the file: fixed width
     bare: bool = False  # the head names the unit already
     range: str | None = None
+    step: str | None = None  # the artifact, where it is not its table's
 
     @property
     def text(self) -> str:
@@ -62,6 +63,12 @@ class Table:
     step: str | None = None
     note: str = ""
     main: bool = False  # the table of the first screen
+
+    def numeric(self, column: int) -> bool:
+        """Whether a column is read as numbers: most of its cells are, or are not known."""
+        cells = [row[column] for row in self.rows]
+        counted = sum(cell.numeric for cell in cells)
+        return counted > 0 and 2 * (counted + sum(cell.text == numbers.MISSING for cell in cells)) > len(cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +176,11 @@ def _cells_of(section: Section, block: Block) -> Iterator[tuple[str, str | None,
     if isinstance(block, Table):
         for row in block.rows:
             for head, cell in zip(block.heads, row, strict=True):
-                yield (
-                    " › ".join(part for part in (section.title, block.title, row[0].text, head) if part),
-                    block.step,
-                    cell,
-                )
+                yield _path(section.title, block.title, row[0].text, head), cell.step or block.step, cell
     elif isinstance(block, Facts):
         for name, cell in block.pairs:
-            yield " › ".join(part for part in (section.title, block.title, name) if part), block.step, cell
+            yield _path(section.title, block.title, name), cell.step or block.step, cell
+
+
+def _path(*parts: str) -> str:
+    return " › ".join(part for part in parts if part)

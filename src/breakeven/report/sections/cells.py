@@ -51,7 +51,7 @@ def said(value: Any, *, code: bool = False) -> Cell:
     """Words of an artifact; n/a where there are none."""
     if value is None or value == "":
         return Cell(numbers.MISSING, tone="quiet")
-    text = " ".join(str(value).split())
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
     if MOMENT.fullmatch(text):
         return Cell(numbers.moment(text) or text)
     return Cell(text, code=code or bool(DIGEST.fullmatch(text)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from breakeven.report import pictures as draw
@@ -14,39 +15,35 @@ from breakeven.report.words import Words
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+HEADS = ("model", "parameters", "weights", "licence", "seconds", "steps", "stopped")
+
 
 def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     """Every candidate's training: model, size, weights, time, why it stopped; curves where it had steps."""
     if not snapshot.train:
         return
-    rows = []
-    for name, record in snapshot.train.items():
-        base = record.get("base") or {}
-        stopped = words.term(f"stopped-{record['stopped']}") if record.get("stopped") else ""
-        mark = "; ".join(
-            part for part in (stopped, words("still-improving") if record.get("still_improving") else "") if part
-        )
-        seconds = measured(record.get("seconds"), "s", hardware=machine_words(record.get("hardware")) or None)
-        weights = f"{base.get('weights', '')} @ {str(base.get('revision') or '?')[:12]}" if base else ""
-        rows.append(
-            [
-                Cell(name),
-                Cell(str(record.get("model", "")), code=True),
-                number(record.get("parameters"), "parameters"),
-                Cell(weights, code=True),
-                Cell(str(base.get("licence") or "")),
-                Cell(quantity=seconds) if seconds else said(None),
-                number(record.get("steps"), "steps"),
-                Cell(mark, tone="unsure" if record.get("still_improving") else ""),
-            ]
-        )
-    heads = [
-        words(name)
-        for name in ("candidate", "model", "parameters", "weights", "licence", "seconds", "steps", "stopped")
-    ]
-    yield Table(words("training"), heads, rows, step=f"train/{next(iter(snapshot.train))}", note=words("training-note"))
+    rows = [[Cell(name), *_row(name, record, words)] for name, record in snapshot.train.items()]
+    yield Table(words("training"), [words("candidate"), *map(words, HEADS)], rows, note=words("training-note"))
     yield from _validation(snapshot, words)
     yield from _curves(snapshot, words)
+
+
+def _row(name: str, record: Mapping[str, Any], words: Words) -> list[Cell]:
+    base, improving = record.get("base") or {}, bool(record.get("still_improving"))
+    stopped = words.term(f"stopped-{record['stopped']}") if record.get("stopped") else ""
+    ended = "; ".join(part for part in (stopped, words("still-improving") if improving else "") if part)
+    seconds = measured(record.get("seconds"), "s", hardware=machine_words(record.get("hardware")) or None)
+    weights = f"{base.get('weights', '')} @ {str(base.get('revision') or '?')[:12]}" if base else ""
+    cells = [
+        said(record.get("model"), code=True),
+        number(record.get("parameters"), "parameters"),
+        Cell(weights, code=True),
+        Cell(str(base.get("licence") or "")),
+        Cell(quantity=seconds) if seconds else said(None),
+        number(record.get("steps"), "steps"),
+        Cell(ended, tone="unsure" if improving else ""),
+    ]
+    return [replace(one, step=f"train/{name}") for one in cells]
 
 
 def _validation(snapshot: Snapshot, words: Words) -> Iterator[Table]:
@@ -56,8 +53,15 @@ def _validation(snapshot: Snapshot, words: Words) -> Iterator[Table]:
     }
     names = list(dict.fromkeys(key for item in found.values() for key in item))
     if names:
-        rows = [[Cell(words.term(name)), *(loose(item.get(name), "") for item in found.values())] for name in names]
+        rows = [
+            [Cell(words.term(name)), *(_of(candidate, item.get(name)) for candidate, item in found.items())]
+            for name in names
+        ]
         yield Table(words("validation"), [words("metric"), *found], rows, note=words("validation-note"))
+
+
+def _of(candidate: str, value: Any) -> Cell:
+    return replace(loose(value, ""), step=f"train/{candidate}")
 
 
 def _curves(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
