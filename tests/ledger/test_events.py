@@ -45,8 +45,12 @@ def test_one_idempotency_key_is_charged_once_whoever_comes_first(ledger: Ledger)
     won: list[bool] = []
 
     def ask(number: int) -> None:
-        won.append(ledger.settle(None, Charge("c", {"answers": 1}, idempotency="key", request="r",
-                                              body=str(number).encode(), expires=1 << 60)))
+        won.append(
+            ledger.settle(
+                None,
+                Charge("c", {"answers": 1}, idempotency="key", request="r", body=str(number).encode(), expires=1 << 60),
+            )
+        )
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
     for thread in threads:
@@ -64,14 +68,17 @@ def test_a_group_with_one_bad_event_keeps_the_others(ledger: Ledger) -> None:
     assert ledger.verify()["holds"]
 
 
-@pytest.mark.parametrize("change", [
-    "UPDATE events SET quantities = '{\"answers\":1}' WHERE seq = 2",
-    "UPDATE events SET customer = 'other' WHERE seq = 2",
-    "DELETE FROM events WHERE seq = 2",
-    "DELETE FROM events WHERE seq = 3",
-    "UPDATE totals SET quantity = quantity - 1",
-    "UPDATE audit SET actor = 'nobody' WHERE position = 1",
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE events SET quantities = '{\"answers\":1}' WHERE seq = 2",
+        "UPDATE events SET customer = 'other' WHERE seq = 2",
+        "DELETE FROM events WHERE seq = 2",
+        "DELETE FROM events WHERE seq = 3",
+        "UPDATE totals SET quantity = quantity - 1",
+        "UPDATE audit SET actor = 'nobody' WHERE position = 1",
+    ],
+)
 def test_verify_sees_what_was_changed_behind_our_back(place: Path, change: str) -> None:
     with open_ledger(place) as ledger:
         ledger.customers.add("acme")

@@ -95,8 +95,15 @@ def test_new_terms_hold_from_the_next_request(ledger: Ledger) -> None:
         use(ledger, key)
 
 
-@pytest.mark.parametrize(("terms", "field"), [({"quotas": {"answers": -1}}, "quotas.answers"), ({"spend_cap": "NaN"}, "spend_cap"),
-                                              ({"spend_cap": "lots"}, "spend_cap"), ({"role": "admin"}, "role")])
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"quotas": {"answers": -1}}, "quotas.answers"),
+        ({"spend_cap": "NaN"}, "spend_cap"),
+        ({"spend_cap": "lots"}, "spend_cap"),
+        ({"role": "admin"}, "role"),
+    ],
+)
 def test_terms_that_mean_nothing_are_refused(terms: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=field):
         Terms.from_json(terms)

@@ -67,7 +67,10 @@ def test_a_long_path_still_has_a_desk(tmp_path: Path) -> None:
 
 
 def test_the_lock_ends_with_its_process(place: Path) -> None:
-    code = f"from breakeven.ledger import open_ledger; open_ledger({str(place)!r}); import os, signal; os.kill(os.getpid(), 9)"
+    code = (
+        "from breakeven.ledger import open_ledger\nimport os, signal\n"
+        f"open_ledger({str(place)!r})\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=False)
     assert Lock.file(place).exists()
     with open_ledger(place) as ledger:

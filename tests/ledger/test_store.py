@@ -68,7 +68,9 @@ def test_every_older_version_can_be_brought_here() -> None:
     assert sorted(MIGRATIONS) == list(range(1, schema.SCHEMA))
 
 
-@pytest.mark.parametrize("content", [b"this is not a database, it is a text of some length", b"SQLite format 3\0" + b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "content", [b"this is not a database, it is a text of some length", b"SQLite format 3\0" + b"\xff" * 4096]
+)
 def test_a_broken_file_is_an_integrity_error(place: Path, content: bytes) -> None:
     place.write_bytes(content)
     with pytest.raises(IntegrityError, match="not a sound database") as caught:

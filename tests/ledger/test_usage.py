@@ -27,8 +27,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 @settings(max_examples=30, deadline=None)
 @given(times=st.lists(TIMES, max_size=30), stretches=st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=5))
-def test_any_stretch_of_time_is_the_sum_of_its_events(shared: Ledger, times: list[int],
-                                                      stretches: list[tuple[int, int]]) -> None:
+def test_any_stretch_of_time_is_the_sum_of_its_events(
+    shared: Ledger, times: list[int], stretches: list[tuple[int, int]]
+) -> None:
     customer = shared.customers.add(next(customers)).id
     shared.record([Charge(customer, {"answers": 1 + number}, time=time) for number, time in enumerate(times)])
     for start, end in stretches:

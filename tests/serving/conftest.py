@@ -49,20 +49,38 @@ class Caller:
         given |= {name.replace("_", "-"): value for name, value in more.items()}
         return {name: value for name, value in given.items() if value is not None}
 
-    async def send(self, method: str, path: str, body: Any = None, *, chunks: list[bytes] | None = None,
-                   leave_after: int | None = None, **headers: str | None) -> Answer:
-        """`body`: an object or the bytes. `chunks`: a body in pieces, without a length. `leave_after`: parts until the client goes."""
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        chunks: list[bytes] | None = None,
+        leave_after: int | None = None,
+        **headers: str | None,
+    ) -> Answer:
+        """`body`: an object or the bytes. `chunks`: a body in pieces, without a length. `leave_after`: parts
+        until the client goes.
+        """
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         pieces = chunks if chunks is not None else [content]
         given = self.headers(**headers)
         if chunks is None:
             given.setdefault("content-length", str(len(content)))
         raw, _, query = path.partition("?")
-        scope = {"type": "http", "method": method, "path": raw, "raw_path": raw.encode(), "query_string": query.encode(),
-                 "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
-                 "client": ("192.0.2.1", 1)}
-        messages = [{"type": "http.request", "body": piece, "more_body": index + 1 < len(pieces)}
-                    for index, piece in enumerate(pieces)]
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": raw,
+            "raw_path": raw.encode(),
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
+            "client": ("192.0.2.1", 1),
+        }
+        messages = [
+            {"type": "http.request", "body": piece, "more_body": index + 1 < len(pieces)}
+            for index, piece in enumerate(pieces)
+        ]
         sent: list[Any] = []
         left = asyncio.Event()
 
@@ -114,8 +132,13 @@ def make(ledger: Ledger) -> Iterator[Callable[..., Caller]]:
     def build(package: EchoPackage | None = None, *, rates: dict[str, Any] | None = None, **limits: Any) -> Caller:
         ledger.customers.add("acme")
         secret, _ = ledger.keys.create("acme")
-        service = create_app(package or EchoPackage(), None, ledger, Limits(**limits) if limits else None,
-                             plan=PricePlan.of(rates if rates is not None else {"answers": "0.004"}))
+        service = create_app(
+            package or EchoPackage(),
+            None,
+            ledger,
+            Limits(**limits) if limits else None,
+            plan=PricePlan.of(rates if rates is not None else {"answers": "0.004"}),
+        )
         made.append(service)
         return Caller(service, secret)
 

@@ -9,11 +9,20 @@ from breakeven.serving.access import Bucket
 from tests.serving.conftest import Caller
 
 
-@pytest.mark.parametrize(("header", "code"), [
-    (None, "key-missing"), ("", "key-missing"), ("Bearer", "key-missing"), ("Bearer ", "key-missing"),
-    ("Basic abc", "key-missing"), ("Bearer wrong", "key-malformed"), ("Bearer " + "a" * (1 << 20), "key-malformed"),
-    ("Bearer schlüssel", "key-malformed"), (f"Bearer {new_secret()[1]}", "key-unknown"),
-])
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (None, "key-missing"),
+        ("", "key-missing"),
+        ("Bearer", "key-missing"),
+        ("Bearer ", "key-missing"),
+        ("Basic abc", "key-missing"),
+        ("Bearer wrong", "key-malformed"),
+        ("Bearer " + "a" * (1 << 20), "key-malformed"),
+        ("Bearer schlüssel", "key-malformed"),
+        (f"Bearer {new_secret()[1]}", "key-unknown"),
+    ],
+)
 def test_no_key_no_answer(call: Caller, header: str | None, code: str) -> None:
     answer = call.predict("a", authorization=header)
     assert (answer.status, answer.error["code"], answer.headers["www-authenticate"]) == (401, code, "Bearer")
@@ -32,17 +41,28 @@ def test_a_revoked_key_is_refused_at_the_next_request(call: Caller, ledger: Ledg
     assert (answer.status, answer.error["code"]) == (401, "key-revoked")
 
 
-@pytest.mark.parametrize(("limits", "code"), [({"expires": "2020-01-01"}, "key-expired"), ({"not_before": "2999-01-01"}, "key-not-yet")])
+@pytest.mark.parametrize(
+    ("limits", "code"), [({"expires": "2020-01-01"}, "key-expired"), ({"not_before": "2999-01-01"}, "key-not-yet")]
+)
 def test_a_key_outside_its_time_is_401(call: Caller, ledger: Ledger, limits: dict[str, str], code: str) -> None:
     secret, _ = ledger.keys.create("acme", **limits)
     assert Caller(call.service, secret).predict("a").error["code"] == code
 
 
-@pytest.mark.parametrize(("scope", "path", "method"), [("predict", "/v1/usage", "GET"), ("usage", "/v1/predict", "POST"),
-                                                       ("usage", "/v1/feedback", "POST"), ("feedback", "/v1/models", "GET"),
-                                                       ("usage", "/v1/session/start", "POST"),
-                                                       ("usage", "/v1/session/step", "POST")])
-def test_a_key_may_only_do_what_it_was_made_for(call: Caller, ledger: Ledger, scope: str, path: str, method: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "path", "method"),
+    [
+        ("predict", "/v1/usage", "GET"),
+        ("usage", "/v1/predict", "POST"),
+        ("usage", "/v1/feedback", "POST"),
+        ("feedback", "/v1/models", "GET"),
+        ("usage", "/v1/session/start", "POST"),
+        ("usage", "/v1/session/step", "POST"),
+    ],
+)
+def test_a_key_may_only_do_what_it_was_made_for(
+    call: Caller, ledger: Ledger, scope: str, path: str, method: str
+) -> None:
     secret, _ = ledger.keys.create("acme", scopes=(scope,))
     answer = Caller(call.service, secret)(method, path, {})
     assert (answer.status, answer.error["code"]) == (403, "key-scope-missing")

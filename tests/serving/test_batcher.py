@@ -136,7 +136,9 @@ def test_a_queue_too_long_for_the_deadline_refuses_early(batchers: list[Batcher]
 
     async def crowd() -> list[Any]:
         await _one(batcher, 0)
-        return await asyncio.gather(*(_one(batcher, number, seconds=0.2) for number in range(20)), return_exceptions=True)
+        return await asyncio.gather(
+            *(_one(batcher, number, seconds=0.2) for number in range(20)), return_exceptions=True
+        )
 
     answers = run(crowd())
     refused = [answer for answer in answers if isinstance(answer, HttpError)]

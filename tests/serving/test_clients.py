@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -37,10 +38,8 @@ def connect(server: ServerProcess) -> socket.socket:
 def exchange(server: ServerProcess, data: bytes) -> bytes:
     """All that comes back until the server closes."""
     with connect(server) as client:
-        try:
+        with contextlib.suppress(OSError):  # refused in mid-flight: what it said first is still to be read
             client.sendall(data)
-        except OSError:
-            pass  # refused in mid-flight: what it said first is still to be read
         return read_all(client)
 
 
@@ -55,7 +54,13 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def request(server: ServerProcess, *headers: str, body: bytes = b"", line: str = "POST /v1/predict HTTP/1.1") -> bytes:
-    given = ["Host: x", f"Authorization: Bearer {server.key}", "Content-Type: application/json", "Connection: close", *headers]
+    given = [
+        "Host: x",
+        f"Authorization: Bearer {server.key}",
+        "Content-Type: application/json",
+        "Connection: close",
+        *headers,
+    ]
     return "\r\n".join([line, *given, "", ""]).encode() + body
 
 
@@ -63,17 +68,26 @@ def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
-@pytest.mark.parametrize("data", [
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64, b"\x00\xff" * 100,
-    b"GET / HTTP/1.1\r\nHost x\r\n\r\n", b"hello\r\n\r\n", b"GET /livez HTTP/9.9\r\n\r\n",
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
+        b"\x00\xff" * 100,
+        b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"GET /livez HTTP/9.9\r\n\r\n",
+    ],
+)
 def test_what_is_not_http_is_400(server: ServerProcess, data: bytes) -> None:
     answer = exchange(server, data)
     assert status(answer) == 400
     assert b'"code":"http-broken"' in answer
 
 
-@pytest.mark.parametrize("body", [b"ffffffffffffffffff\r\n{}", b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}XX0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "body", [b"ffffffffffffffffff\r\n{}", b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}XX0\r\n\r\n"]
+)
 def test_broken_chunks_are_400(server: ServerProcess, body: bytes) -> None:
     assert status(exchange(server, request(server, "Transfer-Encoding: chunked", body=body))) == 400
 
@@ -97,11 +111,15 @@ def test_a_large_body_in_chunks_is_refused_early(server: ServerProcess) -> None:
     assert status(exchange(server, request(server, "Transfer-Encoding: chunked", body=chunk * 40))) == 413
 
 
-@pytest.mark.parametrize(("data", "expected"), [
-    (b"GET /" + b"a" * 200_000, 414), (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n", 414),
-    (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 200_000, 431),
-    (b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * (1 << 20) + b"\r\n\r\n", 401),
-])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"GET /" + b"a" * 200_000, 414),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n", 414),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 200_000, 431),
+        (b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * (1 << 20) + b"\r\n\r\n", 401),
+    ],
+)
 def test_heads_are_bounded(server: ServerProcess, data: bytes, expected: int) -> None:
     assert status(exchange(server, data)) == expected
 
@@ -144,7 +162,9 @@ def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
     asks = b'{"inputs":["' + b"a" * 200_000 + b'"]}'
     with connect(server) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        piece = request(server, f"Content-Length: {len(asks)}", body=asks).replace(b"Connection: close", b"Connection: keep-alive")
+        piece = request(server, f"Content-Length: {len(asks)}", body=asks).replace(
+            b"Connection: close", b"Connection: keep-alive"
+        )
         client.settimeout(2)
         try:
             for _ in range(60):
@@ -158,8 +178,11 @@ def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
 
 
 def connections_of(server: ServerProcess, port: int) -> list[object]:
-    return [item for item in psutil.Process(server.pid).net_connections("tcp")
-            if item.raddr and item.raddr.port == port and item.status == "ESTABLISHED"]
+    return [
+        item
+        for item in psutil.Process(server.pid).net_connections("tcp")
+        if item.raddr and item.raddr.port == port and item.status == "ESTABLISHED"
+    ]
 
 
 def test_idle_connections_are_bounded(server: ServerProcess) -> None:
@@ -186,15 +209,26 @@ def test_a_client_that_resets_disturbs_nobody(server: ServerProcess) -> None:
     assert status(exchange(server, request(server, "Content-Length: 16", body=b'{"inputs":["a"]}'))) == 200
 
 
-@pytest.mark.parametrize("line", ["POST // HTTP/1.1", "POST /v1/../v1/predict HTTP/1.1", "POST /%2e%2e/v1/predict HTTP/1.1",
-                                  "POST /v1/predict%00 HTTP/1.1", "POST /v1/predict;a HTTP/1.1", "POST http://evil/ HTTP/1.1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "POST // HTTP/1.1",
+        "POST /v1/../v1/predict HTTP/1.1",
+        "POST /%2e%2e/v1/predict HTTP/1.1",
+        "POST /v1/predict%00 HTTP/1.1",
+        "POST /v1/predict;a HTTP/1.1",
+        "POST http://evil/ HTTP/1.1",
+    ],
+)
 def test_tricks_with_paths_reach_nothing(server: ServerProcess, line: str) -> None:
     answer = exchange(server, request(server, "Content-Length: 16", body=b'{"inputs":["a"]}', line=line))
     assert status(answer) in (400, 404)
 
 
 def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
-    keep = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(b"Connection: close", b"Connection: keep-alive")
+    keep = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(
+        b"Connection: close", b"Connection: keep-alive"
+    )
     last = request(server, "Content-Length: 16", body=b'{"inputs":["b"]}')
     answer = exchange(server, keep + last)
     assert answer.count(b"HTTP/1.1 200") == 2
@@ -208,7 +242,9 @@ def test_bad_clients_leave_no_traceback(server: ServerProcess) -> None:
 def test_a_taken_port_names_its_owner() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EnvironmentFault, match=f"port {port} of 127.0.0.1 is taken by process {os.getpid()}") as caught:
+        with pytest.raises(
+            EnvironmentFault, match=f"port {port} of 127.0.0.1 is taken by process {os.getpid()}"
+        ) as caught:
             listen("127.0.0.1", port)
     assert caught.value.exit_code == 5
 
@@ -219,8 +255,17 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_an_unsigned_package_stays_on_this_machine(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "breakeven.serving.run", str(tmp_path), "--unsigned", "--host", "0.0.0.0", "--ledger",
-               str(tmp_path / "ledger.sqlite")]
+    command = [
+        sys.executable,
+        "-m",
+        "breakeven.serving.run",
+        str(tmp_path),
+        "--unsigned",
+        "--host",
+        "0.0.0.0",
+        "--ledger",
+        str(tmp_path / "ledger.sqlite"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "this machine only" in done.stderr
@@ -228,9 +273,11 @@ def test_an_unsigned_package_stays_on_this_machine(tmp_path: Path) -> None:
 
 
 def test_no_orphan_is_left_when_the_parent_is_killed() -> None:
-    code = ("from breakeven.serving.launch import ServerProcess\nimport os, signal\n"
-            "server = ServerProcess('x', module='tests.serving.echo_server').start()\n"
-            "print(server.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    code = (
+        "from breakeven.serving.launch import ServerProcess\nimport os, signal\n"
+        "server = ServerProcess('x', module='tests.serving.echo_server').start()\n"
+        "print(server.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid = int(done.stdout)
     deadline = time.monotonic() + 5
@@ -243,7 +290,9 @@ def test_commands_work_while_the_server_runs(server: ServerProcess) -> None:
     from breakeven.ledger import commands
 
     made = commands.keys_create(server.ledger, "somebody")
-    good = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(server.key.encode(), made["secret"].encode())
+    good = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(
+        server.key.encode(), made["secret"].encode()
+    )
     assert status(exchange(server, good)) == 200
     commands.keys_revoke(server.ledger, made["id"])
     assert status(exchange(server, good)) == 401
@@ -251,7 +300,9 @@ def test_commands_work_while_the_server_runs(server: ServerProcess) -> None:
 
 
 def test_what_follows_a_whole_request_does_not_cost_its_answer(server: ServerProcess) -> None:
-    keep = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(b"Connection: close", b"Connection: keep-alive")
+    keep = request(server, "Content-Length: 16", body=b'{"inputs":["a"]}').replace(
+        b"Connection: close", b"Connection: keep-alive"
+    )
     answer = exchange(server, keep + b"\x00\xff\x00 this is no request\r\n\r\n")
     assert status(answer) == 200
     assert b'{"echo":"a"}' in answer

@@ -24,8 +24,10 @@ async def client(server: ServerProcess, acknowledged: list[str]) -> None:
     """Asks until the connection breaks; keeps the ids of the answers it got whole."""
     address = urlsplit(server.url)
     body = b'{"inputs":["a"]}'
-    head = (f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+    head = (
+        f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
     try:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         while True:

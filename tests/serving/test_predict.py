@@ -23,7 +23,7 @@ def test_an_answer_is_metered_priced_and_in_the_ledger(call: Caller, ledger: Led
     assert found["outputs"] == [{"echo": "a"}, {"echo": "b"}, {"echo": "c"}]
     assert found["usage"] == [{"meter": "answers", "quantity": 3}]
     assert (found["price"], found["currency"], found["model"]) == ("0.012", "USD", "echo")
-    row, = ledger.usage()
+    (row,) = ledger.usage()
     assert (row["quantity"], row["price"], row["events"]) == (3, "0.012", 1)
 
 
@@ -67,8 +67,9 @@ def test_a_thousand_uses_of_one_key_at_once_are_one_charge(make: Make, ledger: L
     call = make(EchoPackage(seconds=0.01))
 
     async def crowd() -> list[Any]:
-        return await asyncio.gather(*(call.send("POST", "/v1/predict", {"inputs": ["a"]}, idempotency_key="same")
-                                      for _ in range(1000)))
+        return await asyncio.gather(
+            *(call.send("POST", "/v1/predict", {"inputs": ["a"]}, idempotency_key="same") for _ in range(1000))
+        )
 
     answers = asyncio.run(crowd())
     assert {answer.status for answer in answers} == {200}
@@ -119,8 +120,11 @@ def test_a_stopped_ledger_answers_nothing(call: Caller, ledger: Ledger) -> None:
 def test_a_streamed_answer_comes_in_parts_and_is_charged_once(make: Make, ledger: Ledger) -> None:
     call = make(EchoPackage(Streaming()), rates={"output_tokens": "0.01"})
     answer = call("POST", "/v1/predict", {"inputs": ["one two three"], "stream": True})
-    events = [json.loads(line.removeprefix("data: ")) for line in answer.body.decode().split("\n\n")
-              if line and not line.endswith("[DONE]")]
+    events = [
+        json.loads(line.removeprefix("data: "))
+        for line in answer.body.decode().split("\n\n")
+        if line and not line.endswith("[DONE]")
+    ]
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert [event["part"] for event in events[:-1]] == ["one", "two", "three"]
     assert events[-1]["price"] == "0.03"
@@ -172,11 +176,18 @@ def test_feedback_is_kept_for_an_answer_of_ones_own(call: Caller, ledger: Ledger
     assert call("POST", "/v1/feedback", {"id": "nothing", "correct": False}).status == 404
 
 
-@pytest.mark.parametrize(("body", "param"), [
-    ({"id": 5, "correct": True}, "id"), ({"id": "x"}, "correct"), ({"id": "x", "correct": "yes"}, "correct"),
-    ({"id": "x", "correct": True, "index": True}, "index"), ({"id": "x", "rating": "5"}, "rating"),
-    ({"id": "x", "label": "l" * 1001}, "label"), ({"id": "x", "correct": True, "tenant_id": "A"}, "tenant_id"),
-])
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"id": 5, "correct": True}, "id"),
+        ({"id": "x"}, "correct"),
+        ({"id": "x", "correct": "yes"}, "correct"),
+        ({"id": "x", "correct": True, "index": True}, "index"),
+        ({"id": "x", "rating": "5"}, "rating"),
+        ({"id": "x", "label": "l" * 1001}, "label"),
+        ({"id": "x", "correct": True, "tenant_id": "A"}, "tenant_id"),
+    ],
+)
 def test_feedback_has_a_shape(call: Caller, body: dict[str, Any], param: str) -> None:
     answer = call("POST", "/v1/feedback", body)
     assert (answer.status, answer.error["param"]) == (422, param)
@@ -197,7 +208,7 @@ def test_usage_over_the_wire_is_the_customers_own(call: Caller, ledger: Ledger) 
 
 def test_models_and_the_openapi_document_tell_the_task(make: Make) -> None:
     call = make(EchoPackage(TwoMeters()))
-    model, = call("GET", "/v1/models").json["data"]
+    (model,) = call("GET", "/v1/models").json["data"]
     assert (model["id"], model["meters"]) == ("echo", ["answers", "input_tokens"])
     document = call("GET", "/openapi.json").json
     assert document["components"]["schemas"]["Input"] == FakeTask().input_schema({})

@@ -26,7 +26,9 @@ def charged(call: Caller) -> int:
     return call.service.ledger.writer.head.seq
 
 
-@pytest.mark.parametrize(("method", "allowed"), [("GET", "POST"), ("PUT", "POST"), ("TRACE", "POST"), ("OPTIONS", "POST")])
+@pytest.mark.parametrize(
+    ("method", "allowed"), [("GET", "POST"), ("PUT", "POST"), ("TRACE", "POST"), ("OPTIONS", "POST")]
+)
 def test_a_wrong_method_names_the_right_ones(call: Caller, method: str, allowed: str) -> None:
     answer = call(method, "/v1/predict")
     assert (answer.status, answer.headers["allow"], answer.error["code"]) == (405, allowed, "method-not-allowed")
@@ -38,8 +40,17 @@ def test_head_is_get_without_a_body(call: Caller) -> None:
     assert call("POST", "/livez", {}).headers["allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "", None, "application/x-www-form-urlencoded", "application/json; charset=utf-16",
-                                  "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "",
+        None,
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+        "multipart/form-data; boundary=x",
+    ],
+)
 def test_a_wrong_type_is_415(call: Caller, kind: str | None) -> None:
     answer = call("POST", "/v1/predict", {"inputs": ["a"]}, content_type=kind)
     assert (answer.status, answer.error["code"]) == (415, "body-type")
@@ -49,27 +60,42 @@ def test_a_compressed_body_is_415(call: Caller) -> None:
     assert call("POST", "/v1/predict", {"inputs": ["a"]}, content_encoding="gzip").status == 415
 
 
-@pytest.mark.parametrize(("accept", "status"), [("text/html", 406), ("application/json", 200), ("text/html, */*", 200),
-                                                ("application/*;q=0.5", 200)])
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [("text/html", 406), ("application/json", 200), ("text/html, */*", 200), ("application/*;q=0.5", 200)],
+)
 def test_answers_are_json_or_refused(call: Caller, accept: str, status: int) -> None:
     assert call.predict("a", accept=accept).status == status
 
 
-@pytest.mark.parametrize(("body", "status", "code"), [
-    (b"", 400, "json-broken"), (b"{", 400, "json-broken"), (b"{} {}", 400, "json-broken"),
-    (b'{"inputs": NaN}', 400, "json-broken"), (b'{"inputs": [1e999]}', 400, "json-number"),
-    (b'{"inputs": [' + b"9" * 5000 + b"]}", 400, "json-number"), (b'{"inputs": [' + b"9" * 41 + b"]}", 400, "json-number"),
-    (b"[" * 100_000, 400, "json-deep"), (b'{"a":' * 100_000, 400, "json-deep"),
-    (b'{"inputs": ["\xff"]}', 400, "json-encoding"), (b'\xef\xbb\xbf{"inputs": ["a"]}', 400, "json-broken"),
-    (b'{"inputs": ["a"], "inputs": ["b"]}', 422, "json-doubled"),
-    (b'{"inputs": ["a\\ud800"]}', 422, "json-character"), (b'{"inputs": ["\\uDFFF"]}', 422, "json-character"),
-    (b'{"inputs": ["a\\u0000b"]}', 422, "json-character"),
-    (b"[]", 422, "body-not-object"), (b"{}", 422, "body-field"), (b'{"inputs": "a"}', 422, "body-field"),
-    (b'{"inputs": []}', 422, "inputs-count"), (b'{"inputs": ["a"], "stream": 1}', 422, "body-field"),
-    (b'{"inputs": [1]}', 422, "input-not-text"),
-    (b'{"inputs": ["a"], "role": "admin"}', 422, "body-unknown-field"),
-    (b'{"inputs": ["a"], "price": 0, "tenant_id": "A"}', 422, "body-unknown-field"),
-])
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "json-broken"),
+        (b"{", 400, "json-broken"),
+        (b"{} {}", 400, "json-broken"),
+        (b'{"inputs": NaN}', 400, "json-broken"),
+        (b'{"inputs": [1e999]}', 400, "json-number"),
+        (b'{"inputs": [' + b"9" * 5000 + b"]}", 400, "json-number"),
+        (b'{"inputs": [' + b"9" * 41 + b"]}", 400, "json-number"),
+        (b"[" * 100_000, 400, "json-deep"),
+        (b'{"a":' * 100_000, 400, "json-deep"),
+        (b'{"inputs": ["\xff"]}', 400, "json-encoding"),
+        (b'\xef\xbb\xbf{"inputs": ["a"]}', 400, "json-broken"),
+        (b'{"inputs": ["a"], "inputs": ["b"]}', 422, "json-doubled"),
+        (b'{"inputs": ["a\\ud800"]}', 422, "json-character"),
+        (b'{"inputs": ["\\uDFFF"]}', 422, "json-character"),
+        (b'{"inputs": ["a\\u0000b"]}', 422, "json-character"),
+        (b"[]", 422, "body-not-object"),
+        (b"{}", 422, "body-field"),
+        (b'{"inputs": "a"}', 422, "body-field"),
+        (b'{"inputs": []}', 422, "inputs-count"),
+        (b'{"inputs": ["a"], "stream": 1}', 422, "body-field"),
+        (b'{"inputs": [1]}', 422, "input-not-text"),
+        (b'{"inputs": ["a"], "role": "admin"}', 422, "body-unknown-field"),
+        (b'{"inputs": ["a"], "price": 0, "tenant_id": "A"}', 422, "body-unknown-field"),
+    ],
+)
 def test_bad_bodies_are_named(call: Caller, body: bytes, status: int, code: str) -> None:
     before, started = charged(call), time.perf_counter()
     answer = call("POST", "/v1/predict", body)
@@ -109,8 +135,21 @@ def test_a_body_in_pieces_is_a_body(call: Caller) -> None:
     assert call("POST", "/v1/predict", chunks=[b'{"inp', b'uts": ["a"', b"]}"]).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "//", "/v1//predict", "/v1/predict/", "/v1/%2e%2e/predict", "/v1/predict%00",
-                                  "/v1/predict;x=1", "/../v1/predict", "/%76%31/predict", "/V1/predict"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "//",
+        "/v1//predict",
+        "/v1/predict/",
+        "/v1/%2e%2e/predict",
+        "/v1/predict%00",
+        "/v1/predict;x=1",
+        "/../v1/predict",
+        "/%76%31/predict",
+        "/V1/predict",
+    ],
+)
 def test_no_other_path_reaches_a_route(call: Caller, path: str) -> None:
     assert call("POST", path, {"inputs": ["a"]}).status == 404
 
@@ -121,13 +160,19 @@ def test_a_long_path_is_414(call: Caller) -> None:
 
 
 def test_every_answer_has_safe_headers_and_no_cors(call: Caller) -> None:
-    for answer in (call.predict("a", origin="https://evil.example"), call("GET", "/nothing"), call("OPTIONS", "/v1/predict")):
+    for answer in (
+        call.predict("a", origin="https://evil.example"),
+        call("GET", "/nothing"),
+        call("OPTIONS", "/v1/predict"),
+    ):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-type"] == "application/json"
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("a" * 101, False), ("a b", False), ("a\r\nb: c", False)])
+@pytest.mark.parametrize(
+    ("given", "kept"), [("abc-123", True), ("a" * 101, False), ("a b", False), ("a\r\nb: c", False)]
+)
 def test_a_request_id_is_kept_if_it_is_harmless(call: Caller, given: str, kept: bool) -> None:
     assert (call("GET", "/livez", x_request_id=given).headers["x-request-id"] == given) is kept
 

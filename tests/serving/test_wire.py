@@ -11,8 +11,14 @@ from breakeven.errors import BreakevenError, Busy, EnvironmentFault, InputError,
 from breakeven.serving.wire import DEEPEST, HttpError, error_response, read_json, status_of
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
-VALUES = st.recursive(st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
-                      | TEXTS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5),
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -36,11 +42,20 @@ def test_a_deep_nest_is_seen_behind_any_text(text: str) -> None:
         read_json(b"[" + body + b"[" * DEEPEST + b"]" * DEEPEST + b"]")
 
 
-@pytest.mark.parametrize(("error", "status"), [
-    (HttpError(418, "not-found"), 418), (Refused("key-unknown"), 401), (Refused("quota-exhausted"), 429),
-    (InputError("input-empty"), 422), (InputError("request-not-found"), 404), (EnvironmentFault("ledger-busy"), 503),
-    (Busy("ledger-owned"), 503), (BreakevenError("internal"), 500), (Refused("idempotency-expired"), 409),
-])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (HttpError(418, "not-found"), 418),
+        (Refused("key-unknown"), 401),
+        (Refused("quota-exhausted"), 429),
+        (InputError("input-empty"), 422),
+        (InputError("request-not-found"), 404),
+        (EnvironmentFault("ledger-busy"), 503),
+        (Busy("ledger-owned"), 503),
+        (BreakevenError("internal"), 500),
+        (Refused("idempotency-expired"), 409),
+    ],
+)
 def test_every_failure_has_its_status(error: BreakevenError, status: int) -> None:
     assert status_of(error) == status
     response = error_response(error, "req_1")

@@ -19,8 +19,13 @@ def write_audit(connection: Connection, actor: str, action: str, subject: str, d
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     last = connection.execute(sa.select(schema.audit.c.hash).order_by(schema.audit.c.position.desc()).limit(1)).scalar()
-    row = {"time": clock.now(), "actor": actor, "action": action, "subject": subject,
-           "detail": json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)}
+    row = {
+        "time": clock.now(),
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "detail": json.dumps(dict(detail), sort_keys=True, ensure_ascii=False),
+    }
     row["hash"] = chain.link(last or _genesis(connection), [row[name] for name in chain.AUDIT_FIELDS])
     connection.execute(sa.insert(schema.audit), row)
 
@@ -33,12 +38,21 @@ def _genesis(connection: Connection) -> str:
 def verify_audit(connection: Connection) -> tuple[Any, int]:
     """(first line that does not follow, or None; lines read)."""
     rows = connection.execute(sa.select(schema.audit).order_by(schema.audit.c.position)).mappings()
-    broken, count, _ = chain.broken_at(rows, _genesis(connection), chain.AUDIT_FIELDS)
+    broken, count, _ = chain.broken_at((dict(row) for row in rows), _genesis(connection), chain.AUDIT_FIELDS)
     return broken, count
 
 
 def audit_rows(connection: Connection, limit: int = 1000) -> list[dict[str, Any]]:
     """The newest lines, newest first."""
     rows = connection.execute(sa.select(schema.audit).order_by(schema.audit.c.position.desc()).limit(limit)).mappings()
-    return [{"time": clock.text(row["time"]), "actor": row["actor"], "action": row["action"], "subject": row["subject"],
-             "detail": json.loads(row["detail"]), "hash": row["hash"]} for row in rows]
+    return [
+        {
+            "time": clock.text(row["time"]),
+            "actor": row["actor"],
+            "action": row["action"],
+            "subject": row["subject"],
+            "detail": json.loads(row["detail"]),
+            "hash": row["hash"],
+        }
+        for row in rows
+    ]

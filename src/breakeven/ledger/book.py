@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from breakeven.errors import InputError, Place
 from breakeven.ledger import chain, clock, schema
-from breakeven.ledger.audit import audit_rows, verify_audit, write_audit
+from breakeven.ledger.audit import audit_rows, write_audit
 from breakeven.ledger.customers import Customers
 from breakeven.ledger.events import Charge, insert
 from breakeven.ledger.feedback import Feedback
@@ -56,7 +56,9 @@ class Ledger:
         self.stores = stores
         self.lock = lock
         # One chain for the one owner of a file; a chain for every process on PostgreSQL.
-        self.writer = Writer(stores, "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}")
+        self.writer = Writer(
+            stores, "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+        )
         remember = None if stores.sqlite else 0.5
         self.customers = Customers(self.writer, stores.reading)
         self.keys = Keys(self.writer, stores.reading, remember_seconds=remember)
@@ -69,8 +71,11 @@ class Ledger:
         """Writes what is queued, anchors the chain in the audit log, closes the files."""
         head = self.writer.head
         if head.seq and self.writer.fault is None:
-            self.writer.wait(lambda connection, _: write_audit(
-                connection, "ledger", "chain.anchor", head.writer, {"seq": head.seq, "hash": head.hash}))
+            self.writer.wait(
+                lambda connection, _: write_audit(
+                    connection, "ledger", "chain.anchor", head.writer, {"seq": head.seq, "hash": head.hash}
+                )
+            )
         self.writer.close()
         self.stores.dispose()
         if self.lock is not None:
@@ -84,14 +89,18 @@ class Ledger:
 
     def _fact(self, name: str) -> str:
         with self.stores.reading.connect() as connection:
-            value: str = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar_one()
+            value: str = connection.execute(
+                sa.select(schema.facts.c.value).where(schema.facts.c.name == name)
+            ).scalar_one()
             return value
 
     def plan(self, version: str) -> PricePlan:
         """A price plan by the version that events carry; an unknown version has no rates."""
         if version not in self._plans:
             with self.stores.reading.connect() as connection:
-                body = connection.execute(sa.select(schema.plans.c.body).where(schema.plans.c.version == version)).scalar()
+                body = connection.execute(
+                    sa.select(schema.plans.c.body).where(schema.plans.c.version == version)
+                ).scalar()
             if body is None:
                 return PricePlan(version=version)
             data = json.loads(body)
@@ -102,8 +111,11 @@ class Ledger:
         """Remembers a plan under its version, so that its events can be priced for ever."""
         if plan.rates and plan.version not in self._plans:
             row = {"version": plan.version, "body": json.dumps(plan.as_json()), "created": clock.now()}
-            self.writer.wait(lambda connection, _: connection.execute(
-                insert(connection, schema.plans).on_conflict_do_nothing(), row) and None)
+            self.writer.wait(
+                lambda connection, _: (
+                    connection.execute(insert(connection, schema.plans).on_conflict_do_nothing(), row) and None
+                )
+            )
             self._plans[plan.version] = plan
         return plan
 
@@ -111,7 +123,9 @@ class Ledger:
         return used_in(self.stores.reading, customer, period, self.plan)
 
     def admit(self, key: Key, quantities: Mapping[str, int], plan: PricePlan) -> Admission:
-        """Reserves what a request may use at most; Refused `quota-exhausted` or `spend-cap-reached`, nothing reserved."""
+        """Reserves what a request may use at most; Refused `quota-exhausted` or `spend-cap-reached`, nothing
+        reserved.
+        """
         terms = self.customers.terms(key.customer)
         if not terms.quotas and terms.spend_cap is None:
             return Admission(key.customer, "", NOTHING)
@@ -132,8 +146,13 @@ class Ledger:
         """Writes a charge and waits. False: this Idempotency-Key was charged before and nothing was added."""
         import threading
 
-        done, heard = threading.Event(), []
-        self.settle_soon(admission, charge, lambda entries: (heard.extend(entries), done.set())[0])
+        done, heard = threading.Event(), list[Entry]()
+
+        def deliver(entries: list[Entry]) -> None:
+            heard.extend(entries)
+            done.set()
+
+        self.settle_soon(admission, charge, deliver)
         done.wait()
         if heard[0].error is not None:
             raise heard[0].error

@@ -6,8 +6,22 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-EVENT_FIELDS = ("writer", "seq", "id", "source", "kind", "about", "time", "customer", "key", "release", "plan",
-                "quantities", "answers", "request")
+EVENT_FIELDS = (
+    "writer",
+    "seq",
+    "id",
+    "source",
+    "kind",
+    "about",
+    "time",
+    "customer",
+    "key",
+    "release",
+    "plan",
+    "quantities",
+    "answers",
+    "request",
+)
 AUDIT_FIELDS = ("time", "actor", "action", "subject", "detail")
 
 _BETWEEN = "\x1f"  # the unit separator; no field may hold it, which `plain` checks where fields come from outside
@@ -28,7 +42,9 @@ def link(before: str, values: Sequence[Any]) -> str:
     return hashlib.sha256((before + _BETWEEN + _BETWEEN.join(map(str, values))).encode()).hexdigest()
 
 
-def broken_at(rows: Iterable[Mapping[str, Any]], before: str, fields: tuple[str, ...]) -> tuple[Mapping[str, Any] | None, int, str]:
+def broken_at(
+    rows: Iterable[Mapping[str, Any]], before: str, fields: tuple[str, ...]
+) -> tuple[Mapping[str, Any] | None, int, str]:
     """(first row whose hash does not follow, None if all do; rows read; last good hash)."""
     count = 0
     for row in rows:

@@ -33,7 +33,7 @@ def moment(value: Any, field: str) -> int | None:
         if isinstance(value, str):
             value = datetime.datetime.fromisoformat(value.strip())
         elif not isinstance(value, datetime.datetime):
-            value = datetime.datetime(value.year, value.month, value.day)  # noqa: DTZ001  the zone is set below
+            value = datetime.datetime(value.year, value.month, value.day)
         if value.tzinfo is None:
             value = value.replace(tzinfo=datetime.UTC)
         return int((value - _EPOCH) / datetime.timedelta(microseconds=1))

@@ -1,4 +1,5 @@
-"""What the command line does to a ledger. Runs in the owner's process if there is one, else takes the lock for a moment.
+"""What the command line does to a ledger. Runs in the owner's process if there is one, else takes the lock for
+a moment.
 
 Every function takes the ledger's place (a path or URL, see `ledger_place`) and returns JSON-able rows.
 """
@@ -29,11 +30,18 @@ def _customers_list(ledger: Ledger) -> list[dict[str, Any]]:
     return [customer.as_json() for customer in ledger.customers.list()]
 
 
-def _keys_create(ledger: Ledger, customer: str, scopes: list[str], expires: str | None = None,
-                 not_before: str | None = None, name: str = "") -> dict[str, Any]:
+def _keys_create(
+    ledger: Ledger,
+    customer: str,
+    scopes: list[str],
+    expires: str | None = None,
+    not_before: str | None = None,
+    name: str = "",
+) -> dict[str, Any]:
     ledger.customers.add(customer, actor="command") if not customer.startswith("cus_") else None
-    secret, key = ledger.keys.create(customer, scopes=scopes, expires=expires, not_before=not_before, name=name,
-                                     actor="command")
+    secret, key = ledger.keys.create(
+        customer, scopes=scopes, expires=expires, not_before=not_before, name=name, actor="command"
+    )
     return {"secret": secret, **key.as_json()}
 
 
@@ -45,8 +53,9 @@ def _keys_revoke(ledger: Ledger, id: str) -> dict[str, Any]:  # noqa: A002  the 
     return ledger.keys.revoke(id, actor="command").as_json()
 
 
-def _usage(ledger: Ledger, customer: str | None = None, start: str | None = None,
-           end: str | None = None) -> list[dict[str, Any]]:
+def _usage(
+    ledger: Ledger, customer: str | None = None, start: str | None = None, end: str | None = None
+) -> list[dict[str, Any]]:
     return ledger.usage(customer, start, end)
 
 
@@ -128,11 +137,26 @@ def customers_list(place: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def keys_create(place: str | Path, customer: str, *, scopes: tuple[str, ...] = DEFAULT_SCOPES, expires: str | None = None,
-                not_before: str | None = None, name: str = "") -> dict[str, Any]:
+def keys_create(
+    place: str | Path,
+    customer: str,
+    *,
+    scopes: tuple[str, ...] = DEFAULT_SCOPES,
+    expires: str | None = None,
+    not_before: str | None = None,
+    name: str = "",
+) -> dict[str, Any]:
     """A key for a customer (made if the name is new); `secret` is in this row and nowhere else, ever."""
-    row: dict[str, Any] = call(place, "keys.create", create=True, customer=customer, scopes=list(scopes), expires=expires,
-                               not_before=not_before, name=name)
+    row: dict[str, Any] = call(
+        place,
+        "keys.create",
+        create=True,
+        customer=customer,
+        scopes=list(scopes),
+        expires=expires,
+        not_before=not_before,
+        name=name,
+    )
     return row
 
 
@@ -148,8 +172,9 @@ def keys_revoke(place: str | Path, id: str) -> dict[str, Any]:  # noqa: A002  th
     return row
 
 
-def usage(place: str | Path, customer: str | None = None, start: str | None = None,
-          end: str | None = None) -> list[dict[str, Any]]:
+def usage(
+    place: str | Path, customer: str | None = None, start: str | None = None, end: str | None = None
+) -> list[dict[str, Any]]:
     """Quantities and exact prices in [start, end)."""
     rows: list[dict[str, Any]] = call(place, "usage", customer=customer, start=start, end=end)
     return rows

@@ -30,8 +30,12 @@ class Terms:
 
     def as_json(self) -> dict[str, Any]:
         """The shape kept in the table; money as an exact decimal string."""
-        return {"quotas": dict(self.quotas), "spend_cap": None if self.spend_cap is None else str(self.spend_cap),
-                "requests_per_second": self.requests_per_second, "burst": self.burst}
+        return {
+            "quotas": dict(self.quotas),
+            "spend_cap": None if self.spend_cap is None else str(self.spend_cap),
+            "requests_per_second": self.requests_per_second,
+            "burst": self.burst,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Terms:
@@ -84,11 +88,17 @@ class Customers:
         fresh = Customer("cus_" + secrets.token_hex(8), name, clock.now(), terms or Terms())
 
         def change(connection: Connection, _private: Callable[[], Connection]) -> Customer:
-            found = connection.execute(sa.select(schema.customers).where(schema.customers.c.name == name)).mappings().first()
+            found = (
+                connection.execute(sa.select(schema.customers).where(schema.customers.c.name == name))
+                .mappings()
+                .first()
+            )
             if found is not None:
                 return _customer(found)
-            connection.execute(sa.insert(schema.customers), {
-                "id": fresh.id, "name": name, "created": fresh.created, "terms": json.dumps(fresh.terms.as_json())})
+            connection.execute(
+                sa.insert(schema.customers),
+                {"id": fresh.id, "name": name, "created": fresh.created, "terms": json.dumps(fresh.terms.as_json())},
+            )
             write_audit(connection, actor, "customer.add", fresh.id, {"name": name})
             return fresh
 
@@ -100,11 +110,15 @@ class Customers:
 
         def change(connection: Connection, _private: Callable[[], Connection]) -> Customer:
             found = customer_id(connection, customer)
-            connection.execute(sa.update(schema.customers).where(schema.customers.c.id == found)
-                               .values(terms=json.dumps(terms.as_json())))
+            connection.execute(
+                sa.update(schema.customers)
+                .where(schema.customers.c.id == found)
+                .values(terms=json.dumps(terms.as_json()))
+            )
             write_audit(connection, actor, "customer.terms", found, terms.as_json())
-            return _customer(connection.execute(
-                sa.select(schema.customers).where(schema.customers.c.id == found)).mappings().one())
+            return _customer(
+                connection.execute(sa.select(schema.customers).where(schema.customers.c.id == found)).mappings().one()
+            )
 
         changed: Customer = self._writer.wait(change)
         self.forget()

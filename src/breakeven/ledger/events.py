@@ -50,14 +50,28 @@ class Charge:
 
     def values(self, writer: str, seq: int) -> list[Any]:
         """The row in the order of `chain.EVENT_FIELDS`."""
-        return [writer, seq, self.id, self.source, self.kind, self.about, self.time, self.customer, self.key, self.release,
-                self.plan, quantities_text(self.quantities), self.answers, self.request]
+        return [
+            writer,
+            seq,
+            self.id,
+            self.source,
+            self.kind,
+            self.about,
+            self.time,
+            self.customer,
+            self.key,
+            self.release,
+            self.plan,
+            quantities_text(self.quantities),
+            self.answers,
+            self.request,
+        ]
 
 
 def quantities_text(quantities: Mapping[str, int]) -> str:
     """Canonical JSON of quantities by meter."""
     if len(quantities) == 1:  # nearly every task; saves most of an encoder's work on the hot path
-        (meter, quantity), = quantities.items()
+        ((meter, quantity),) = quantities.items()
         return f'{{"{meter}":{quantity}}}'
     return json.dumps(dict(sorted(quantities.items())), separators=(",", ":"))
 
@@ -69,11 +83,15 @@ def insert(connection: Connection, table: sa.Table) -> Any:
 
 @functools.cache
 def _upsert(dialect: str, table: sa.Table, key: tuple[str, ...], add: bool) -> Any:
-    """INSERT that replaces the other columns of a row with this key, or adds to them. Built once: building costs more than running."""
-    statement = _INSERTS[dialect](table)
+    """INSERT that replaces the other columns of a row with this key, or adds to them. Built once: building costs
+    more than running.
+    """
+    statement: Any = _INSERTS[dialect](table)
     others = [column.name for column in table.columns if column.name not in key]
-    return statement.on_conflict_do_update(index_elements=list(key), set_={
-        name: table.c[name] + statement.excluded[name] if add else statement.excluded[name] for name in others})
+    return statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_={name: table.c[name] + statement.excluded[name] if add else statement.excluded[name] for name in others},
+    )
 
 
 _COLUMNS = (*chain.EVENT_FIELDS, "hash")
@@ -86,7 +104,7 @@ def _insert_events(connection: Connection, rows: list[list[Any]]) -> None:
     connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
-_INSERT_EVENTS = "INSERT INTO events (" + ", ".join(f'"{name}"' for name in _COLUMNS) + ") VALUES ({marks})"
+_INSERT_EVENTS = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({{marks}})"  # noqa: S608  names of our own columns
 
 
 @dataclass
@@ -99,7 +117,9 @@ class Head:
 
 
 def append(connection: Connection, private: Any, charges: list[Charge], head: Head) -> tuple[set[str], Head]:
-    """Writes what is new of `charges` and returns (ids that were already there, new head). Raises on a doubled (source, id)."""
+    """Writes what is new of `charges` and returns (ids that were already there, new head). Raises on a doubled
+    (source, id).
+    """
     doubled = _claim(connection, [charge for charge in charges if charge.idempotency])
     fresh = [charge for charge in charges if charge.id not in doubled] if doubled else charges
     rows, head = _linked(fresh, head)
@@ -128,8 +148,16 @@ def _claim(connection: Connection, charges: list[Charge]) -> set[str]:
     first: dict[str, Charge] = {}
     for charge in charges:
         first.setdefault(charge.idempotency, charge)
-    rows = [{"id": item.idempotency, "customer": item.customer, "event": item.id, "request": item.request, "time": item.time}
-            for item in first.values()]
+    rows = [
+        {
+            "id": item.idempotency,
+            "customer": item.customer,
+            "event": item.id,
+            "request": item.request,
+            "time": item.time,
+        }
+        for item in first.values()
+    ]
     statement = insert(connection, schema.idempotency).on_conflict_do_nothing().returning(schema.idempotency.c.event)
     won = set(connection.execute(statement, rows).scalars())
     return {charge.id for charge in charges if charge.id not in won}
@@ -158,11 +186,21 @@ def _add_totals(connection: Connection, charges: list[Charge]) -> None:
             cell[0] += quantity
             cell[1] += 1
     # In one order everywhere, so that two processes on PostgreSQL cannot wait for each other in a circle.
-    rows = [dict(zip(_TOTAL_KEY, cell, strict=True), quantity=sums[cell][0], events=sums[cell][1]) for cell in sorted(sums)]
+    rows = [
+        dict(zip(_TOTAL_KEY, cell, strict=True), quantity=sums[cell][0], events=sums[cell][1]) for cell in sorted(sums)
+    ]
     connection.execute(_upsert(connection.dialect.name, schema.totals, _TOTAL_KEY, True), rows)
 
 
 def _keep_answers(private: Connection, charges: list[Charge]) -> None:
-    rows = [{"id": item.idempotency, "customer": item.customer, "status": item.status, "body": item.body,
-             "expires": item.expires} for item in charges]
+    rows = [
+        {
+            "id": item.idempotency,
+            "customer": item.customer,
+            "status": item.status,
+            "body": item.body,
+            "expires": item.expires,
+        }
+        for item in charges
+    ]
     private.execute(_upsert(private.dialect.name, schema.answers, ("id",), False), rows)

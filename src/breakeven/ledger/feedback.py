@@ -24,13 +24,17 @@ class Feedback:
         self._reading = reading
         self._private = private_reading
 
-    def add(self, event: str, value: Mapping[str, Any], *, customer: str | None = None, index: int | None = None) -> dict[str, Any]:
+    def add(
+        self, event: str, value: Mapping[str, Any], *, customer: str | None = None, index: int | None = None
+    ) -> dict[str, Any]:
         """Keeps a word on a request's answers. `customer` None: the owner of the ledger speaks.
 
         Another customer's request is as unknown as one that never was.
         """
         if not value or set(value) - set(FIELDS):
-            raise InputError("feedback-value", at=Place(field=next(iter(set(value) - set(FIELDS)), "correct")), allowed=FIELDS)
+            raise InputError(
+                "feedback-value", at=Place(field=next(iter(set(value) - set(FIELDS)), "correct")), allowed=FIELDS
+            )
         with self._reading.connect() as connection:
             query = sa.select(schema.events.c.customer, schema.events.c.answers).where(schema.events.c.id == event)
             found = connection.execute(query).first()
@@ -38,8 +42,13 @@ class Feedback:
             raise InputError("request-not-found", at=Place(field="id"), id=event[:64])
         if index is not None and not 0 <= index < found.answers:
             raise InputError("feedback-index", at=Place(field="index"), found=index, answers=found.answers)
-        row = {"event": event, "customer": found.customer, "item": index, "time": clock.now(),
-               "value": json.dumps(dict(value), ensure_ascii=False, sort_keys=True)}
+        row = {
+            "event": event,
+            "customer": found.customer,
+            "item": index,
+            "time": clock.now(),
+            "value": json.dumps(dict(value), ensure_ascii=False, sort_keys=True),
+        }
 
         def change(_public: Connection, private: Callable[[], Connection]) -> None:
             private().execute(sa.insert(schema.feedback), row)
@@ -53,5 +62,13 @@ class Feedback:
         if customer is not None:
             query = query.where(schema.feedback.c.customer == customer)
         with self._private.connect() as connection:
-            return [{"id": row["event"], "index": row["item"], "customer": row["customer"], "time": clock.text(row["time"]),
-                     **json.loads(row["value"])} for row in connection.execute(query).mappings()]
+            return [
+                {
+                    "id": row["event"],
+                    "index": row["item"],
+                    "customer": row["customer"],
+                    "time": clock.text(row["time"]),
+                    **json.loads(row["value"]),
+                }
+                for row in connection.execute(query).mappings()
+            ]

@@ -1,6 +1,7 @@
 """API keys: `bek_<id>_<secret><checksum>`, shown once, kept as a salted hash, checked in microseconds.
 
-The secret is 256 random bits, so one SHA-256 is enough: a slow password hash guards against guessing, and these cannot be
+The secret is 256 random bits, so one SHA-256 is enough: a slow password hash guards against guessing, and
+these cannot be
 guessed. The checksum tells a mistyped key from a wrong one without a look-up.
 """
 
@@ -48,9 +49,17 @@ class Key:
 
     def as_json(self) -> dict[str, Any]:
         """The row that `breakeven keys` prints; the secret is in nothing that is kept."""
-        return {"id": self.id, "customer": self.customer, "name": self.name, "scopes": sorted(self.scopes),
-                "ends_with": self.last4, "created": clock.text(self.created), "not_before": clock.text(self.not_before),
-                "expires": clock.text(self.expires), "revoked": clock.text(self.revoked)}
+        return {
+            "id": self.id,
+            "customer": self.customer,
+            "name": self.name,
+            "scopes": sorted(self.scopes),
+            "ends_with": self.last4,
+            "created": clock.text(self.created),
+            "not_before": clock.text(self.not_before),
+            "expires": clock.text(self.expires),
+            "revoked": clock.text(self.revoked),
+        }
 
 
 def _base62(number: int, length: int) -> str:
@@ -95,8 +104,16 @@ class Keys:
         self._generation = 0
         self._lock = threading.Lock()
 
-    def create(self, customer: str, *, scopes: Iterable[str] = DEFAULT_SCOPES, expires: Any = None,
-               not_before: Any = None, name: str = "", actor: str = "local") -> tuple[str, Key]:
+    def create(
+        self,
+        customer: str,
+        *,
+        scopes: Iterable[str] = DEFAULT_SCOPES,
+        expires: Any = None,
+        not_before: Any = None,
+        name: str = "",
+        actor: str = "local",
+    ) -> tuple[str, Key]:
         """(secret, record). The secret is shown here and never again. `customer` is an id or a name."""
         wanted = tuple(scopes)
         unknown = sorted(set(wanted) - set(SCOPES))
@@ -104,10 +121,18 @@ class Keys:
             raise InputError("key-scope", at=Place(field="scopes"), found=unknown or "nothing", allowed=SCOPES)
         key_id, secret = new_secret()
         salt = secrets.token_hex(16)
-        row = {"id": key_id, "name": name, "salt": salt, "hash": _hash(secret, salt), "last4": secret[-4:],
-               "scopes": " ".join(sorted(wanted)), "created": clock.now(),
-               "not_before": clock.moment(not_before, "not_before"), "expires": clock.moment(expires, "expires"),
-               "revoked": None}
+        row = {
+            "id": key_id,
+            "name": name,
+            "salt": salt,
+            "hash": _hash(secret, salt),
+            "last4": secret[-4:],
+            "scopes": " ".join(sorted(wanted)),
+            "created": clock.now(),
+            "not_before": clock.moment(not_before, "not_before"),
+            "expires": clock.moment(expires, "expires"),
+            "revoked": None,
+        }
 
         def change(connection: Connection, _private: Callable[[], Connection]) -> Key:
             row["customer"] = customer_id(connection, customer)
@@ -127,7 +152,9 @@ class Keys:
             row = dict(found)
             if row["revoked"] is None:
                 row["revoked"] = clock.now()
-                connection.execute(sa.update(schema.keys).where(schema.keys.c.id == key_id).values(revoked=row["revoked"]))
+                connection.execute(
+                    sa.update(schema.keys).where(schema.keys.c.id == key_id).values(revoked=row["revoked"])
+                )
                 write_audit(connection, actor, "key.revoke", key_id, {"customer": row["customer"]})
             return _key(row)
 
@@ -196,17 +223,25 @@ def _in_force(key: Key) -> Key:
 
 
 def _key(row: Any) -> Key:
-    return Key(row["id"], row["customer"], row["name"], frozenset(row["scopes"].split()), row["last4"], row["created"],
-               row["not_before"], row["expires"], row["revoked"])
+    return Key(
+        row["id"],
+        row["customer"],
+        row["name"],
+        frozenset(row["scopes"].split()),
+        row["last4"],
+        row["created"],
+        row["not_before"],
+        row["expires"],
+        row["revoked"],
+    )
 
 
 def customer_id(connection: Connection, wanted: str) -> str:
-    query = sa.select(schema.customers.c.id).where(sa.or_(schema.customers.c.id == wanted, schema.customers.c.name == wanted))
+    """The id behind a customer's id or name."""
+    query = sa.select(schema.customers.c.id).where(
+        sa.or_(schema.customers.c.id == wanted, schema.customers.c.name == wanted)
+    )
     found: str | None = connection.execute(query).scalar()
     if found is None:
         raise InputError("customer-not-found", at=Place(field="customer"), customer=wanted)
     return found
-
-
-
-

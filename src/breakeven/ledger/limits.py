@@ -1,4 +1,6 @@
-"""Quotas and spend caps that hold under concurrency: reserved at admission, settled at the end, given back on failure."""
+"""Quotas and spend caps that hold under concurrency: reserved at admission, settled at the end, given back on
+failure.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,11 @@ def used_in(engine: Engine, customer: str, period: str, plans: Callable[[str], P
     """What the ledger's totals say a customer used in a month, spend included."""
     start, end = clock.month_bounds(period)
     totals = schema.totals.c
-    query = (sa.select(totals.plan, totals.meter, sa.func.sum(totals.quantity))
-             .where(totals.customer == customer, totals.hour >= start, totals.hour < end)
-             .group_by(totals.plan, totals.meter))
+    query = (
+        sa.select(totals.plan, totals.meter, sa.func.sum(totals.quantity))
+        .where(totals.customer == customer, totals.hour >= start, totals.hour < end)
+        .group_by(totals.plan, totals.meter)
+    )
     used: dict[str, int] = {SPEND: 0}
     with engine.connect() as connection:
         for plan, meter, quantity in connection.execute(query):
@@ -75,8 +79,14 @@ def refusal(meter: str, limit: int, used: int, period: str) -> Refused:
     """The error for a limit that is reached; says when it opens again."""
     _, end = clock.month_bounds(period)
     code = "spend-cap-reached" if meter == SPEND else "quota-exhausted"
-    return Refused(code, meter=meter, limit=limit, used=used, resets=clock.text(end),
-                   retry_after=max(1, (end - clock.now()) // 1_000_000))
+    return Refused(
+        code,
+        meter=meter,
+        limit=limit,
+        used=used,
+        resets=clock.text(end),
+        retry_after=max(1, (end - clock.now()) // 1_000_000),
+    )
 
 
 class MemoryBalances:

@@ -1,6 +1,7 @@
 """One process owns a SQLite ledger; others ask it through a Unix socket that only the same user may open.
 
-The lock is `flock` on `<ledger>.lock`, so that it ends with its process however that ends. The file says who holds it and
+The lock is `flock` on `<ledger>.lock`, so that it ends with its process however that ends. The file says who
+holds it and
 where it listens.
 """
 
@@ -48,7 +49,9 @@ class Lock:
         try:
             stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
         except OSError as error:
-            raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+            raise EnvironmentFault(
+                "file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)
+            ) from error
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -129,10 +132,23 @@ class Desk:
             command = self._commands[request["do"]]
             return {"result": command(self._ledger, **request["with"])}
         except BreakevenError as error:
-            return {"error": {"class": type(error).__name__, "code": error.code, "fields": error.fields,
-                              "field": error.at.field}}
+            return {
+                "error": {
+                    "class": type(error).__name__,
+                    "code": error.code,
+                    "fields": error.fields,
+                    "field": error.at.field,
+                }
+            }
         except (KeyError, TypeError) as error:
-            return {"error": {"class": "UsageError", "code": "desk-command", "fields": {"reason": str(error)}, "field": None}}
+            return {
+                "error": {
+                    "class": "UsageError",
+                    "code": "desk-command",
+                    "fields": {"reason": str(error)},
+                    "field": None,
+                }
+            }
 
 
 def _socket_path(lock: Path) -> Path:
@@ -156,7 +172,7 @@ def _send(connection: socket.socket, message: Any) -> None:
 
 
 def _receive(connection: socket.socket) -> Any:
-    size, = struct.unpack("!I", _exactly(connection, 4))
+    (size,) = struct.unpack("!I", _exactly(connection, 4))
     if size > _LARGEST_MESSAGE:
         raise ValueError("message too large")
     return json.loads(_exactly(connection, size))

@@ -36,14 +36,19 @@ class PricePlan:
 
     def as_json(self) -> dict[str, Any]:
         """Exact decimal strings; what the ledger keeps under the version."""
-        return {"version": self.version, "currency": self.currency,
-                "rates": {meter: format(rate, "f") for meter, rate in self.rates.items()}}
+        return {
+            "version": self.version,
+            "currency": self.currency,
+            "rates": {meter: format(rate, "f") for meter, rate in self.rates.items()},
+        }
 
     def amount(self, quantities: Mapping[str, int]) -> Decimal:
         """The exact, unrounded price of some quantities."""
         with localcontext() as context:
             context.prec = 60
-            return sum((self.rates[meter] * count for meter, count in quantities.items() if meter in self.rates), Decimal(0))
+            return sum(
+                (self.rates[meter] * count for meter, count in quantities.items() if meter in self.rates), Decimal(0)
+            )
 
     def price(self, quantities: Mapping[str, int]) -> str | None:
         """The price as an exact decimal string, None where the plan has no rates."""

@@ -43,7 +43,9 @@ class Replay:
         return hmac.digest(self._salt, hashlib.sha256(body).digest(), "sha256").hex()[:32]
 
     def find(self, name: str, request: str) -> Stored | None:
-        """The stored answer; None if the key is new. Refused: other body (`idempotency-other-body`), answer gone (`-expired`)."""
+        """The stored answer; None if the key is new. Refused: other body (`idempotency-other-body`), answer gone
+        (`-expired`).
+        """
         with self._stores.reading.connect() as connection:
             query = sa.select(schema.idempotency.c.request).where(schema.idempotency.c.id == name)
             charged = connection.execute(query).scalar()
@@ -52,8 +54,11 @@ class Replay:
         if charged != request:
             raise Refused("idempotency-other-body")
         with self._stores.private_reading.connect() as connection:
-            row = connection.execute(sa.select(schema.answers.c.status, schema.answers.c.body, schema.answers.c.expires)
-                                     .where(schema.answers.c.id == name)).first()
+            row = connection.execute(
+                sa.select(schema.answers.c.status, schema.answers.c.body, schema.answers.c.expires).where(
+                    schema.answers.c.id == name
+                )
+            ).first()
         if row is None or row.expires <= clock.now():
             raise Refused("idempotency-expired")
         return Stored(row.status, bytes(row.body))
@@ -63,8 +68,10 @@ class Replay:
 
         def change(_public: Connection, private: Callable[[], Connection]) -> int:
             moment = clock.now()
-            return sum(private().execute(sa.delete(table).where(table.c.expires <= moment)).rowcount
-                       for table in (schema.answers, schema.inputs))
+            return sum(
+                private().execute(sa.delete(table).where(table.c.expires <= moment)).rowcount
+                for table in (schema.answers, schema.inputs)
+            )
 
         gone: int = self._writer.wait(change)
         return gone

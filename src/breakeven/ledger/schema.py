@@ -38,7 +38,8 @@ facts = _facts(public)
 private_facts = _facts(private)
 
 customers = Table(
-    "customers", public,
+    "customers",
+    public,
     Column("id", String(40), primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
@@ -46,7 +47,8 @@ customers = Table(
 )
 
 keys = Table(
-    "keys", public,
+    "keys",
+    public,
     Column("id", String(16), primary_key=True),
     Column("customer", String(40), nullable=False, index=True),
     Column("name", Text, nullable=False),
@@ -61,14 +63,16 @@ keys = Table(
 )
 
 plans = Table(
-    "plans", public,
+    "plans",
+    public,
     Column("version", String(64), primary_key=True),
     Column("body", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
 
 events = Table(
-    "events", public,
+    "events",
+    public,
     Column("position", _Position, primary_key=True, autoincrement=True),
     Column("writer", String(64), nullable=False),
     Column("seq", BigInteger, nullable=False),
@@ -91,7 +95,8 @@ events = Table(
 
 # Sums by whole hour, kept in the event's own transaction so that a year of usage is read in milliseconds.
 totals = Table(
-    "totals", public,
+    "totals",
+    public,
     Column("customer", String(40), primary_key=True),
     Column("hour", BigInteger, primary_key=True),
     Column("key", String(16), primary_key=True),
@@ -104,7 +109,8 @@ totals = Table(
 
 # What a customer has used and reserved in a period, for limits that several processes must keep together.
 balances = Table(
-    "balances", public,
+    "balances",
+    public,
     Column("customer", String(40), primary_key=True),
     Column("period", String(7), primary_key=True),
     Column("meter", String(60), primary_key=True),
@@ -113,7 +119,8 @@ balances = Table(
 )
 
 idempotency = Table(
-    "idempotency", public,
+    "idempotency",
+    public,
     Column("id", String(64), primary_key=True),  # keyed hash of customer and Idempotency-Key
     Column("customer", String(40), nullable=False),
     Column("event", String(64), nullable=False),
@@ -122,7 +129,8 @@ idempotency = Table(
 )
 
 audit = Table(
-    "audit", public,
+    "audit",
+    public,
     Column("position", _Position, primary_key=True, autoincrement=True),
     Column("time", BigInteger, nullable=False),
     Column("actor", String(120), nullable=False),
@@ -133,7 +141,8 @@ audit = Table(
 )
 
 answers = Table(
-    "answers", private,
+    "answers",
+    private,
     Column("id", String(64), primary_key=True),  # as idempotency.id
     Column("customer", String(40), nullable=False, index=True),
     Column("status", Integer, nullable=False),
@@ -142,7 +151,8 @@ answers = Table(
 )
 
 feedback = Table(
-    "feedback", private,
+    "feedback",
+    private,
     Column("position", _Position, primary_key=True, autoincrement=True),
     Column("event", String(64), nullable=False),
     Column("customer", String(40), nullable=False, index=True),
@@ -152,7 +162,8 @@ feedback = Table(
 )
 
 inputs = Table(
-    "inputs", private,
+    "inputs",
+    private,
     Column("event", String(64), primary_key=True),
     Column("item", Integer, primary_key=True),
     Column("customer", String(40), nullable=False, index=True),

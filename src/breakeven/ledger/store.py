@@ -1,4 +1,5 @@
-"""Opening the two databases: SQLite files with one writing connection, or PostgreSQL with a schema for the private part.
+"""Opening the two databases: SQLite files with one writing connection, or PostgreSQL with a schema for the
+private part.
 
 SQLite's write-ahead log can be damaged when two connections write or checkpoint at once (fixed in 3.51.3; Python often
 carries an older one). So exactly one connection writes and checkpoints; readers never do.
@@ -74,12 +75,18 @@ def _sqlite(path: Path) -> Stores:
                 file.touch(mode=0o600)
             file.chmod(0o600)  # whatever the umask was
     except OSError as error:
-        raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)) from error
+        raise EnvironmentFault(
+            "file-unwritable", at=Place(file=str(path)), reason=error.strerror or str(error)
+        ) from error
     unnamed = {"schema_translate_map": {schema.PRIVATE: None}}
-    return Stores(str(path), path, _sqlite_engine(path, writes=True),
-                  _sqlite_engine(private, writes=True).execution_options(**unnamed),
-                  _sqlite_engine(path, writes=False),
-                  _sqlite_engine(private, writes=False).execution_options(**unnamed))
+    return Stores(
+        str(path),
+        path,
+        _sqlite_engine(path, writes=True),
+        _sqlite_engine(private, writes=True).execution_options(**unnamed),
+        _sqlite_engine(path, writes=False),
+        _sqlite_engine(private, writes=False).execution_options(**unnamed),
+    )
 
 
 def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
@@ -110,7 +117,9 @@ def _postgresql(url: str) -> Stores:
     try:
         engine = sa.create_engine(url, pool_size=6, max_overflow=2, pool_timeout=0.05, pool_pre_ping=True)
     except ModuleNotFoundError as error:
-        raise EnvironmentFault("package-missing", package=error.name, extra="postgres", purpose="PostgreSQL ledger") from error
+        raise EnvironmentFault(
+            "package-missing", package=error.name, extra="postgres", purpose="PostgreSQL ledger"
+        ) from error
     return Stores(url, None, engine, engine, engine, engine)
 
 
@@ -123,7 +132,9 @@ def prepare(stores: Stores, *, migrations: Mapping[int, Migration] = MIGRATIONS,
     if found is None:
         _create(stores, target)
     elif found > target:
-        raise UsageError("ledger-newer", at=Place(file=stores.url if stores.sqlite else None), found=found, known=target)
+        raise UsageError(
+            "ledger-newer", at=Place(file=stores.url if stores.sqlite else None), found=found, known=target
+        )
     elif found < target:
         _migrate(stores, found, target, migrations)
 
@@ -157,11 +168,14 @@ def _create(stores: Stores, target: int) -> None:
             connection.execute(sa.insert(schema.private_facts), {"name": "schema", "value": str(target)})
     with stores.writing.begin() as connection:
         schema.public.create_all(connection)
-        connection.execute(sa.insert(schema.facts), [
-            {"name": "schema", "value": str(target)},
-            {"name": "ledger", "value": secrets.token_hex(8)},
-            {"name": "salt", "value": secrets.token_hex(32)},
-        ])
+        connection.execute(
+            sa.insert(schema.facts),
+            [
+                {"name": "schema", "value": str(target)},
+                {"name": "ledger", "value": secrets.token_hex(8)},
+                {"name": "salt", "value": secrets.token_hex(32)},
+            ],
+        )
 
 
 def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, Migration]) -> None:
@@ -183,7 +197,9 @@ def backup(path: Path, label: str) -> list[Path]:
     for file in (path, private_path(path)):
         copy = file.with_name(f"{file.name}.{label}-{time.strftime('%Y%m%dT%H%M%S')}")
         if shutil.disk_usage(file.parent).free < 2 * file.stat().st_size:
-            raise EnvironmentFault("file-unwritable", at=Place(file=str(copy)), reason="not enough free space for a backup")
+            raise EnvironmentFault(
+                "file-unwritable", at=Place(file=str(copy)), reason="not enough free space for a backup"
+            )
         copy.touch(mode=0o600)
         source, sink = sqlite3.connect(file), sqlite3.connect(copy)
         try:

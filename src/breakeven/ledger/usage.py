@@ -15,9 +15,12 @@ from breakeven.ledger.plans import PricePlan
 Cell = tuple[str, str, str, str, str]  # customer, key, release, plan, meter
 
 
-def usage_rows(connection: Connection, customer: str | None, start: int | None, end: int | None,
-               plans: Callable[[str], PricePlan]) -> list[dict[str, Any]]:
-    """One row per customer, key, release, plan and meter in [start, end): quantity, events, price (exact, unrounded)."""
+def usage_rows(
+    connection: Connection, customer: str | None, start: int | None, end: int | None, plans: Callable[[str], PricePlan]
+) -> list[dict[str, Any]]:
+    """One row per customer, key, release, plan and meter in [start, end): quantity, events, price (exact,
+    unrounded).
+    """
     sums: dict[Cell, list[int]] = {}
     for cell, quantity, count in _parts(connection, customer, start, end):
         found = sums.setdefault(cell, [0, 0])
@@ -27,14 +30,26 @@ def usage_rows(connection: Connection, customer: str | None, start: int | None, 
     rows = []
     for (owner, key, release, plan, meter), (quantity, count) in sorted(sums.items()):
         terms = plans(plan)
-        rows.append({"customer": owner, "name": names.get(owner), "key": key, "model": release, "plan": plan, "meter": meter,
-                     "quantity": quantity, "events": count, "price": terms.price({meter: quantity}),
-                     "currency": terms.currency if terms.rates else None})
+        rows.append(
+            {
+                "customer": owner,
+                "name": names.get(owner),
+                "key": key,
+                "model": release,
+                "plan": plan,
+                "meter": meter,
+                "quantity": quantity,
+                "events": count,
+                "price": terms.price({meter: quantity}),
+                "currency": terms.currency if terms.rates else None,
+            }
+        )
     return rows
 
 
-def _parts(connection: Connection, customer: str | None, start: int | None,
-           end: int | None) -> Iterator[tuple[Cell, int, int]]:
+def _parts(
+    connection: Connection, customer: str | None, start: int | None, end: int | None
+) -> Iterator[tuple[Cell, int, int]]:
     """Whole hours from the totals, the ragged ends from the events themselves."""
     first = None if start is None else -(-start // clock.HOUR) * clock.HOUR
     last = None if end is None else end // clock.HOUR * clock.HOUR
@@ -48,8 +63,9 @@ def _parts(connection: Connection, customer: str | None, start: int | None,
         yield from _from_events(connection, customer, last, end)
 
 
-def _from_totals(connection: Connection, customer: str | None, start: int | None,
-                 end: int | None) -> Iterator[tuple[Cell, int, int]]:
+def _from_totals(
+    connection: Connection, customer: str | None, start: int | None, end: int | None
+) -> Iterator[tuple[Cell, int, int]]:
     totals = schema.totals.c
     cell = (totals.customer, totals.key, totals.release, totals.plan, totals.meter)
     query = sa.select(*cell, sa.func.sum(totals.quantity), sa.func.sum(totals.events)).group_by(*cell)
@@ -81,5 +97,7 @@ def event_rows(connection: Connection, customer: str, start: int | None, end: in
         query = query.where(events.time >= start)
     if end is not None:
         query = query.where(events.time < end)
-    return [{"id": row.id, "time": clock.text(row.time), "quantities": json.loads(row.quantities)}
-            for row in connection.execute(query.order_by(events.time, events.id))]
+    return [
+        {"id": row.id, "time": clock.text(row.time), "quantities": json.loads(row.quantities)}
+        for row in connection.execute(query.order_by(events.time, events.id))
+    ]

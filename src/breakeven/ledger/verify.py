@@ -23,25 +23,39 @@ def verify(connection: Connection, ledger: str) -> dict[str, Any]:
     else:
         broken.extend(_anchors(connection, heads))
     broken.extend(_totals(connection, sums))
-    return {"holds": not broken, "events": count, "audit": lines, "writers": len(heads), "broken": broken,
-            "heads": {writer: {"seq": seq, "hash": digest} for writer, (seq, digest) in heads.items()}}
+    return {
+        "holds": not broken,
+        "events": count,
+        "audit": lines,
+        "writers": len(heads),
+        "broken": broken,
+        "heads": {writer: {"seq": seq, "hash": digest} for writer, (seq, digest) in heads.items()},
+    }
 
 
-def _walk(connection: Connection, ledger: str, broken: list[dict[str, Any]]) -> tuple[dict[str, tuple[int, str]], int, Any]:
+def _walk(
+    connection: Connection, ledger: str, broken: list[dict[str, Any]]
+) -> tuple[dict[str, tuple[int, str]], int, Any]:
     heads: dict[str, tuple[int, str]] = {}
     lost: set[str] = set()
     sums: dict[tuple[Any, ...], int] = defaultdict(int)
     count = 0
-    rows = connection.execute(sa.select(schema.events).order_by(schema.events.c.position)
-                              .execution_options(yield_per=5000)).mappings()
+    rows = connection.execute(
+        sa.select(schema.events).order_by(schema.events.c.position).execution_options(yield_per=5000)
+    ).mappings()
     for row in rows:
         count += 1
         writer = row["writer"]
         seq, before = heads.get(writer) or (0, chain.genesis(ledger, writer))
         values = [row[name] for name in chain.EVENT_FIELDS]
         if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, values) != row["hash"]):
-            broken.append({"where": f"writer {writer}", "position": row["position"],
-                           "what": "does not follow from the event before"})
+            broken.append(
+                {
+                    "where": f"writer {writer}",
+                    "position": row["position"],
+                    "what": "does not follow from the event before",
+                }
+            )
             lost.add(writer)
         heads[writer] = (row["seq"], row["hash"])
         hour = row["time"] - row["time"] % clock.HOUR
@@ -57,18 +71,36 @@ def _anchors(connection: Connection, heads: dict[str, tuple[int, str]]) -> list[
     last = {row["subject"]: json.loads(row["detail"]) for row in connection.execute(query).mappings()}
     for writer, anchor in last.items():
         events = schema.events.c
-        found = connection.execute(sa.select(events.hash).where(events.writer == writer, events.seq == anchor["seq"])
-                                   .order_by(events.position.desc()).limit(1)).scalar()
+        found = connection.execute(
+            sa.select(events.hash)
+            .where(events.writer == writer, events.seq == anchor["seq"])
+            .order_by(events.position.desc())
+            .limit(1)
+        ).scalar()
         if found != anchor["hash"]:
-            broken.append({"where": f"writer {writer}", "position": heads.get(writer, (0, ""))[0],
-                           "what": f"event {anchor['seq']} of the last anchor is missing or changed"})
+            broken.append(
+                {
+                    "where": f"writer {writer}",
+                    "position": heads.get(writer, (0, ""))[0],
+                    "what": f"event {anchor['seq']} of the last anchor is missing or changed",
+                }
+            )
     return broken
 
 
 def _totals(connection: Connection, sums: Any) -> list[dict[str, Any]]:
     names = ("customer", "hour", "key", "release", "plan", "meter")
-    kept = {tuple(row[name] for name in names): row["quantity"]
-            for row in connection.execute(sa.select(schema.totals)).mappings()}
+    kept = {
+        tuple(row[name] for name in names): row["quantity"]
+        for row in connection.execute(sa.select(schema.totals)).mappings()
+    }
     differing = [cell for cell in sums.keys() | kept.keys() if sums.get(cell, 0) != kept.get(cell, 0)]
-    return [{"where": "totals", "position": None, "what": f"{dict(zip(names, cell, strict=True))}: {kept.get(cell, 0)} kept, "
-             f"{sums.get(cell, 0)} by the events"} for cell in sorted(differing)[:20]]
+    return [
+        {
+            "where": "totals",
+            "position": None,
+            "what": f"{dict(zip(names, cell, strict=True))}: {kept.get(cell, 0)} kept, "
+            f"{sums.get(cell, 0)} by the events",
+        }
+        for cell in sorted(differing)[:20]
+    ]

@@ -1,7 +1,8 @@
 """The one thread that writes: it commits together all that queued during the last commit, with no timer.
 
 An entry is acknowledged only after its transaction is on the disk. The private part commits first: if the machine stops
-between the two, a stored answer without an event is simply never replayed, and nothing is charged that was not answered.
+between the two, a stored answer without an event is simply never replayed, and nothing is charged that was not
+answered.
 """
 
 from __future__ import annotations
@@ -84,10 +85,15 @@ class Writer:
 
     def _read_head(self, writer: str) -> Head:
         with self.stores.reading.connect() as connection:
-            ledger = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "ledger")).scalar_one()
+            ledger = connection.execute(
+                sa.select(schema.facts.c.value).where(schema.facts.c.name == "ledger")
+            ).scalar_one()
             last = connection.execute(
-                sa.select(schema.events.c.seq, schema.events.c.hash).where(schema.events.c.writer == writer)
-                .order_by(schema.events.c.position.desc()).limit(1)).first()
+                sa.select(schema.events.c.seq, schema.events.c.hash)
+                .where(schema.events.c.writer == writer)
+                .order_by(schema.events.c.position.desc())
+                .limit(1)
+            ).first()
         return Head(writer, last.seq, last.hash) if last else Head(writer, 0, chain.genesis(ledger, writer))
 
     def _run(self) -> None:

@@ -1,4 +1,6 @@
-"""Who may do what, and how fast: keys, scopes, rates. Clocks here are monotonic, so a jump of the wall clock frees nobody."""
+"""Who may do what, and how fast: keys, scopes, rates. Clocks here are monotonic, so a jump of the wall clock
+frees nobody.
+"""
 
 from __future__ import annotations
 
@@ -88,12 +90,19 @@ class Access:
         bucket = _bucket(self._rates, key.customer, terms.requests_per_second, _burst(terms), moment)
         wait = bucket.take(moment)
         full = (bucket.burst - bucket.tokens) / bucket.rate if bucket.rate else 60.0
-        headers = {"x-ratelimit-limit-requests": f"{bucket.burst:g}",
-                   "x-ratelimit-remaining-requests": str(int(bucket.tokens)),
-                   "x-ratelimit-reset-requests": f"{full:.3f}s"}
+        headers = {
+            "x-ratelimit-limit-requests": f"{bucket.burst:g}",
+            "x-ratelimit-remaining-requests": str(int(bucket.tokens)),
+            "x-ratelimit-reset-requests": f"{full:.3f}s",
+        }
         if wait:
-            raise HttpError(429, "rate-exceeded", limit=f"{terms.requests_per_second:g}",
-                            retry_after=max(1, math.ceil(wait)), headers=headers)
+            raise HttpError(
+                429,
+                "rate-exceeded",
+                limit=f"{terms.requests_per_second:g}",
+                retry_after=max(1, math.ceil(wait)),
+                headers=headers,
+            )
         return headers
 
 

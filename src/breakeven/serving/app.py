@@ -1,6 +1,7 @@
 """The service as an ASGI application: a table of routes over one package and one ledger.
 
-It speaks ASGI itself: a framework's routing, validation and response objects cost more than a small model does, and what
+It speaks ASGI itself: a framework's routing, validation and response objects cost more than a small model
+does, and what
 a request may hold is known only from the release. `openapi.py` states it.
 """
 
@@ -33,8 +34,10 @@ log = logging.getLogger("breakeven.serving")
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
 _SECURITY = [
-    (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"), (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
 ]
 
 
@@ -68,8 +71,17 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
 class Service:
     """One package behind HTTP. Made by `create_app`; also what the handlers in `routes` work on."""
 
-    def __init__(self, package: Any, rule: Mapping[str, Any] | None, ledger: Ledger, *, limits: Limits, plan: PricePlan,
-                 name: str, source: str) -> None:
+    def __init__(
+        self,
+        package: Any,
+        rule: Mapping[str, Any] | None,
+        ledger: Ledger,
+        *,
+        limits: Limits,
+        plan: PricePlan,
+        name: str,
+        source: str,
+    ) -> None:
         self.package = package
         self.rule = rule
         self.ledger = ledger
@@ -78,8 +90,13 @@ class Service:
         self.name = name
         self.source = source
         self.access = Access(ledger)
-        self.batcher = Batcher(self._answer, max_cases=limits.max_batch, max_queue=limits.max_queue,
-                               window=limits.window_ms / 1000, observe=lambda *figures: self.watch.batch(*figures))
+        self.batcher = Batcher(
+            self._answer,
+            max_cases=limits.max_batch,
+            max_queue=limits.max_queue,
+            window=limits.window_ms / 1000,
+            observe=lambda *figures: self.watch.batch(*figures),
+        )
         self.watch = Watch(lambda: self.batcher.queued, ledger.writer.queued)
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
@@ -152,21 +169,33 @@ class Service:
         return error_response(error, exchange.id)
 
 
-def create_app(package: Any, rule: Mapping[str, Any] | None, ledger: Ledger, limits: Limits | None = None, *,
-               plan: PricePlan | None = None, name: str | None = None, source: str = "breakeven") -> Service:
+def create_app(
+    package: Any,
+    rule: Mapping[str, Any] | None,
+    ledger: Ledger,
+    limits: Limits | None = None,
+    *,
+    plan: PricePlan | None = None,
+    name: str | None = None,
+    source: str = "breakeven",
+) -> Service:
     """The ASGI application that serves `package` by `rule` (None: the task's default) and charges in `ledger`.
 
-    `package`: see `packaging.open_package`. `plan`: prices shown and kept by version. `name`: the model's name on the wire.
+    `package`: see `packaging.open_package`. `plan`: prices shown and kept by version. `name`: the model's name
+    on the wire.
     """
     from breakeven.ledger.plans import PricePlan
 
     kept = ledger.keep_plan(plan if plan is not None else PricePlan())
     info = getattr(package, "info", {})
     given = info.get("limits", {})
-    chosen = limits or Limits(max_bytes=int(given.get("max_bytes", Limits.max_bytes)),
-                              max_inputs=int(given.get("max_inputs", Limits.max_inputs)))
-    return Service(package, rule, ledger, limits=chosen, plan=kept, name=name or str(info.get("candidate", "model")),
-                   source=source)
+    chosen = limits or Limits(
+        max_bytes=int(given.get("max_bytes", Limits.max_bytes)),
+        max_inputs=int(given.get("max_inputs", Limits.max_inputs)),
+    )
+    return Service(
+        package, rule, ledger, limits=chosen, plan=kept, name=name or str(info.get("candidate", "model")), source=source
+    )
 
 
 def _route(exchange: Exchange) -> tuple[str, Handler]:
@@ -184,15 +213,24 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
     method = "GET" if exchange.method == "HEAD" else exchange.method
     if method not in methods:
         allowed = sorted(methods) + (["HEAD"] if "GET" in methods else [])
-        raise HttpError(405, "method-not-allowed", headers={"allow": ", ".join(allowed)}, method=exchange.method[:20],
-                        allowed=allowed)
+        raise HttpError(
+            405,
+            "method-not-allowed",
+            headers={"allow": ", ".join(allowed)},
+            method=exchange.method[:20],
+            allowed=allowed,
+        )
     exchange.check_accept()
     return name, methods[method]
 
 
 async def _send(exchange: Exchange, response: Response) -> None:
-    headers = [*response.headers, (b"content-length", str(len(response.body)).encode()),
-               (b"x-request-id", exchange.id.encode()), *_SECURITY]
+    headers = [
+        *response.headers,
+        (b"content-length", str(len(response.body)).encode()),
+        (b"x-request-id", exchange.id.encode()),
+        *_SECURITY,
+    ]
     await exchange.send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if exchange.method == "HEAD" else response.body
     await exchange.send({"type": "http.response.body", "body": body})

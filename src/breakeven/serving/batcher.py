@@ -1,7 +1,8 @@
 """Inference off the event loop: one thread a package answers whatever queued while it was busy, together.
 
 Nothing waits while nothing runs. Only right after a batch of several cases does the worker wait, at most `window`
-seconds, for the company that those callers are about to send. Keys take turns, so that one noisy key does not slow the others.
+seconds, for the company that those callers are about to send. Keys take turns, so that one noisy key does not
+slow the others.
 """
 
 from __future__ import annotations
@@ -69,8 +70,15 @@ class Parts:
 class Batcher:
     """A bounded queue before one worker thread. All its methods but the worker's run on the event loop."""
 
-    def __init__(self, answer: Answer, *, max_cases: int = 64, max_queue: int = 2048, window: float = 0.002,
-                 observe: Callable[[int, float], None] = lambda cases, seconds: None) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        max_cases: int = 64,
+        max_queue: int = 2048,
+        window: float = 0.002,
+        observe: Callable[[int, float], None] = lambda cases, seconds: None,
+    ) -> None:
         self._answer = answer
         self._max_cases = max_cases
         self._max_queue = max_queue
@@ -98,7 +106,9 @@ class Batcher:
         return self._queued * self._seconds_per_case
 
     def submit(self, inputs: list[Any], *, lane: str, seconds: float) -> asyncio.Future[list[Any]]:
-        """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within `seconds`."""
+        """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within
+        `seconds`.
+        """
         wait = self.wait_seconds()
         if self._closing or self._queued + len(inputs) > self._max_queue or wait > seconds:
             raise HttpError(503, "overloaded", queued=self._queued, retry_after=max(1, math.ceil(wait)))

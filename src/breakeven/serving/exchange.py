@@ -43,7 +43,9 @@ class Exchange:
 
     def query(self) -> dict[str, str]:
         """The query's fields; the last of a doubled name."""
-        return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50))
+        return dict(
+            parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+        )
 
     def client(self) -> str:
         """The address the request came from."""

@@ -1,6 +1,7 @@
 """The load generator, a process of its own: prepared bodies in, latencies out. It checks its own punctuality.
 
-Standard library only, so that it starts at once and takes little of the machine. Reads one JSON job on stdin, writes one
+Standard library only, so that it starts at once and takes little of the machine. Reads one JSON job on stdin,
+writes one
 JSON result on stdout.
 """
 
@@ -73,8 +74,10 @@ class Load:
     def __init__(self, job: dict[str, Any]) -> None:
         address = urlsplit(job["url"])
         self.host, self.port = address.hostname or "127.0.0.1", address.port or 80
-        head = (f"POST {address.path or '/'} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
-                + (f"Authorization: Bearer {job['key']}\r\n" if job.get("key") else ""))
+        head = (
+            f"POST {address.path or '/'} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+            + (f"Authorization: Bearer {job['key']}\r\n" if job.get("key") else "")
+        )
         self.requests = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in job["bodies"]]
         self.latencies: list[tuple[float, float]] = []  # due (seconds from the start), latency
         self.errors: collections.Counter[str] = collections.Counter()
@@ -200,10 +203,18 @@ def _result(load: Load, lags: list[float], *, sending: float, behind: int) -> di
     inside = sum(1 for due, latency in load.latencies if due + latency <= sending)
     lags.sort()
     return {
-        "sent": load.sent, "answers": len(values), "errors": dict(load.errors), "examples": load.examples,
-        "seconds": sending, "achieved": inside / sending if sending > 0 else 0.0, "last": last, "behind": behind,
-        "latency_ms": {name: None if (value := _quantile(values, share)) is None else value * 1000
-                       for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))},
+        "sent": load.sent,
+        "answers": len(values),
+        "errors": dict(load.errors),
+        "examples": load.examples,
+        "seconds": sending,
+        "achieved": inside / sending if sending > 0 else 0.0,
+        "last": last,
+        "behind": behind,
+        "latency_ms": {
+            name: None if (value := _quantile(values, share)) is None else value * 1000
+            for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+        },
         "growth_ms": _growth(load.latencies),
         "lag_ms": {"p99": (_quantile(lags, 0.99) or 0.0) * 1000, "max": (lags[-1] if lags else 0.0) * 1000},
         "latencies_ms": [round(value * 1000, 3) for _, value in sorted(load.latencies)[:_LATENCIES]],

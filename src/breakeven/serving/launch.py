@@ -1,7 +1,7 @@
 """A real server in its own process, for parity, load tests and tests: started, awaited, measured, ended.
 
-    with ServerProcess(package_folder, rule=rule, cpu=0) as server:
-        server.url, server.key, server.cpu_seconds(), server.memory_mb(), server.start_seconds
+with ServerProcess(package_folder, rule=rule, cpu=0) as server:
+    server.url, server.key, server.cpu_seconds(), server.memory_mb(), server.start_seconds
 """
 
 from __future__ import annotations
@@ -26,21 +26,50 @@ _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class ServerProcess:
     """`python -m breakeven.serving.run` on a free loopback port, with a key of its own.
 
-    rule: the answer rule, None for the task's default. cpu: the core it is pinned to. threads: of the model. ledger: None
-    for one that vanishes with the server. trust: a public key; without one the folder is an unsigned package. The server
+    rule: the answer rule, None for the task's default. cpu: the core it is pinned to. threads: of the model.
+    ledger: None
+    for one that vanishes with the server. trust: a public key; without one the folder is an unsigned package.
+    The server
     ends when this process ends, however that ends. EnvironmentFault `server-not-ready` with what it said if it fails.
     """
 
-    def __init__(self, folder: str | Path, *, rule: Mapping[str, Any] | None = None, cpu: int | None = None, threads: int = 1,
-                 ledger: str | Path | None = None, unsigned: bool = True, trust: str | Path | None = None,
-                 limits: Mapping[str, Any] | None = None,
-                 guard: Mapping[str, Any] | None = None, plan: Mapping[str, Any] | None = None, port: int = 0,
-                 ready_seconds: float = 120.0, module: str = "breakeven.serving.run") -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        rule: Mapping[str, Any] | None = None,
+        cpu: int | None = None,
+        threads: int = 1,
+        ledger: str | Path | None = None,
+        unsigned: bool = True,
+        trust: str | Path | None = None,
+        limits: Mapping[str, Any] | None = None,
+        guard: Mapping[str, Any] | None = None,
+        plan: Mapping[str, Any] | None = None,
+        port: int = 0,
+        ready_seconds: float = 120.0,
+        module: str = "breakeven.serving.run",
+    ) -> None:
         self._scratch = contextlib.ExitStack()
         if ledger is None:
-            ledger = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="breakeven-"))) / "ledger.sqlite"
-        command = [sys.executable, "-m", module, str(folder), "--ledger", str(ledger), "--port", str(port), "--watch-stdin",
-                   "--threads", str(threads), "--key-for", "load test"]
+            ledger = (
+                Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="breakeven-"))) / "ledger.sqlite"
+            )
+        command = [
+            sys.executable,
+            "-m",
+            module,
+            str(folder),
+            "--ledger",
+            str(ledger),
+            "--port",
+            str(port),
+            "--watch-stdin",
+            "--threads",
+            str(threads),
+            "--key-for",
+            "load test",
+        ]
         command += ["--unsigned"] if unsigned and trust is None else []
         for name, value in (("--trust", trust), ("--cpu", cpu)):
             command += [] if value is None else [name, str(value)]
@@ -69,10 +98,15 @@ class ServerProcess:
     def start(self) -> ServerProcess:
         """Starts it and waits until it takes requests; `start_seconds` is how long that took."""
         started = time.monotonic()
-        environment = {**os.environ, **dict.fromkeys(_THREAD_SETTINGS, str(self._threads)), "TOKENIZERS_PARALLELISM": "false"}
+        environment = {
+            **os.environ,
+            **dict.fromkeys(_THREAD_SETTINGS, str(self._threads)),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         environment.pop("BREAKEVEN_DATABASE_URL", None)
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
         threading.Thread(target=self._listen, daemon=True).start()
         line = self._first_line(started)
         facts = json.loads(line)
@@ -90,7 +124,9 @@ class ServerProcess:
         if not found or not found[0]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
-            raise EnvironmentFault("server-not-ready", seconds=round(time.monotonic() - started, 1), reason=self.stderr())
+            raise EnvironmentFault(
+                "server-not-ready", seconds=round(time.monotonic() - started, 1), reason=self.stderr()
+            )
         return found[0]
 
     def _listen(self) -> None:

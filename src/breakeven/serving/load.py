@@ -5,7 +5,8 @@
     find_capacity(server, bodies, latency_gate_ms, seconds_budget=10, cpu=1) -> Capacity
     measure({name: factory}, bodies, latency_gate_ms=100, seconds_budget=60, cpu=1, rounds=3) -> speed.json
 
-Arrivals are a Poisson stream; a latency counts from the moment a request was due, so a server that stalls cannot hide the
+Arrivals are a Poisson stream; a latency counts from the moment a request was due, so a server that stalls
+cannot hide the
 requests it kept from being sent. The generator is another process on another core (`cpu`; the server is pinned by its
 ServerProcess); a run in which it was late itself is refused.
 """
@@ -61,7 +62,9 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class Capacity:
-    """Answers a second within the gate, and every probe on the way there. `gate_held`: False when even one by one is too slow."""
+    """Answers a second within the gate, and every probe on the way there. `gate_held`: False when even one by
+    one is too slow.
+    """
 
     per_second: float
     gate_held: bool
@@ -69,10 +72,23 @@ class Capacity:
     trail: list[dict[str, Any]]
 
 
-def open_loop(url: str, key: str, bodies: Sequence[str], rate: float, seconds: float, *, cpu: int | None = None,
-              connections: int = 64, drain: float = 5.0, seed: int = 1, path: str = "/v1/predict",
-              lag_limit_ms: float = LAG_LIMIT_MS) -> LoadResult:
-    """Sends `rate` requests a second for `seconds`, whatever comes back. EnvironmentFault `generator-lagged` if it was late."""
+def open_loop(
+    url: str,
+    key: str,
+    bodies: Sequence[str],
+    rate: float,
+    seconds: float,
+    *,
+    cpu: int | None = None,
+    connections: int = 64,
+    drain: float = 5.0,
+    seed: int = 1,
+    path: str = "/v1/predict",
+    lag_limit_ms: float = LAG_LIMIT_MS,
+) -> LoadResult:
+    """Sends `rate` requests a second for `seconds`, whatever comes back. EnvironmentFault `generator-lagged` if
+    it was late.
+    """
     job = {"mode": "open", "rate": rate, "seconds": seconds, "connections": connections, "drain": drain, "seed": seed}
     result = _generate(job, url + path, key, bodies, cpu)
     if result.lag_ms > lag_limit_ms:
@@ -93,8 +109,17 @@ def _steady(server: ServerProcess, bodies: Sequence[str], rate: float, seconds: 
     return result
 
 
-def closed_loop(url: str, key: str, bodies: Sequence[str], connections: int, seconds: float, *, cpu: int | None = None,
-                drain: float = 30.0, path: str = "/v1/predict") -> LoadResult:
+def closed_loop(
+    url: str,
+    key: str,
+    bodies: Sequence[str],
+    connections: int,
+    seconds: float,
+    *,
+    cpu: int | None = None,
+    drain: float = 30.0,
+    path: str = "/v1/predict",
+) -> LoadResult:
     """`connections` clients, each sending its next request when its last is answered."""
     job = {"mode": "closed", "rate": None, "seconds": seconds, "connections": connections, "drain": drain, "seed": 1}
     return _generate(job, url + path, key, bodies, cpu)
@@ -104,26 +129,55 @@ def _generate(job: dict[str, Any], url: str, key: str, bodies: Sequence[str], cp
     text = json.dumps({**job, "url": url, "key": key, "bodies": list(bodies), "cpu": cpu})
     patience = job["seconds"] + job["drain"] + 30
     try:
-        done = subprocess.run([sys.executable, "-m", "breakeven.serving.generator"], input=text, capture_output=True,
-                              text=True, timeout=patience, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "breakeven.serving.generator"],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            check=True,
+        )
         found = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         raise EnvironmentFault("generator-failed", reason=reason[-1] if reason else "no output") from error
     latency = found["latency_ms"]
-    return LoadResult(job["rate"], found["seconds"], found["sent"], found["answers"], found["errors"], found["achieved"],
-                      latency["p50"], latency["p95"], latency["p99"], latency["max"], found["growth_ms"],
-                      found["lag_ms"]["p99"], found["latencies_ms"])
+    return LoadResult(
+        job["rate"],
+        found["seconds"],
+        found["sent"],
+        found["answers"],
+        found["errors"],
+        found["achieved"],
+        latency["p50"],
+        latency["p95"],
+        latency["p99"],
+        latency["max"],
+        found["growth_ms"],
+        found["lag_ms"]["p99"],
+        found["latencies_ms"],
+    )
 
 
 def holds(result: LoadResult, gate_ms: float) -> bool:
     """Whether a run was within the gate and steady: p95 inside, no errors, everything answered, no growing queue."""
-    return (not result.errors and result.p95_ms is not None and result.p95_ms <= gate_ms
-            and result.growth_ms <= _GROWTH_SHARE * gate_ms)
+    return (
+        not result.errors
+        and result.p95_ms is not None
+        and result.p95_ms <= gate_ms
+        and result.growth_ms <= _GROWTH_SHARE * gate_ms
+    )
 
 
-def find_capacity(server: ServerProcess, bodies: Sequence[str], latency_gate_ms: float, *, seconds_budget: float = 10.0,
-                  cpu: int | None = None, start: float | None = None) -> Capacity:
+def find_capacity(
+    server: ServerProcess,
+    bodies: Sequence[str],
+    latency_gate_ms: float,
+    *,
+    seconds_budget: float = 10.0,
+    cpu: int | None = None,
+    start: float | None = None,
+) -> Capacity:
     """The highest arrival rate that keeps p95 within the gate, by bisection over open-loop runs.
 
     `start`: a rate to look around, from an earlier round; without it a closed-loop run finds the ceiling first. Answers
@@ -148,7 +202,8 @@ def find_capacity(server: ServerProcess, bodies: Sequence[str], latency_gate_ms:
         if time.monotonic() + seconds * 0.6 > deadline:
             break
         result = _run_open(server, bodies, rate, seconds, cpu)
-        # A late generator makes latencies longer, never shorter: what passes passes, what fails is not known to be slow.
+        # A late generator makes latencies longer, never shorter: what passes passes, what fails is not known
+        # to be slow.
         late = result.lag_ms > LAG_LIMIT_MS
         passed = holds(result, latency_gate_ms)
         trail.append({"probe": "open", "holds": passed, "generator_late": late, **result.as_json()})
@@ -166,8 +221,9 @@ def find_capacity(server: ServerProcess, bodies: Sequence[str], latency_gate_ms:
     return Capacity(best, best > 0, False, trail)
 
 
-def _slow_capacity(server: ServerProcess, bodies: Sequence[str], gate_ms: float, alone: LoadResult,
-                   cpu: int | None) -> Capacity:
+def _slow_capacity(
+    server: ServerProcess, bodies: Sequence[str], gate_ms: float, alone: LoadResult, cpu: int | None
+) -> Capacity:
     trail: list[dict[str, Any]] = [{"probe": "alone", **alone.as_json()}]
     best = alone if (alone.p95_ms or 0) <= gate_ms and not alone.errors else None
     four = closed_loop(server.url, server.key, bodies, 4, alone.seconds, cpu=cpu)
@@ -179,13 +235,22 @@ def _slow_capacity(server: ServerProcess, bodies: Sequence[str], gate_ms: float,
     return Capacity(best.answers / max(best.seconds, 1e-9), True, True, trail)
 
 
-def measure(servers: Mapping[str, Callable[[], ServerProcess]], bodies: Sequence[str], *, latency_gate_ms: float = 100.0,
-            seconds_budget: float = 60.0, cpu: int | None = 1, rounds: int = 3,
-            progress: Callable[[str, int], None] = lambda name, done: None) -> dict[str, Any]:
-    """All candidates side by side: started, warmed up, then rounds that take turns, so that a change of the machine hits all.
+def measure(
+    servers: Mapping[str, Callable[[], ServerProcess]],
+    bodies: Sequence[str],
+    *,
+    latency_gate_ms: float = 100.0,
+    seconds_budget: float = 60.0,
+    cpu: int | None = 1,
+    rounds: int = 3,
+    progress: Callable[[str, int], None] = lambda name, done: None,
+) -> dict[str, Any]:
+    """All candidates side by side: started, warmed up, then rounds that take turns, so that a change of the
+    machine hits all.
 
     Returns speed.json: `{format, session, hardware, threads, versions, reference, candidates, stale}`; every figure a
-    Quantity as JSON, its interval over rounds. `bodies`: one input each, as JSON texts. Servers are given by factories and
+    Quantity as JSON, its interval over rounds. `bodies`: one input each, as JSON texts. Servers are given by
+    factories and
     ended here.
     """
     from contextlib import ExitStack
@@ -209,14 +274,25 @@ def measure(servers: Mapping[str, Callable[[], ServerProcess]], bodies: Sequence
         about = {name: _about(server, found[name], latency_gate_ms) for name, server in running.items()}
     after = reference_load()
     moved = abs(after["per_second"] / before["per_second"] - 1)
-    return {"format": 1, "session": now(), "hardware": hardware(), "threads": 1, "versions": versions(),
-            "reference": {"before": before, "after": after, "moved": round(moved, 4)}, "candidates": about,
-            "stale": _doubts(found, moved)}
+    return {
+        "format": 1,
+        "session": now(),
+        "hardware": hardware(),
+        "threads": 1,
+        "versions": versions(),
+        "reference": {"before": before, "after": after, "moved": round(moved, 4)},
+        "candidates": about,
+        "stale": _doubts(found, moved),
+    }
 
 
 def _doubts(found: Mapping[str, list[dict[str, Any]]], moved: float) -> list[dict[str, Any]]:
-    """Why these figures should be measured again: the machine's pace changed, or the generator was late in most rounds."""
-    doubts = [{"candidate": None, "why": "reference-moved", "moved": round(moved, 3)}] if moved > REFERENCE_LIMIT else []
+    """Why these figures should be measured again: the machine's pace changed, or the generator was late in most
+    rounds.
+    """
+    doubts = (
+        [{"candidate": None, "why": "reference-moved", "moved": round(moved, 3)}] if moved > REFERENCE_LIMIT else []
+    )
     for name, rounds in found.items():
         late = sum(1 for entry in rounds if entry["generator_late"])
         if late * 2 > len(rounds):
@@ -224,8 +300,15 @@ def _doubts(found: Mapping[str, list[dict[str, Any]]], moved: float) -> list[dic
     return doubts
 
 
-def _round(server: ServerProcess, bodies: Sequence[str], gate_ms: float, last: dict[str, Any] | None, *, budget: float,
-           cpu: int | None) -> dict[str, Any]:
+def _round(
+    server: ServerProcess,
+    bodies: Sequence[str],
+    gate_ms: float,
+    last: dict[str, Any] | None,
+    *,
+    budget: float,
+    cpu: int | None,
+) -> dict[str, Any]:
     """One candidate's turn: capacity, then a steady run at 70% of it with the CPU clock read on both sides."""
     start = None if last is None else (last["capacity_per_second"] or None)
     capacity = find_capacity(server, bodies, gate_ms, seconds_budget=budget * 0.6, cpu=cpu, start=start)
@@ -237,12 +320,19 @@ def _round(server: ServerProcess, bodies: Sequence[str], gate_ms: float, last: d
         steady = _steady(server, bodies, busy * LOAD_SHARE, budget * 0.3, cpu)
     cpu_after, batches_after = server.cpu_seconds(), _batches(server)
     cases, batches = batches_after[0] - batches_before[0], batches_after[1] - batches_before[1]
-    return {"capacity_per_second": capacity.per_second, "gate_held": capacity.gate_held, "slow": capacity.slow,
-            "trail": capacity.trail, "steady": steady.as_json(), "latencies_ms": steady.latencies_ms,
-            "generator_late": steady.lag_ms > LAG_LIMIT_MS,
-            "cpu_seconds_per_answer": (cpu_after - cpu_before) / max(cases, 1.0),
-            "batch_cases": cases / batches if batches else 1.0, "memory_mb": server.memory_mb(),
-            "seconds": time.monotonic() - began}
+    return {
+        "capacity_per_second": capacity.per_second,
+        "gate_held": capacity.gate_held,
+        "slow": capacity.slow,
+        "trail": capacity.trail,
+        "steady": steady.as_json(),
+        "latencies_ms": steady.latencies_ms,
+        "generator_late": steady.lag_ms > LAG_LIMIT_MS,
+        "cpu_seconds_per_answer": (cpu_after - cpu_before) / max(cases, 1.0),
+        "batch_cases": cases / batches if batches else 1.0,
+        "memory_mb": server.memory_mb(),
+        "seconds": time.monotonic() - began,
+    }
 
 
 def last_resort(capacity: Capacity) -> float:
@@ -267,27 +357,53 @@ def _about(server: ServerProcess, rounds: list[dict[str, Any]], gate_ms: float) 
 
     def quantity(values: list[float], unit: str, method: str) -> dict[str, Any]:
         value, low, high = over_rounds(values)
-        return {"value": value, "low": low, "high": high, "unit": unit, "origin": "measured", "n": len(values),
-                "method": method, "hardware": machine, "source": None, "interval": 0.95}
+        return {
+            "value": value,
+            "low": low,
+            "high": high,
+            "unit": unit,
+            "origin": "measured",
+            "n": len(values),
+            "method": method,
+            "hardware": machine,
+            "source": None,
+            "interval": 0.95,
+        }
 
     steady = f"open loop at {LOAD_SHARE:.0%} of capacity, from when each request was due"
-    found = {f"latency_ms_{name}": quantity([entry["steady"][f"{name}_ms"] for entry in rounds
-                                             if entry["steady"][f"{name}_ms"] is not None], "ms", steady)
-             for name in ("p50", "p95", "p99")}
-    found["capacity_per_second"] = quantity([entry["capacity_per_second"] for entry in rounds], "answers/s",
-                                            f"open-loop search, p95 within {gate_ms:g} ms, one core")
-    found["cpu_seconds_per_answer"] = quantity([entry["cpu_seconds_per_answer"] for entry in rounds], "s",
-                                               "CPU clock of the server's processes, " + steady)
+    found = {
+        f"latency_ms_{name}": quantity(
+            [entry["steady"][f"{name}_ms"] for entry in rounds if entry["steady"][f"{name}_ms"] is not None],
+            "ms",
+            steady,
+        )
+        for name in ("p50", "p95", "p99")
+    }
+    found["capacity_per_second"] = quantity(
+        [entry["capacity_per_second"] for entry in rounds],
+        "answers/s",
+        f"open-loop search, p95 within {gate_ms:g} ms, one core",
+    )
+    found["cpu_seconds_per_answer"] = quantity(
+        [entry["cpu_seconds_per_answer"] for entry in rounds], "s", "CPU clock of the server's processes, " + steady
+    )
     found["batch_cases"] = quantity([entry["batch_cases"] for entry in rounds], "cases", "cases a batch, " + steady)
     found["memory_mb"] = quantity([entry["memory_mb"] for entry in rounds], "MB", "resident memory of the server")
     found["start_seconds"] = quantity([server.start_seconds], "s", "process start to first request")
     kept = [{name: value for name, value in entry.items() if name != "latencies_ms"} for entry in rounds]
-    return {**found, "rounds": kept, "slow": any(entry["slow"] for entry in rounds),
-            "gate_held": all(entry["gate_held"] for entry in rounds), "latency_gate_ms": gate_ms}
+    return {
+        **found,
+        "rounds": kept,
+        "slow": any(entry["slow"] for entry in rounds),
+        "gate_held": all(entry["gate_held"] for entry in rounds),
+        "latency_gate_ms": gate_ms,
+    }
 
 
 def over_rounds(values: list[float]) -> tuple[float | None, float | None, float | None]:
-    """(value, low, high): geometric mean over rounds with Student's interval on logs; plain mean where a value is not positive."""
+    """(value, low, high): geometric mean over rounds with Student's interval on logs; plain mean where a value
+    is not positive.
+    """
     import math
 
     if not values:

@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from breakeven.serving.app import Service
 
-_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {
-    "type": "object", "required": ["type", "code", "message", "param", "hint", "request_id"],
-    "properties": {"type": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"},
-                   "param": {"type": ["string", "null"]}, "hint": {"type": ["string", "null"]},
-                   "request_id": {"type": "string"}}}}}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["type", "code", "message", "param", "hint", "request_id"],
+            "properties": {
+                "type": {"type": "string"},
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "hint": {"type": ["string", "null"]},
+                "request_id": {"type": "string"},
+            },
+        }
+    },
+}
 
 
 def document(service: Service) -> dict[str, Any]:
@@ -19,26 +32,45 @@ def document(service: Service) -> dict[str, Any]:
     from breakeven import __version__
 
     facts, task = service.package.facts, service.package.task
-    schemas = {"Input": task.input_schema(facts), "Output": task.output_schema(facts), "Error": _ERROR,
-               "Usage": _object({"meter": {"enum": list(task.meters)}, "quantity": {"type": "integer", "minimum": 0}})}
+    schemas = {
+        "Input": task.input_schema(facts),
+        "Output": task.output_schema(facts),
+        "Error": _ERROR,
+        "Usage": _object({"meter": {"enum": list(task.meters)}, "quantity": {"type": "integer", "minimum": 0}}),
+    }
     return {
         "openapi": "3.1.0",
-        "info": {"title": service.name, "version": __version__,
-                 "description": f"{task.name}; every answer is metered in {', '.join(task.meters)}."},
+        "info": {
+            "title": service.name,
+            "version": __version__,
+            "description": f"{task.name}; every answer is metered in {', '.join(task.meters)}.",
+        },
         "paths": _paths(service),
-        "components": {"schemas": schemas,
-                       "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "bek_..."}}},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "bek_..."}},
+        },
     }
 
 
 def _paths(service: Service) -> dict[str, Any]:
     paths = {
-        "/v1/predict": {"post": _operation("Answers inputs and charges for them", body=_predict_body(service),
-                                           answer=_answer(service), parameters=[_header("Idempotency-Key")])},
-        "/v1/feedback": {"post": _operation("Says whether an answer was right", body=_feedback_body(),
-                                            answer={"type": "object"})},
-        "/v1/usage": {"get": _operation("What this customer used", answer={"type": "object"},
-                                        parameters=[_query("start"), _query("end")])},
+        "/v1/predict": {
+            "post": _operation(
+                "Answers inputs and charges for them",
+                body=_predict_body(service),
+                answer=_answer(service),
+                parameters=[_header("Idempotency-Key")],
+            )
+        },
+        "/v1/feedback": {
+            "post": _operation("Says whether an answer was right", body=_feedback_body(), answer={"type": "object"})
+        },
+        "/v1/usage": {
+            "get": _operation(
+                "What this customer used", answer={"type": "object"}, parameters=[_query("start"), _query("end")]
+            )
+        },
         "/v1/models": {"get": _operation("What is served", answer={"type": "object"})},
         "/livez": {"get": _operation("Whether the process answers", answer={"type": "object"}, key=False)},
         "/readyz": {"get": _operation("Whether requests are taken", answer={"type": "object"}, key=False)},
@@ -46,17 +78,27 @@ def _paths(service: Service) -> dict[str, Any]:
     }
     if hasattr(service.package, "session") and service.package.session() is not None:
         anything: dict[str, Any] = {}
-        paths["/v1/session/start"] = {"post": _operation(
-            "The first state of a session", body=_object({"seed": {"type": "integer", "minimum": 0}}, required=()),
-            answer=_object({"id": {"type": "string"}, "model": {"type": "string"}, "state": anything}))}
-        paths["/v1/session/step"] = {"post": _operation(
-            "The next state and an answer", body=_object({"state": anything, "observation": _ref("Input")}),
-            answer=_answer(service, state=anything))}
+        paths["/v1/session/start"] = {
+            "post": _operation(
+                "The first state of a session",
+                body=_object({"seed": {"type": "integer", "minimum": 0}}, required=()),
+                answer=_object({"id": {"type": "string"}, "model": {"type": "string"}, "state": anything}),
+            )
+        }
+        paths["/v1/session/step"] = {
+            "post": _operation(
+                "The next state and an answer",
+                body=_object({"state": anything, "observation": _ref("Input")}),
+                answer=_answer(service, state=anything),
+            )
+        }
     return paths
 
 
 def _predict_body(service: Service) -> dict[str, Any]:
-    properties = {"inputs": {"type": "array", "minItems": 1, "maxItems": service.limits.max_inputs, "items": _ref("Input")}}
+    properties = {
+        "inputs": {"type": "array", "minItems": 1, "maxItems": service.limits.max_inputs, "items": _ref("Input")}
+    }
     if service.package.task.streams:
         properties["stream"] = {"type": "boolean", "default": False}
     body = _object(properties, required=("inputs",))
@@ -67,22 +109,40 @@ def _predict_body(service: Service) -> dict[str, Any]:
 
 
 def _feedback_body() -> dict[str, Any]:
-    return _object({"id": {"type": "string"}, "index": {"type": "integer", "minimum": 0}, "correct": {"type": "boolean"},
-                    "label": {"type": "string", "maxLength": 1000}, "rating": {"type": "number"},
-                    "comment": {"type": "string", "maxLength": 10_000}}, required=("id",))
+    return _object(
+        {
+            "id": {"type": "string"},
+            "index": {"type": "integer", "minimum": 0},
+            "correct": {"type": "boolean"},
+            "label": {"type": "string", "maxLength": 1000},
+            "rating": {"type": "number"},
+            "comment": {"type": "string", "maxLength": 10_000},
+        },
+        required=("id",),
+    )
 
 
 def _answer(service: Service, **more: Any) -> dict[str, Any]:
     price = {"type": ["string", "null"], "description": "exact decimal, not rounded"}
-    properties = {"id": {"type": "string"}, "model": {"const": service.name},
-                  "outputs": {"type": "array", "items": _ref("Output")}, "usage": {"type": "array", "items": _ref("Usage")},
-                  "price": price, "currency": {"type": "string"}, **more}
+    properties = {
+        "id": {"type": "string"},
+        "model": {"const": service.name},
+        "outputs": {"type": "array", "items": _ref("Output")},
+        "usage": {"type": "array", "items": _ref("Usage")},
+        "price": price,
+        "currency": {"type": "string"},
+        **more,
+    }
     return _object(properties, required=("id", "model", "outputs", "usage", "price", *more))
 
 
 def _object(properties: dict[str, Any], required: tuple[str, ...] | None = None) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": False, "properties": properties,
-            "required": list(properties if required is None else required)}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "required": list(properties if required is None else required),
+    }
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -90,19 +150,34 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _header(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 255}}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
 
 
 def _query(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": {"type": "string", "description": "ISO 8601"}}
 
 
-def _operation(summary: str, *, answer: dict[str, Any] | None, body: dict[str, Any] | None = None, key: bool = True,
-               parameters: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _operation(
+    summary: str,
+    *,
+    answer: dict[str, Any] | None,
+    body: dict[str, Any] | None = None,
+    key: bool = True,
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     kind = "application/json" if answer is not None else "text/plain"
-    operation: dict[str, Any] = {"summary": summary, "responses": {
-        "200": {"description": "done", "content": {kind: {"schema": answer or {"type": "string"}}}},
-        "default": {"description": "refused or failed", "content": {"application/json": {"schema": _ref("Error")}}}}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            "200": {"description": "done", "content": {kind: {"schema": answer or {"type": "string"}}}},
+            "default": {"description": "refused or failed", "content": {"application/json": {"schema": _ref("Error")}}},
+        },
+    }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     if parameters:

@@ -1,4 +1,6 @@
-"""What each address does. A prediction: key, rate, body, parse, replay, admit, answer, commit, and only then the answer."""
+"""What each address does. A prediction: key, rate, body, parse, replay, admit, answer, commit, and only then the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     if not isinstance(request.get("stream", False), bool):
         raise HttpError(422, "body-field", at=Place(field="stream"), expected="true or false")
     if not 1 <= len(payloads) <= service.limits.max_inputs:
-        raise HttpError(422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=service.limits.max_inputs)
+        raise HttpError(
+            422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=service.limits.max_inputs
+        )
     inputs = []
     for index, payload in enumerate(payloads):
         try:
@@ -78,12 +82,17 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     return request, inputs
 
 
-async def answer(service: Service, key: Key, inputs: list[Any], *, idempotency: str = "", request: str = "") -> Response:
+async def answer(
+    service: Service, key: Key, inputs: list[Any], *, idempotency: str = "", request: str = ""
+) -> Response:
     """Answers, charges, and returns the response: the charge is on the disk when this returns."""
     package = service.package
     # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
-    expected = {meter: len(inputs) for meter in package.task.meters} if package.task.meters != ("answers",) else {
-        "answers": len(inputs)}
+    expected = (
+        {meter: len(inputs) for meter in package.task.meters}
+        if package.task.meters != ("answers",)
+        else {"answers": len(inputs)}
+    )
     admission = service.ledger.admit(key, expected, service.plan)
     try:
         outputs = await service.batcher.submit(inputs, lane=key.id, seconds=service.limits.request_seconds)
@@ -97,9 +106,20 @@ async def answer(service: Service, key: Key, inputs: list[Any], *, idempotency: 
     except BaseException:
         service.ledger.release(admission)
         raise
-    charge = Charge(key.customer, quantities, answers=len(inputs), id=charge_id, source=service.source, key=key.id,
-                    release=service.name, plan=service.plan.version, request=request, idempotency=idempotency,
-                    body=body if idempotency else None, expires=clock.now() + RETENTION if idempotency else 0)
+    charge = Charge(
+        key.customer,
+        quantities,
+        answers=len(inputs),
+        id=charge_id,
+        source=service.source,
+        key=key.id,
+        release=service.name,
+        plan=service.plan.version,
+        request=request,
+        idempotency=idempotency,
+        body=body if idempotency else None,
+        expires=clock.now() + RETENTION if idempotency else 0,
+    )
     if not await service.commit(admission, charge):
         return await _replayed(service, idempotency, request)
     service.watch.used(quantities)
@@ -109,9 +129,13 @@ async def answer(service: Service, key: Key, inputs: list[Any], *, idempotency: 
 def answer_body(service: Service, charge_id: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
     """The answer's object; its `usage` is the ledger's row."""
     price = service.plan.price(quantities)
-    body: dict[str, Any] = {"id": charge_id, "model": service.name, "outputs": outputs,
-                            "usage": [{"meter": meter, "quantity": quantity} for meter, quantity in quantities.items()],
-                            "price": price}
+    body: dict[str, Any] = {
+        "id": charge_id,
+        "model": service.name,
+        "outputs": outputs,
+        "usage": [{"meter": meter, "quantity": quantity} for meter, quantity in quantities.items()],
+        "price": price,
+    }
     if price is not None:
         body["currency"] = service.plan.currency
     return body
@@ -169,12 +193,17 @@ async def feedback(service: Service, exchange: Exchange) -> Response:
     """POST /v1/feedback."""
     key = await service.access.key(exchange, "feedback")
     rates = service.access.rate(key)
-    request = read_object(await exchange.body(min(service.limits.max_bytes, 1 << 16)), _FEEDBACK,
-                          '{"id": "...", "correct": false}')
+    request = read_object(
+        await exchange.body(min(service.limits.max_bytes, 1 << 16)), _FEEDBACK, '{"id": "...", "correct": false}'
+    )
     _check_feedback(request)
-    value = {name: request[name] for name in ("correct", "label", "rating", "comment") if name in request}
-    kept = await asyncio.get_running_loop().run_in_executor(None, lambda: service.ledger.feedback.add(
-        request["id"], value, customer=key.customer, index=request.get("index")))
+    value: dict[str, Any] = {
+        name: request[name] for name in ("correct", "label", "rating", "comment") if name in request
+    }
+    kept = await asyncio.get_running_loop().run_in_executor(
+        None,
+        lambda: service.ledger.feedback.add(request["id"], value, customer=key.customer, index=request.get("index")),
+    )
     return json_response(200, kept, rates)
 
 
@@ -208,7 +237,8 @@ async def usage(service: Service, exchange: Exchange) -> Response:
         if name not in ("start", "end"):
             raise HttpError(422, "body-unknown-field", at=Place(field=name[:100]), allowed=["start", "end"])
     rows = await asyncio.get_running_loop().run_in_executor(
-        None, service.ledger.usage, key.customer, query.get("start"), query.get("end"))
+        None, service.ledger.usage, key.customer, query.get("start"), query.get("end")
+    )
     return json_response(200, {"start": query.get("start"), "end": query.get("end"), "usage": rows}, rates)
 
 
@@ -216,10 +246,17 @@ async def models(service: Service, exchange: Exchange) -> Response:
     """GET /v1/models."""
     await service.access.key(exchange, "predict")
     package, task = service.package, service.package.task
-    model = {"id": service.name, "object": "model", "task": task.name, "meters": list(task.meters), "streams": task.streams,
-             "input": task.input_schema(package.facts), "output": task.output_schema(package.facts),
-             "price": service.plan.as_json() if service.plan.rates else None,
-             "limits": {"max_inputs": service.limits.max_inputs, "max_bytes": service.limits.max_bytes}}
+    model = {
+        "id": service.name,
+        "object": "model",
+        "task": task.name,
+        "meters": list(task.meters),
+        "streams": task.streams,
+        "input": task.input_schema(package.facts),
+        "output": task.output_schema(package.facts),
+        "price": service.plan.as_json() if service.plan.rates else None,
+        "limits": {"max_inputs": service.limits.max_inputs, "max_bytes": service.limits.max_bytes},
+    }
     return json_response(200, {"object": "list", "data": [model]})
 
 
@@ -268,8 +305,11 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
     _open(service)
-    request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"state", "observation"}),
-                          '{"state": ..., "observation": ...}')
+    request = read_object(
+        await exchange.body(service.limits.max_bytes),
+        frozenset({"state", "observation"}),
+        '{"state": ..., "observation": ...}',
+    )
     for name in ("state", "observation"):
         if name not in request:
             raise HttpError(422, "body-field", at=Place(field=name), expected="what the last answer gave")
@@ -282,8 +322,9 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise HttpError(422, "session-state", at=Place(field="state")) from error
         quantities = service.package.usage([item], [output])
-        charge = Charge(key.customer, quantities, source=service.source, key=key.id, release=service.name,
-                        plan=service.plan.version)
+        charge = Charge(
+            key.customer, quantities, source=service.source, key=key.id, release=service.name, plan=service.plan.version
+        )
         body = answer_body(service, charge.id, [output], quantities) | {"state": state}
         response = json_response(200, body, rates)
     except BaseException:

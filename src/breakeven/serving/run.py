@@ -34,16 +34,30 @@ SHUTDOWN_SECONDS = 30
 Opener = Callable[[Path, int], Any]
 
 
-def serve(folder: str | Path, *, ledger: str | Path, trust: str | Path | None = None, unsigned: bool = False,
-          rule: Mapping[str, Any] | None = None, plan: PricePlan | None = None, host: str = "127.0.0.1", port: int = 8000,
-          threads: int = 1, limits: Limits | None = None, guard: Guard | None = None, name: str | None = None,
-          opener: Opener | None = None, ready: Callable[[str, Service], None] | None = None) -> None:
+def serve(
+    folder: str | Path,
+    *,
+    ledger: str | Path,
+    trust: str | Path | None = None,
+    unsigned: bool = False,
+    rule: Mapping[str, Any] | None = None,
+    plan: PricePlan | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    threads: int = 1,
+    limits: Limits | None = None,
+    guard: Guard | None = None,
+    name: str | None = None,
+    opener: Opener | None = None,
+    ready: Callable[[str, Service], None] | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger.
 
     `folder` is a releases folder (its current decision is served), or one release, each checked against the public key
     `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the task's default.
     `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
-    `ready(url, service)` is called once requests are taken. Raises IntegrityError (signature, manifest), EnvironmentFault
+    `ready(url, service)` is called once requests are taken. Raises IntegrityError (signature, manifest),
+    EnvironmentFault
     (port, package), Busy (another process owns the ledger).
     """
     from breakeven.ledger import open_ledger
@@ -69,8 +83,9 @@ def serve(folder: str | Path, *, ledger: str | Path, trust: str | Path | None = 
         _run(service, listening, guard, ready)
 
 
-def _open(folder: Path, *, trust: str | Path | None, unsigned: bool,
-          threads: int) -> tuple[Any, str | None, Mapping[str, Any] | None]:
+def _open(
+    folder: Path, *, trust: str | Path | None, unsigned: bool, threads: int
+) -> tuple[Any, str | None, Mapping[str, Any] | None]:
     """(package, name on the wire, rule). On other hardware than the measured one the package checks itself first."""
     if unsigned:
         from breakeven.packaging.opened import open_package
@@ -129,17 +144,28 @@ def _port_owner(port: int) -> str:
     return ""
 
 
-def _run(service: Service, listening: socket.socket, guard: Guard | None,
-         ready: Callable[[str, Service], None] | None) -> None:
+def _run(
+    service: Service, listening: socket.socket, guard: Guard | None, ready: Callable[[str, Service], None] | None
+) -> None:
     import uvicorn
 
     from breakeven.serving.protocol import Guard, guarded, sweep
 
-    config = uvicorn.Config(service, http=guarded(guard or Guard()), ws="none", lifespan="off", access_log=False,  # type: ignore[arg-type]
-                            log_config=None, timeout_keep_alive=75, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-                            server_header=False, proxy_headers=False, backlog=2048)
+    config = uvicorn.Config(
+        service,
+        http=guarded(guard or Guard()),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+    )
 
-    class Server(uvicorn.Server):
+    class Server(uvicorn.Server):  # type: ignore[misc]
         """uvicorn, which says when it is ready and drains when told to end."""
 
         sweeper: asyncio.Task[None] | None = None
@@ -173,7 +199,9 @@ def _signals_held() -> Any:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda found, _: held.append(found)) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, lambda found, _: held.append(found)) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:
@@ -192,10 +220,21 @@ def main(arguments: list[str] | None = None, *, opener: Opener | None = None) ->
     if options.watch_stdin:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     try:
-        serve(options.folder, ledger=options.ledger, trust=options.trust, unsigned=options.unsigned,
-              rule=json.loads(options.rule) if options.rule else None, plan=_plan(options.plan), host=options.host,
-              port=options.port, threads=options.threads, limits=_limits(options.limits), guard=_guard(options.guard), opener=opener,
-              ready=_announce(options.key_for))
+        serve(
+            options.folder,
+            ledger=options.ledger,
+            trust=options.trust,
+            unsigned=options.unsigned,
+            rule=json.loads(options.rule) if options.rule else None,
+            plan=_plan(options.plan),
+            host=options.host,
+            port=options.port,
+            threads=options.threads,
+            limits=_limits(options.limits),
+            guard=_guard(options.guard),
+            opener=opener,
+            ready=_announce(options.key_for),
+        )
     except BreakevenError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -1,4 +1,6 @@
-"""What a measuring session ran on: hardware, versions, and a fixed load whose pace shows whether the machine changed."""
+"""What a measuring session ran on: hardware, versions, and a fixed load whose pace shows whether the machine
+changed.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,25 @@ def versions() -> dict[str, str]:
     """Versions that a figure depends on."""
     from breakeven.packaging.hardware import library_versions
 
-    return library_versions(["numpy", "torch", "onnxruntime", "transformers", "scikit-learn", "uvicorn", "httptools", "uvloop",
-                             "sqlalchemy"])
+    return library_versions(
+        [
+            "numpy",
+            "torch",
+            "onnxruntime",
+            "transformers",
+            "scikit-learn",
+            "uvicorn",
+            "httptools",
+            "uvloop",
+            "sqlalchemy",
+        ]
+    )
 
 
 def reference_load(seconds: float = 0.4) -> dict[str, Any]:
-    """A fixed mix of hashing and float32 arithmetic on one thread: rounds a second of CPU time. The same work every time."""
+    """A fixed mix of hashing and float32 arithmetic on one thread: rounds a second of CPU time. The same work
+    every time.
+    """
     import numpy as np
 
     block = bytes(1 << 16)
@@ -37,5 +52,9 @@ def reference_load(seconds: float = 0.4) -> dict[str, Any]:
         np.sqrt(np.exp(values) * values + values).sum()
         rounds += 1
     spent = time.thread_time() - cpu
-    return {"per_second": rounds / spent, "rounds": rounds, "cpu_seconds": round(spent, 4),
-            "wall_seconds": round(time.perf_counter() - started, 4)}
+    return {
+        "per_second": rounds / spent,
+        "rounds": rounds,
+        "cpu_seconds": round(spent, 4),
+        "wall_seconds": round(time.perf_counter() - started, 4),
+    }

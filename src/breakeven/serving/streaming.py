@@ -1,4 +1,6 @@
-"""Answers in parts, as server-sent events. A stream is settled at its end, or when the client leaves, for what was sent."""
+"""Answers in parts, as server-sent events. A stream is settled at its end, or when the client leaves, for what
+was sent.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("breakeven.serving")
 
-_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"), (b"x-accel-buffering", b"no")]
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[Any]) -> None:
@@ -35,8 +41,9 @@ async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[An
     except BaseException:
         service.ledger.release(admission)
         raise
-    await exchange.send({"type": "http.response.start", "status": 200,
-                         "headers": [*_HEADERS, (b"x-request-id", exchange.id.encode())]})
+    await exchange.send(
+        {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, (b"x-request-id", exchange.id.encode())]}
+    )
     gone = asyncio.ensure_future(_left(exchange))
     failure: BreakevenError | None = None
     try:
@@ -51,8 +58,15 @@ async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[An
         left = gone.done()
         gone.cancel()
     quantities = service.package.usage(inputs, [sent]) if sent else {}
-    charge = Charge(key.customer, quantities, id=charge_id, source=service.source, key=key.id, release=service.name,
-                    plan=service.plan.version)
+    charge = Charge(
+        key.customer,
+        quantities,
+        id=charge_id,
+        source=service.source,
+        key=key.id,
+        release=service.name,
+        plan=service.plan.version,
+    )
     if quantities:
         await service.commit(admission, charge)
         service.watch.used(quantities)
@@ -62,8 +76,9 @@ async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[An
         await _finish(service, exchange, charge, sent, failure)
 
 
-async def _finish(service: Service, exchange: Exchange, charge: Charge, sent: list[Any],
-                  failure: BreakevenError | None) -> None:
+async def _finish(
+    service: Service, exchange: Exchange, charge: Charge, sent: list[Any], failure: BreakevenError | None
+) -> None:
     from breakeven.serving.routes import answer_body
 
     body: Any = answer_body(service, charge.id, [sent], charge.quantities)
@@ -75,8 +90,9 @@ async def _finish(service: Service, exchange: Exchange, charge: Charge, sent: li
 
 
 async def _event(exchange: Exchange, value: Any) -> None:
-    await exchange.send({"type": "http.response.body", "body": b"data: " + encode(value).encode() + b"\n\n",
-                         "more_body": True})
+    await exchange.send(
+        {"type": "http.response.body", "body": b"data: " + encode(value).encode() + b"\n\n", "more_body": True}
+    )
 
 
 async def _left(exchange: Exchange) -> None:

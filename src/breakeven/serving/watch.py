@@ -16,12 +16,21 @@ class Watch:
 
     def __init__(self, queued: Callable[[], int], waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter("breakeven_requests", "Requests answered", ["route", "status"], registry=self._registry)
-        self._seconds = Histogram("breakeven_request_seconds", "Seconds from head to answer", ["route"], buckets=_SECONDS,
-                                  registry=self._registry)
+        self._requests = Counter(
+            "breakeven_requests", "Requests answered", ["route", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "breakeven_request_seconds",
+            "Seconds from head to answer",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
         self._errors = Counter("breakeven_errors", "Requests refused or failed", ["code"], registry=self._registry)
         self._units = Counter("breakeven_units", "Metered units answered", ["meter"], registry=self._registry)
-        self._batch = Histogram("breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry)
+        self._batch = Histogram(
+            "breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry
+        )
         self._inference = Counter("breakeven_inference_seconds", "Seconds in the model", registry=self._registry)
         Gauge("breakeven_queue_cases", "Cases that wait for the model", registry=self._registry).set_function(queued)
         Gauge("breakeven_ledger_queue", "Charges that wait for a commit", registry=self._registry).set_function(waiting)

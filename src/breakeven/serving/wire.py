@@ -13,23 +13,48 @@ LONGEST_INTEGER = 40
 DEEPEST = 64
 
 _STATUS_OF_CODE = {
-    "key-missing": 401, "key-in-query": 401, "key-malformed": 401, "key-unknown": 401, "key-revoked": 401,
-    "key-expired": 401, "key-not-yet": 401, "key-attempts": 429, "key-scope-missing": 403,
-    "quota-exhausted": 429, "spend-cap-reached": 429, "rate-exceeded": 429,
-    "idempotency-other-body": 422, "idempotency-expired": 409, "idempotency-key": 400, "event-doubled": 409,
+    "key-missing": 401,
+    "key-in-query": 401,
+    "key-malformed": 401,
+    "key-unknown": 401,
+    "key-revoked": 401,
+    "key-expired": 401,
+    "key-not-yet": 401,
+    "key-attempts": 429,
+    "key-scope-missing": 403,
+    "quota-exhausted": 429,
+    "spend-cap-reached": 429,
+    "rate-exceeded": 429,
+    "idempotency-other-body": 422,
+    "idempotency-expired": 409,
+    "idempotency-key": 400,
+    "event-doubled": 409,
     "request-not-found": 404,
 }
 _TYPE_OF_STATUS = {
-    401: "authentication_error", 403: "permission_error", 404: "not_found_error", 405: "method_not_allowed_error",
-    409: "conflict_error", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "method_not_allowed_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
 
 
 class HttpError(BreakevenError):
     """A refusal that only exists on the wire: it brings its own status and headers."""
 
-    def __init__(self, status: int, code: str, *, headers: Mapping[str, str] | None = None, at: Place | None = None,
-                 **fields: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        at: Place | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__(code, at=at, **fields)
         self.status = status
         self.headers = dict(headers or {})
@@ -70,8 +95,16 @@ def error_response(error: BreakevenError, request_id: str) -> Response:
     status = status_of(error)
     known = error.as_json()
     kind = _TYPE_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    body = {"error": {"type": kind, "code": error.code, "message": known["message"], "param": known["param"],
-                      "hint": known["hint"], "request_id": request_id}}
+    body = {
+        "error": {
+            "type": kind,
+            "code": error.code,
+            "message": known["message"],
+            "param": known["param"],
+            "hint": known["hint"],
+            "request_id": request_id,
+        }
+    }
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if "retry_after" in error.fields:
         headers.setdefault("retry-after", str(error.fields["retry_after"]))
@@ -114,7 +147,8 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse
 
 
 def read_json(body: bytes) -> Any:
-    """The value of a body, strictly: UTF-8, no doubled keys, no NaN, no huge numbers, no deep nests, no broken characters.
+    """The value of a body, strictly: UTF-8, no doubled keys, no NaN, no huge numbers, no deep nests, no broken
+    characters.
 
     Raises HttpError 400 or 422. Depth is counted on the bytes before parsing, so that no nest can reach the stack.
     """
@@ -169,8 +203,9 @@ def _check_characters(value: Any, field: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise HttpError(422, "json-character", at=Place(field=field or None),
-                            character="half of a surrogate pair") from None
+            raise HttpError(
+                422, "json-character", at=Place(field=field or None), character="half of a surrogate pair"
+            ) from None
     elif isinstance(value, dict):
         for name, part in value.items():
             _check_characters(name, field)
