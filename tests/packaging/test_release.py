@@ -97,6 +97,15 @@ def test_a_manifest_that_lies_is_refused(make_release: Callable[..., Path], key:
         release.open_release(folder, trust(key))
 
 
+@pytest.mark.parametrize("files", [None, [], {"MODEL_CARD.md": "text"}])
+def test_a_manifest_of_another_shape_is_refused(make_release: Callable[..., Path], key: Path, files: Any) -> None:
+    folder = make_release()
+    write_json(folder / "manifest.json", {"format": 1, "files": files})
+    signing.sign(folder, key)
+    with pytest.raises(IntegrityError, match="'files' is missing or of another kind"):
+        release.open_release(folder, trust(key))
+
+
 def test_an_unsigned_or_changed_release_is_refused_before_anything_is_loaded(
     make_release: Callable[..., Path], key: Path
 ) -> None:
@@ -269,6 +278,18 @@ def test_a_pointer_that_points_nowhere_is_refused(publisher: Publisher, key: Pat
     edit(publisher.releases, "current.json", **pointer)
     with pytest.raises(IntegrityError, match=r"current\.json"):
         decisions.open_current(publisher.releases, trust(key))
+
+
+@pytest.mark.parametrize("changes", [{"rule": "majority"}, {"release": None}, {"decision": "withhold"}])
+def test_a_signed_decision_that_contradicts_itself_is_refused(
+    publisher: Publisher, key: Path, changes: dict[str, Any]
+) -> None:
+    publisher.ship(1.0)
+    folder = publisher.releases / "decisions" / "1"
+    edit(folder, "decision.json", **changes)
+    signing.sign(folder, key)
+    with pytest.raises(IntegrityError, match="'release' is missing or of another kind"):
+        decisions.open_decision(publisher.releases, 1, trust(key))
 
 
 def test_a_release_name_that_leads_outside_is_refused(publisher: Publisher, key: Path) -> None:

@@ -92,7 +92,7 @@ class World:
 
     def setup(self) -> pipeline.Setup:
         config = SimpleNamespace(
-            product=SimpleNamespace(name="demo"), deploy=deploy.Settings(**self.settings),
+            product=SimpleNamespace(name="demo", description="Sorts reviews"), deploy=deploy.Settings(**self.settings),
             collect=SimpleNamespace(fields={"inputs": ["text"], "target": "label"}),
             train=SimpleNamespace(candidates=[SimpleNamespace(name="majority")]),
         )  # fmt: skip
@@ -171,7 +171,7 @@ def test_the_card_says_that_rights_are_not_established(world: World) -> None:
     world.run()
     release, _ = decisions.open_current(world.root / "releases", world.trust)
     card = (release.folder / "MODEL_CARD.md").read_text()
-    assert "**not established**" in card and "nothing else pays" in card
+    assert "**not established**" in card and "nothing else pays" in card and "Sorts reviews" in card
 
 
 def test_nothing_stale_nothing_done(world: World) -> None:

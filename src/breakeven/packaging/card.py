@@ -81,9 +81,10 @@ def _index(record: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, An
 
 
 def _what(record: Mapping[str, Any]) -> str:
+    sold = f"{text(record['description'])}\n\n" if record.get("description") else ""
     return (
-        f"Candidate `{record['candidate']}` (model `{record['model']}`) of the product `{record['product']}`, task "
-        f"`{record['task']}`, released {record['created']}. Measured on "
+        f"{sold}Candidate `{record['candidate']}` (model `{record['model']}`) of the product `{record['product']}`, "
+        f"task `{record['task']}`, released {record['created']}. Measured on "
         f"{text(record.get('hardware') or 'one machine')}."
     )
 

@@ -161,7 +161,8 @@ def _record(context: Context, verdict: Mapping[str, Any], name: str, package: st
     measurements = read_json(context.need(VERDICT) / "measurements.json").get(chosen, {})
     carbon = next((measurements[part] for part in sorted(measurements) if "carbon" in part), None)
     return {
-        "id": name, "product": product.name, "task": info["task"], "task_version": info["task_version"],
+        "id": name, "product": product.name, "description": product.description,
+        "task": info["task"], "task_version": info["task_version"],
         "candidate": chosen, "model": info["model"], "model_version": info["model_version"], "package": package,
         "created": now(), "metric": verdict.get("metric"), "measurements": measurements,
         "gates": judged.get("gates", []), "choice": _choice(verdict), "lineage": lineage(context.store, chosen),
