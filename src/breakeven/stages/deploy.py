@@ -55,6 +55,7 @@ def steps(setup: Setup) -> list[Step]:
     public = signing.public_path(key_path(setup))
     read = {
         "product.name": setup.config.product.name,
+        "product.description": setup.config.product.description,
         "collect.fields": train.fields_of(setup),
         **{f"deploy.{name}": value for name, value in settings.model_dump(mode="json").items()},
     }
