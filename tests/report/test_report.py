@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from breakeven import report
 from breakeven.errors import EnvironmentFault
 from breakeven.report import compose
 from breakeven.report.blocks import Findings, Note, Table
+from breakeven.report.origins import MARKS
 from breakeven.report.sections import business, process
 from breakeven.report.words import Words
 from tests.report import example
@@ -93,3 +96,10 @@ def test_what_was_not_measured_is_na():
     first = next(block for block in made.sections[0].blocks if isinstance(block, Table))
     row = next(row for row in first.rows if row[0].text == "linear")
     assert [cell.text for cell in row] == ["linear", "n/a", "n/a", "n/a", "n/a", "n/a", "none", "best"]
+
+
+def test_the_page_about_the_report_names_every_column_and_origin():
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    first = next(block for block in compose.answer(example.snapshot(), Words()) if isinstance(block, Table))
+    for head in [*first.heads[:1], *first.heads[2:], *MARKS]:
+        assert f"| {head} |" in page or f"| `{MARKS.get(head, '-')}` | {head} |" in page
