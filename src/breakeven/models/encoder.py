@@ -231,13 +231,13 @@ class Encoder(Model):
 
         def attempt(kind: torch.dtype) -> None:
             encoder.load_state_dict(state)
-            precision.cast(encoder, kind)
+            encoder.cast(kind)
             with torch.inference_mode():
                 encoder(pack(sample))
 
         wanted = None if self.options.bf16 == "auto" else bool(self.options.bf16)
         found = precision.choose(wanted, precision.device(), attempt)
-        precision.cast(encoder, torch.float32)
+        encoder.cast(torch.float32)
         encoder.load_state_dict(state)
         return found
 
@@ -249,7 +249,7 @@ class Encoder(Model):
         from breakeven.training.loop import memory_faults
 
         device = precision.device()
-        precision.cast(encoder, kind)
+        encoder.cast(kind)
         encoder.eval().to(device)
         if hasattr(encoder, "merge"):
             encoder.merge()
@@ -306,7 +306,7 @@ class Encoder(Model):
         if runtime == TORCH_BF16:
             import torch
 
-            encoder.to(torch.bfloat16)
+            encoder.cast(torch.bfloat16)
         if hasattr(encoder, "merge"):
             encoder.merge()
         return TorchPredictor(self.task, about, folder, encoder, threads=threads)

@@ -18,8 +18,10 @@ class Generic(nn.Module):  # type: ignore[misc]
         super().__init__()
         try:
             from transformers import AutoModel
+            from transformers.utils import logging
         except ModuleNotFoundError as error:
             raise need_package("transformers", "text", purpose="to run this family of encoders") from error
+        logging.disable_progress_bar()  # progress is the pipeline's to show
         try:
             self.model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -36,6 +38,10 @@ class Generic(nn.Module):  # type: ignore[misc]
             found.append(hidden.float().mean(1))
             start += count * length
         return torch.cat(found)[torch.argsort(batch.order)]
+
+    def cast(self, kind: torch.dtype) -> None:
+        """Everything in this type: which parts bear another is not known here."""
+        self.model.to(kind)
 
     def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
         """The names of the transformers library, without this wrapper's."""

@@ -48,7 +48,12 @@ def export(trained: Path, path: Path) -> None:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the exporter, of no use to who trains a model
             program = torch.onnx.export(
-                graph, (ids,), input_names=["ids"], output_names=["logits"], dynamo=True, dynamic_shapes=names,
+                graph,
+                (ids,),
+                input_names=["ids"],
+                output_names=["logits"],
+                dynamo=True,
+                dynamic_shapes=names,
                 verbose=False,
             )
         program.save(str(path), external_data=False)

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from breakeven.models.bert import Bert, pack
 from breakeven.training.batches import sorted_batches
-from breakeven.training.precision import cast
 from breakeven.training.scores import classification
 
 ANSWER_TOKENS = 1024  # tokens a batch when nothing is learnt
@@ -85,11 +84,11 @@ class TextLearner:
 
     def cast(self, kind: torch.dtype) -> None:
         """The encoder in this type, from the starting values; the head stays in fp32."""
-        cast(self.encoder, torch.float32)
+        self.encoder.cast(torch.float32)
         with torch.no_grad():
             for name, value in self._module.named_parameters():
                 value.copy_(self._start[name])
-        cast(self.encoder, kind)
+        self.encoder.cast(kind)
 
     def train(self, on: bool) -> None:
         """Dropout on or off."""

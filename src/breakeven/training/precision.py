@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 WORTH = 1.1  # bf16 must be this much faster than fp32 to be taken on a CPU
 
@@ -14,14 +13,6 @@ WORTH = 1.1  # bf16 must be this much faster than fp32 to be taken on a CPU
 def device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def cast(module: nn.Module, kind: torch.dtype) -> None:
-    """Casts a module's floating parameters, embedding tables excepted: their gradients are sums over many tokens."""
-    for part in module.modules():
-        if not isinstance(part, nn.Embedding):
-            for parameter in part.parameters(recurse=False):
-                parameter.data = parameter.data.to(kind)
 
 
 def choose(wanted: bool | None, where: torch.device, attempt: Callable[[torch.dtype], None]) -> tuple[torch.dtype, str]:
