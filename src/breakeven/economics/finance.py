@@ -64,13 +64,12 @@ def _close(one: float, other: float) -> bool:
 
 def _polished(polynomial: np.polynomial.Polynomial, x: float) -> float:
     slope = polynomial.deriv()
-    for _ in range(20):
+    while True:
         steep = float(slope(x))
         better = x - float(polynomial(x)) / steep if steep else x
-        if better <= 0.0 or abs(polynomial(better)) >= abs(polynomial(x)):
-            break
+        if better <= 0.0 or not abs(polynomial(better)) < abs(polynomial(x)):
+            return x
         x = better
-    return x
 
 
 def mirr(flows: Flows, *, finance: float, reinvest: float) -> float:

@@ -113,11 +113,13 @@ def distribute(
     by_cap = sorted(safes, key=lambda safe: fraction(safe.cap))
     # The lowest cap converts first. A SAFE that converts enlarges what the other caps count, so the largest set in
     # which nobody would rather have the money back is the one that holds.
-    for count in range(len(by_cap), -1, -1):
+    count = len(by_cap)
+    while True:
         extra, capitalization = _as_claims(claims, by_cap, count)
         payouts, per_share = _share_out(value, [*claims, *extra])
         if all(payouts[len(claims) + number] >= fraction(by_cap[number].amount) for number in range(count)):
             break
+        count -= 1
     names = [*(claim.holder for claim in claims), *(safe.holder for safe in by_cap)]
     converted = [claim.holder for claim in claims if _converts(claim, per_share)]
     return Distribution(value, tuple(zip(names, payouts, strict=True)), per_share,
