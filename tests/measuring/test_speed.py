@@ -220,7 +220,7 @@ def test_a_rate_with_errors_or_that_is_not_kept_does_not_count() -> None:
         {**step(20, 1000), "errors": 1},
     )
     assert of_trail([good, late], 1000) == 10 and of_trail([good, failing], 1000) == 10
-    assert capacity_within([{"trail": [failing]}], 1000) is None
+    assert capacity_within([{"trail": [failing], "steady": failing}], 1000) is None
 
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=8, unique=True), st.floats(1, 900), st.floats(6, 1000))

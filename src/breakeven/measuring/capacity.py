@@ -1,6 +1,7 @@
 """Capacity read from the trail of a load test, so that another latency gate re-reads it and nothing is measured again.
 
-A trail is a list of steps `{rate, answered_per_second, latency_ms_p95, errors, lagged}`, one for every offered rate.
+A trail is a list of steps, one for every offered rate: `{rate, seconds, answered_per_second, latency_ms_p50,
+latency_ms_p95, growth_ms, errors, lagged}`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from breakeven.metrics.intervals import over_rounds
 from breakeven.quantity import Quantity
 
 DEFAULT_LIMIT_MS = 1000.0  # where no latency gate is declared, a server this slow counts as overloaded
-KEPT_UP = 0.95  # share of the offered rate that must be answered
+KEPT_UP = 0.9  # share of what was sent that must be answered while sending
+QUEUE_GROWTH, NOISE_MS = 0.06, 5.0  # a tenth too much work makes a queue grow by 0.06 s in each second
 
 
 def holds(step: Mapping[str, Any], limit_ms: float) -> bool:
@@ -22,10 +24,11 @@ def holds(step: Mapping[str, Any], limit_ms: float) -> bool:
 
 
 def _kept_up(step: Mapping[str, Any]) -> bool:
-    """Whether what was sent was answered while sending, but for the answers that were on their way at the end."""
+    """Whether no queue grew: latency did not rise along the run, and what was sent came back but for the last few."""
     sent = float(step.get("offered_per_second") or step["rate"])
-    on_the_way = step["latency_ms_p50"] / 1000 / step["seconds"]
-    return bool(step["answered_per_second"] >= (KEPT_UP - on_the_way) * sent)
+    on_the_way = 2 * step["latency_ms_p50"] / 1000 / step["seconds"]
+    grew = float(step.get("growth_ms") or 0.0) > QUEUE_GROWTH * 1000 * step["seconds"] + NOISE_MS
+    return not grew and bool(step["answered_per_second"] >= (KEPT_UP - on_the_way) * sent)
 
 
 def of_trail(trail: Sequence[Mapping[str, Any]], limit_ms: float) -> float | None:
@@ -59,7 +62,7 @@ def capacity_within(
 ) -> Quantity | None:
     """Capacity of one core as a quantity over rounds; None where a round did not hold at any rate, or none was run."""
     limit = DEFAULT_LIMIT_MS if limit_ms is None else limit_ms
-    found = [of_trail(one["trail"], limit) for one in rounds]
+    found = [of_trail([*one["trail"], one["steady"]], limit) for one in rounds]
     values = [value for value in found if value is not None]
     if not values:
         return None

@@ -11,9 +11,8 @@ from breakeven.measuring.capacity import DEFAULT_LIMIT_MS, holds, of_trail
 
 SHARE_OF_CAPACITY = 0.7
 SLOW_MS = 500.0  # answers slower than this are timed one after another, and four at once
-GROW, SLOWER, NEARLY_FULL, CLOSE_ENOUGH = 1.6, 0.7, 0.8, 1.05
+GROW, NEAR, SLOWER, NEARLY_FULL, CLOSE_ENOUGH = 1.6, 1.25, 0.7, 0.8, 1.05
 FIRST_SHARE = 0.25  # of the rate that a runtime alone would give: where a search begins
-LATER_ROUNDS = (1.0, 0.85, 1.15, 0.6)  # of the capacity that the round before found, the most telling first
 SEARCH_STEPS, LEAST_STEP_SECONDS, LEAST_ANSWERS = 6, 0.25, 20
 SEARCH_TIME, WARM_UP_SECONDS = 0.6, 0.3
 Clock = Callable[[], float]
@@ -52,8 +51,7 @@ class Turn:
         if 1000 / self.start > SLOW_MS / FIRST_SHARE:
             return self._one_by_one(ends)
         known = None if before is None else of_trail(before["trail"], DEFAULT_LIMIT_MS)
-        searched = ends - (1 - SEARCH_TIME) * (ends - self.clock())
-        trail = self._search(searched) if known is None else self._around(searched, known)
+        trail = self._search(ends - (1 - SEARCH_TIME) * (ends - self.clock()), known)
         capacity = of_trail(trail, DEFAULT_LIMIT_MS) or known or self.start
         return {"trail": trail, "steady": self._steady(SHARE_OF_CAPACITY * capacity, ends)}
 
@@ -70,14 +68,15 @@ class Turn:
     def _time_for(self, seconds: float, until: float) -> bool:
         return self.clock() + seconds + self._overhead <= until + LEAST_STEP_SECONDS
 
-    def _search(self, until: float) -> list[dict[str, Any]]:
-        """Rising rates until one does not hold, then between; a lower rate first if none held.
+    def _search(self, until: float, known: float | None) -> list[dict[str, Any]]:
+        """Rising rates until one does not hold, then between; falling ones until one does.
 
-        After the first step the CPU seconds of an answer say about where one core is full: the search jumps there.
+        It begins at what an earlier round found. Without one, the CPU seconds of the first step's answers say about
+        where one core is full, and the search jumps there.
         """
         trail: list[dict[str, Any]] = []
         step_seconds = self._step_seconds(until, SEARCH_STEPS)
-        rate, low, high = self.start, 0.0, float("inf")
+        rate, low, high = known or self.start, 0.0, float("inf")
         while len(trail) < 2 or (len(trail) < 2 * SEARCH_STEPS and self._time_for(step_seconds, until)):
             step = self._load(rate, step_seconds)
             trail.append(step)
@@ -90,16 +89,7 @@ class Turn:
                 high = min(high, rate)
             if high < CLOSE_ENOUGH * low:
                 break
-            rate = _next_rate(low, high, step["cpu_seconds_per_answer"] if len(trail) == 1 else None)
-        return trail
-
-    def _around(self, until: float, known: float) -> list[dict[str, Any]]:
-        """Rates around a capacity that an earlier round found, as many as there is time for."""
-        trail: list[dict[str, Any]] = []
-        step_seconds = self._step_seconds(until, len(LATER_ROUNDS))
-        for factor in LATER_ROUNDS:
-            if len(trail) < 2 or self._time_for(step_seconds, until):
-                trail.append(self._load(factor * known, step_seconds))
+            rate = _next_rate(low, high, known, step["cpu_seconds_per_answer"] if len(trail) == 1 else None)
         return trail
 
     def _steady(self, rate: float, ends: float) -> dict[str, Any]:
@@ -123,8 +113,11 @@ class Turn:
         return {"trail": [single, self.server.alone(4, seconds)], "steady": single}
 
 
-def _next_rate(low: float, high: float, cpu_seconds: float | None) -> float:
-    """Between what held and what did not; above what held while nothing failed; far below while nothing held."""
+def _next_rate(low: float, high: float, known: float | None, cpu_seconds: float | None) -> float:
+    """Between what held and what did not; above while nothing failed; below while nothing held."""
+    step = GROW if known is None else NEAR
     if high == float("inf"):
-        return max(low * GROW, NEARLY_FULL / cpu_seconds) if cpu_seconds else low * GROW
-    return float((low * high) ** 0.5) if low > 0 else high / 4
+        return max(low * step, NEARLY_FULL / cpu_seconds) if cpu_seconds and known is None else low * step
+    if low > 0:
+        return float((low * high) ** 0.5)
+    return high / (4 if known is None else NEAR)

@@ -62,7 +62,8 @@ class LoadedServer:
             "rate": rate, "seconds": result.seconds, "answers": result.answers,
             "offered_per_second": result.sent / max(result.seconds, 1e-9), "answered_per_second": result.achieved,
             "latency_ms_p50": result.p50_ms, "latency_ms_p95": result.p95_ms, "latency_ms_p99": result.p99_ms,
-            "errors": sum(result.errors.values()), "lagged": result.lag_ms > LAG_LIMIT_MS, "lag_ms": result.lag_ms,
+            "errors": sum(result.errors.values()), "lagged": result.lag_ms > LAG_LIMIT_MS,
+            "lag_ms": result.lag_ms, "growth_ms": result.growth_ms,
             "cpu_seconds_per_answer": (self._server.cpu_seconds() - spent) / max(result.answers, 1),
             "memory_mb": self._server.memory_mb(), "blocks": blocks(result.latencies_ms),
         }  # fmt: skip
