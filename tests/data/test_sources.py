@@ -314,3 +314,17 @@ def test_several_sources_become_one_table_with_a_column_each_adds(tmp_path: Path
     table = Folder(tmp_path, {"sources": sources}).run("collect").table()
     assert table.select("text", "channel", "stars").rows() == [("fine", "web", None), ("poor", "shop", 1)]
     assert table["channel"].dtype == pl.String
+
+
+def test_an_old_snapshot_is_read_anew(tmp_path: Path, database: sqlite3.Connection) -> None:
+    source = {"url_env": "SHOP_URL", "query": "select * from reviews"}
+    folder = Folder(tmp_path, {"source": source, "max_age": "1h"}).run("collect")
+    database.execute("insert into reviews values ('more', 'a', 6)")
+    database.commit()
+    assert folder.plan()[0].state == "fresh"
+    manifest = tmp_path / "artifacts" / "collect" / "manifest.json"
+    data = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**data, "created": "2020-01-01T00:00:00+00:00"}))
+    assert folder.plan()[0].why.startswith("snapshot: first -> older than 1h")
+    assert folder.run("collect").table().height == 6
+    assert folder.plan()[0].state == "fresh"

@@ -8,7 +8,6 @@ so memory grows with the rarest fifth of the 5-grams and not with all of them.
 from __future__ import annotations
 
 import itertools
-import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 RULE = "Jaccard >= 0.8 over sets of character 5-grams of the text, NFKC, case folded, runs of white space as one space"
 THRESHOLD = 0.8
 WIDTH = 5
-_BLOCK = 2_000_000  # characters shingled at a time
-_BUCKETS = 1 << 22  # for counting how common a 5-gram is
+_BLOCK = 1_000_000  # characters shingled at a time
+_KEPT_BLOCKS = 20  # blocks whose hashes are kept between the two passes, 8 MB each
+_BUCKET_BITS = 22  # for counting how common a 5-gram is
 _MAP_WORDS = 4  # 256-bit maps
 _BATCH = 200_000  # pairs compared exactly at a time
 _MOST_STEPS = 4_000  # neighbours looked at within texts that share one 5-gram
@@ -65,15 +65,21 @@ def near(texts: Sequence[str], threshold: float = THRESHOLD) -> Near:
     return _joined(prefixes, sizes, maps, shingles, threshold)
 
 
+_END = "\U0010ffff" * (WIDTH - 1)
+
+
 class Shingles:
     """Texts as sets of hashed 5-grams, made anew for whichever texts are asked for."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import numpy as np
 
-        self.codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+        # Behind every text stand codes of no character, so that a text shorter than a gram is one gram of its own.
+        joined = _END.join(texts) + _END
+        self.codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
         self.lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths + len(_END))])
+        self.grams = np.maximum(self.lengths - WIDTH + 1, self.lengths > 0)
         self.doc_bits = max(int(len(texts) - 1).bit_length(), 1)
 
     def __len__(self) -> int:
@@ -87,105 +93,116 @@ class Shingles:
         edges = np.unique(np.concatenate([marks, [0, len(self)]])).clip(0, len(self))
         return [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
 
+    def block(self, start: int, end: int) -> np.ndarray:
+        """Hashes of every 5-gram of texts start to end, text by text, repeats included."""
+        hashes = _hashed(self.codes[self.starts[start] : self.starts[end]])
+        found: np.ndarray = hashes[_ranges(self.starts[start:end] - self.starts[start], self.grams[start:end])]
+        return found
+
     def of(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hash, position in `docs`) of every distinct 5-gram, by position, then hash. A short text is one gram."""
+        """(hashes of distinct 5-grams, position in `docs`) of any texts, by position, then hash."""
         import numpy as np
 
-        lengths = self.lengths[docs]
-        grams = np.maximum(lengths - WIDTH + 1, (lengths > 0).astype(np.int64))
-        places = np.repeat(np.arange(len(docs)), grams)
-        firsts = np.concatenate([[0], np.cumsum(grams)])[:-1]
-        offsets = np.arange(len(places)) - np.repeat(firsts, grams)
-        where = np.repeat(self.starts[docs], grams) + offsets
-        short = np.repeat(lengths, grams) < WIDTH
-        hashes = self._hashes(where, np.repeat(self.starts[docs] + lengths, grams), short)
-        bits = np.uint64(max(int(len(docs) - 1).bit_length(), 1))
-        packed = (places.astype(np.uint64) << (np.uint64(64) - bits)) | (hashes >> bits)
-        packed.sort()
-        distinct = np.concatenate([[True], packed[1:] != packed[:-1]]) if len(packed) else np.zeros(0, bool)
-        packed = packed[distinct]
-        return packed << bits, (packed >> (np.uint64(64) - bits)).astype(np.int64)
+        where = _ranges(self.starts[docs], self.lengths[docs] + len(_END))
+        hashes = _hashed(self.codes[where])
+        sizes = self.lengths[docs] + len(_END)
+        hashes = hashes[_ranges(np.cumsum(sizes) - sizes, self.grams[docs])]
+        places = np.repeat(np.arange(len(docs), dtype=np.uint64), self.grams[docs])
+        bits = max(int(len(docs) - 1).bit_length(), 1)
+        packed = _distinct((places << (64 - bits)) | (hashes >> bits))
+        return packed << bits, (packed >> (64 - bits)).astype(np.int64)
 
-    def _hashes(self, where: np.ndarray, ends: np.ndarray, short: np.ndarray) -> np.ndarray:
-        import numpy as np
 
-        values = np.zeros(len(where), np.uint64)
-        any_short = bool(short.any())
-        with np.errstate(over="ignore"):
-            for step in range(WIDTH):
-                index = where + step
-                if any_short:
-                    # Beyond the end of a short text stands a code that no character has.
-                    beyond = index >= ends
-                    codes = np.where(beyond, np.uint32(0x110000), self.codes[np.where(beyond, 0, index)])
-                else:
-                    codes = self.codes[index]
-                values = values * np.uint64(0x9E3779B97F4A7C15) + codes
-            values ^= values >> np.uint64(29)
-            values *= np.uint64(0xBF58476D1CE4E5B9)
-            values ^= values >> np.uint64(32)
-        return values
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The values sorted, each once; `values` itself is sorted on the way."""
+    import numpy as np
+
+    values.sort()
+    once: np.ndarray = values[np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]]
+    return once
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """start, start + 1, ... of every range, one behind the other."""
+    import numpy as np
+
+    before = np.cumsum(lengths) - lengths
+    ranges: np.ndarray = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return ranges
+
+
+def _hashed(codes: np.ndarray) -> np.ndarray:
+    """[len(codes)] a hash of the 5 codes from each place on; past the end they count as 0."""
+    import numpy as np
+
+    values = np.zeros(len(codes), np.uint64)
+    with np.errstate(over="ignore"):
+        for step in range(WIDTH):
+            values *= np.uint64(0x9E3779B97F4A7C15)
+            values[: len(codes) - step] += codes[step:]
+        values ^= values >> 29
+        values *= np.uint64(0xBF58476D1CE4E5B9)
+        values ^= values >> 32
+    return values
 
 
 def _prefixes(shingles: Shingles, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(packed gram|text of every text's rarest grams, set sizes, bitmaps)."""
     import numpy as np
 
-    blocks = shingles.blocks()
-    common = np.zeros(_BUCKETS, np.int32)
-    sizes = np.zeros(len(shingles), np.int64)
-    maps = np.zeros((len(shingles), _MAP_WORDS), np.uint64)
-    kept = []
+    blocks, bits = shingles.blocks(), min(max(int(shingles.grams.sum()).bit_length(), 8), _BUCKET_BITS)
+    common = np.zeros(1 << bits, np.int64)
+    kept: dict[int, np.ndarray] = {}
     for start, end in blocks:
-        hashes, places = shingles.of(np.arange(start, end))
-        common += np.bincount((hashes >> np.uint64(42)).astype(np.int64), minlength=_BUCKETS).astype(np.int32)
-        sizes[start:end] = np.bincount(places, minlength=end - start)
-        maps[start:end] = _maps(hashes, places, end - start)
-        if len(blocks) == 1:
-            kept.append((hashes, places))
-    packed = []
+        hashes = shingles.block(start, end)
+        common += np.bincount((hashes >> (64 - bits)).astype(np.int64), minlength=1 << bits)
+        if len(kept) < _KEPT_BLOCKS:
+            kept[start] = hashes
+    rarest, sizes, maps = [], [], []
     for start, end in blocks:
-        hashes, places = kept.pop() if kept else shingles.of(np.arange(start, end))
-        packed.append(_rarest(hashes, places, common, sizes[start:end], threshold, start, shingles.doc_bits))
-    return np.concatenate(packed), sizes, maps
+        hashes = kept.pop(start) if start in kept else shingles.block(start, end)
+        keys, owner = _ordered(hashes, common, shingles.grams[start:end], bits)
+        counted = np.bincount(owner, minlength=end - start)
+        sizes.append(counted)
+        maps.append(_maps(keys, owner, end - start))
+        doc_bits = shingles.doc_bits
+        taken = _prefix(keys, owner, counted, threshold)
+        rarest.append((keys[taken] >> doc_bits << doc_bits) | (owner[taken] + start).astype(np.uint64))
+    return np.concatenate(rarest), np.concatenate(sizes), np.concatenate(maps)
 
 
-def _rarest(
-    hashes: np.ndarray,
-    places: np.ndarray,
-    common: np.ndarray,
-    sizes: np.ndarray,
-    threshold: float,
-    start: int,
-    doc_bits: int,
-) -> np.ndarray:
-    """The grams of which two sets this alike must share one, packed with their text; those of one text left out."""
+def _ordered(hashes: np.ndarray, common: np.ndarray, grams: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """(key, text) of every distinct gram, by text, the rarest first.
+
+    A key is how common the gram is (12 bits), then its hash: one order for all texts. Any order would be right; this
+    one is fast, since grams that few texts share stand first.
+    """
     import numpy as np
 
-    frequency = np.minimum(common[(hashes >> np.uint64(42)).astype(np.int64)], (1 << 12) - 1).astype(np.uint64)
-    bits = np.uint64(max(int(len(sizes) - 1).bit_length(), 1))
-    # One order for all texts: how common, then the hash. Any order is right; rare first is fast.
-    gram = (frequency << np.uint64(52)) | (hashes >> np.uint64(12))
-    key = (places.astype(np.uint64) << (np.uint64(64) - bits)) | (gram >> bits)
-    key.sort()
-    ranks = np.arange(len(key)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    frequency = np.minimum(common[(hashes >> (64 - bits)).astype(np.int64)], (1 << 12) - 1).astype(np.uint64)
+    keys = (frequency << 52) | (hashes >> 12)
+    width = max(int(len(grams) - 1).bit_length(), 1)
+    owner = np.repeat(np.arange(len(grams), dtype=np.uint64), grams)
+    packed = _distinct((owner << (64 - width)) | (keys >> width))
+    return packed << width, (packed >> (64 - width)).astype(np.int64)
+
+
+def _prefix(keys: np.ndarray, owner: np.ndarray, sizes: np.ndarray, threshold: float) -> np.ndarray:
+    """Which grams stand among those of which two sets this alike must share one; grams that stand once are left out."""
+    import numpy as np
+
+    ranks = np.arange(len(keys)) - (np.cumsum(sizes) - sizes)[owner]
     needed = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
-    owner = (key >> (np.uint64(64) - bits)).astype(np.int64)
-    gram = key << bits
-    taken = (ranks < needed[owner]) & ((gram >> np.uint64(52)) > np.uint64(1))
-    # A gram keeps what is left beside the text's number: equal grams stay equal, and a clash costs one comparison.
-    doc = (owner[taken] + start).astype(np.uint64)
-    width = np.uint64(doc_bits)
-    packed: np.ndarray = (gram[taken] >> width << width) | doc
-    return packed
+    taken: np.ndarray = (ranks < needed[owner]) & ((keys >> 52) > np.uint64(1))
+    return taken
 
 
-def _maps(hashes: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+def _maps(keys: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
     """[count, words] a bit for every gram, flipped when two meet: differing bits never exceed differing grams."""
     import numpy as np
 
-    bits = ((hashes >> np.uint64(20)) & np.uint64(_MAP_WORDS * 64 - 1)).astype(np.int64)
-    flips = np.bincount(places * (_MAP_WORDS * 64) + bits, minlength=count * _MAP_WORDS * 64) & 1
+    bits = ((keys >> 30) & np.uint64(_MAP_WORDS * 64 - 1)).astype(np.int64)
+    flips = np.bincount(owner * (_MAP_WORDS * 64) + bits, minlength=count * _MAP_WORDS * 64) & 1
     packed = np.packbits(flips.astype(np.uint8).reshape(count, -1), axis=1)
     return np.ascontiguousarray(packed).view(np.uint64)
 
@@ -202,6 +219,7 @@ def _joined(packed: np.ndarray, sizes: np.ndarray, maps: np.ndarray, shingles: S
     later = np.arange(len(docs))
     first = np.searchsorted(group, group, side="left") if len(docs) else later
     waiting: list[np.ndarray] = []
+    layers = (np.ascontiguousarray(maps[:, :1]), maps)
     step = 0
     while step < _MOST_STEPS:
         step += 1
@@ -209,7 +227,7 @@ def _joined(packed: np.ndarray, sizes: np.ndarray, maps: np.ndarray, shingles: S
         if not len(later):
             break
         later = later[parent[docs[later]] < 0]
-        pairs = _alike(docs[later], docs[later - step], sizes, maps, threshold)
+        pairs = _alike(docs[later], docs[later - step], sizes, layers, threshold)
         waiting.append(pairs)
         if step <= 8 or sum(map(len, waiting)) > 20_000:
             _mark(waiting, parent, shingles, sizes, threshold)
@@ -219,18 +237,21 @@ def _joined(packed: np.ndarray, sizes: np.ndarray, maps: np.ndarray, shingles: S
     return Near(parent, skipped)
 
 
-def _alike(one: np.ndarray, other: np.ndarray, sizes: np.ndarray, maps: np.ndarray, threshold: float) -> np.ndarray:
+def _alike(
+    one: np.ndarray, other: np.ndarray, sizes: np.ndarray, maps: Sequence[np.ndarray], threshold: float
+) -> np.ndarray:
     """[m, 2] the pairs (later, earlier) that sizes and bitmaps cannot rule out."""
     import numpy as np
 
     a, b = sizes[one], sizes[other]
-    fit = np.minimum(a, b) >= threshold * np.maximum(a, b) - 1e-9
-    one, other = one[fit], other[fit]
-    most = (1 - threshold) / (1 + threshold) * (sizes[one] + sizes[other]) + 1e-9
-    differ = _ones(maps[one] ^ maps[other])
-    fit = differ <= most
-    pairs = np.stack([one[fit], other[fit]], axis=1)
-    return np.stack([pairs.max(1), pairs.min(1)], axis=1) if len(pairs) else pairs
+    most = (1 - threshold) / (1 + threshold) * (a + b) + 1e-9
+    fit = np.abs(a - b) <= most
+    one, other, most = one[fit], other[fit], most[fit]
+    # One word of the map settles nearly every pair; the others are fetched for the few it leaves.
+    for words in maps:
+        fit = _ones(words[one] ^ words[other]) <= most
+        one, other, most = one[fit], other[fit], most[fit]
+    return np.stack([np.maximum(one, other), np.minimum(one, other)], axis=1)
 
 
 def _ones(words: np.ndarray) -> np.ndarray:
@@ -281,10 +302,8 @@ def _shared(pairs: np.ndarray, shingles: Shingles) -> np.ndarray:
         pair = np.repeat(np.arange(len(pairs)), lengths)
         inner = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         parts.append((pair, hashes[np.repeat(starts[chosen], lengths) + inner]))
-    bits = np.uint64(math.ceil(math.log2(len(pairs) + 1)) or 1)
-    keys = np.concatenate(
-        [(pair.astype(np.uint64) << (np.uint64(64) - bits)) | (value >> bits) for pair, value in parts]
-    )
+    bits = max(int(len(pairs) - 1).bit_length(), 1)
+    keys = np.concatenate([(pair.astype(np.uint64) << (64 - bits)) | (value >> bits) for pair, value in parts])
     keys.sort()
     equal = keys[1:][keys[1:] == keys[:-1]]
-    return np.bincount((equal >> (np.uint64(64) - bits)).astype(np.int64), minlength=len(pairs))
+    return np.bincount((equal >> (64 - bits)).astype(np.int64), minlength=len(pairs))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from breakeven.artifacts import Manifest, fingerprint, now, write_json
+from breakeven.artifacts import Manifest, file_hash, fingerprint, now, write_json
 from breakeven.data import card as cards
 from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
 from breakeven.data.expressions import derived, kept
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 TABLE = "table.parquet"
+EXPIRED = "older than"
 _AGE = re.compile(r"(\d+)\s*(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
@@ -88,21 +90,35 @@ class Settings(BaseModel):
         return {name: of_text(item) if isinstance(item, str) else item for name, item in given.items()}
 
 
+@dataclass
+class Gathered:
+    """The table as it will be written, its card, and what is known of its sources."""
+
+    frame: pl.DataFrame
+    card: dict[str, Any]
+    sources: list[dict[str, Any]]
+
+
 def run(context: Context) -> None:
     """Reads, joins, filters and limits; writes the table, its card and its Croissant metadata."""
+    write(context, gathered(context))
+
+
+def gathered(context: Context) -> Gathered:
+    """All sources as one table, filtered and limited, with its card."""
     setup, settings = context.setup, context.setup.config.collect
     roles = checked_roles(settings.fields.roles(), setup.task)
-    snapshots = Snapshots(context.store.root / "snapshots", refresh=_refresh(setup))
+    expired = str(context.step.settings.get("snapshot", "")).startswith(EXPIRED)
+    snapshots = Snapshots(context.store.root / "snapshots", refresh=expired)
     found = [_read(name, source, context, snapshots, roles) for name, source in settings.named().items()]
     frame = derived(_joined(found), settings.derive, "collect.derive")
     _check_fields(frame, roles, _place_of(settings))
-    rows_read = frame.height + sum(item.card["dropped"] for item in found)
     frame, dropped = kept(frame, settings.where, "collect.where")
     before = frame.height
     frame = limited(frame, settings.limit, names_of(roles, "target") + names_of(roles, "slices"), setup.seed)
     if frame.height < before:
         context.find(Finding("rows-limited", "info", "collect", fields={"rows": before, "limit": frame.height}))
-    _write(context, frame, found, _card(setup, frame, found, rows_read, dropped, before))
+    return Gathered(frame, _card(setup, frame, found, dropped, before), [item.card for item in found])
 
 
 def checked_roles(roles: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -172,22 +188,19 @@ def _place_of(settings: Settings) -> str | None:
     return sources[0].location if len(sources) == 1 else None
 
 
-def _card(
-    setup: Setup, frame: pl.DataFrame, found: list[Found], rows_read: int, dropped: int, before: int
-) -> dict[str, Any]:
+def _card(setup: Setup, frame: pl.DataFrame, found: list[Found], dropped: int, before: int) -> dict[str, Any]:
     settings = setup.config.collect
     roles = settings.fields.roles()
     kinds = {field: role.kind for role in setup.task.roles for field in names_of(roles, role.name)}
     kinds |= dict.fromkeys(names_of(roles, "id"), "id") | dict.fromkeys(names_of(roles, "time"), "time")
-    sources = [{name: value for name, value in item.card.items() if name != "dropped"} for item in found]
     filtered = dropped + sum(item.card["dropped"] for item in found)
     where = settings.where or next((source.where for source in settings.named().values() if source.where), None)
     return {
         "format": cards.FORMAT,
         "rows": frame.height,
-        "rows_read": rows_read,
+        "rows_read": before + filtered,
         "columns": cards.columns(frame, kinds),
-        "sources": sources,
+        "sources": [{name: value for name, value in item.card.items() if name != "dropped"} for item in found],
         "filtered": {"where": where, "dropped": filtered},
         "limit": settings.limit,
         "limited": {
@@ -198,15 +211,14 @@ def _card(
     }
 
 
-def _write(context: Context, frame: pl.DataFrame, found: list[Found], card: dict[str, Any]) -> None:
-    from breakeven.artifacts import file_hash
-
+def write(context: Context, table: Gathered) -> None:
+    """table.parquet, card.json and croissant.json into the step's folder."""
     path = context.folder / TABLE
-    frame.write_parquet(path, compression="zstd", statistics=False)
-    write_json(context.folder / "card.json", card)
+    table.frame.write_parquet(path, compression="zstd", statistics=False)
+    write_json(context.folder / "card.json", table.card)
     name = str(context.setup.config.product.name)
-    write_json(context.folder / "croissant.json", cards.croissant(name, card, file_hash(path), now()))
-    if any(item.card["rights"] == "not established" for item in found):
+    write_json(context.folder / "croissant.json", cards.croissant(name, table.card, file_hash(path), now()))
+    if any(source["rights"] == "not established" for source in table.sources):
         context.find(Finding("rights-not-established", "warning", "collect"))
 
 
@@ -237,13 +249,13 @@ def _state(setup: Setup, sources: dict[str, Source]) -> str | None:
     root = setup.root / "artifacts"
     manifest = Manifest.read(root / "collect")
     last = (manifest.inputs.get("settings", {}) if manifest else {}).get("snapshot", "first")
+    if _refresh(setup):
+        last = _refreshed(setup, remote, last)
     if manifest is None:
         return "first"
-    if _refresh(setup):
-        return _refreshed(setup, remote, last)
     age = setup.config.collect.max_age
     if age is not None and _older(manifest.created, age):
-        return f"older than {age}: {now()[:10]}"
+        return f"{EXPIRED} {age}: {now()[:10]}"
     return str(last)
 
 

@@ -42,7 +42,7 @@ class Chain:
         links: list[Link] = []
         for item in declared:
             name, settings = _declared(item)
-            transform = _find(name)(**settings)
+            transform = _made(name, settings)
             state = transform.fit(task, inputs)
             links.append(Link(name, transform.version, settings, state, transform))
             inputs = transform.apply(task, inputs, state)
@@ -84,6 +84,8 @@ class Chain:
 def _declared(item: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(item, str):
         return item, {}
+    if len(item) != 1:
+        raise ConfigError("transform-declared", at=Place(field="process.transforms"), found=sorted(item))
     ((name, settings),) = item.items()
     return name, dict(settings or {})
 
@@ -101,8 +103,16 @@ def _find(name: str) -> Any:
     return load_reference(TABLE[name])
 
 
+def _made(name: str, settings: Mapping[str, Any]) -> Any:
+    try:
+        return _find(name)(**settings)
+    except TypeError as error:
+        place = Place(field="process.transforms")
+        raise ConfigError("transform-settings", at=place, name=name, reason=str(error)) from error
+
+
 def _link(item: Mapping[str, Any]) -> Link:
-    transform = _find(item["name"])(**item["settings"])
+    transform = _made(item["name"], item["settings"])
     if item["version"] != transform.version:
         raise IntegrityError("transform-version", name=item["name"], found=item["version"], known=transform.version)
     return Link(item["name"], item["version"], item["settings"], item["state"], transform)
