@@ -11,7 +11,7 @@ from breakeven.errors import EnvironmentFault
 from breakeven.report import compose
 from breakeven.report.blocks import Findings, Note, Table
 from breakeven.report.origins import MARKS
-from breakeven.report.sections import business, process
+from breakeven.report.sections import cells, process
 from breakeven.report.words import Words
 from tests.report import example
 
@@ -86,7 +86,7 @@ def test_a_withheld_release_is_said_with_its_reasons():
     [([], "at no volume"), ([[17500.0, None]], "from 17,500"), ([[1.0, 2.0], [3.0, None]], "1 to 2 and from 3")],
 )
 def test_break_even_volumes_in_words(intervals, said):
-    assert business.spans(intervals, Words()) == said
+    assert cells.spans(intervals, Words()) == said
 
 
 def test_what_was_not_measured_is_na():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from breakeven.report import numbers
 from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
 from breakeven.report.origins import quantity
-from breakeven.report.sections.cells import candidates, cell, number, origin_of
+from breakeven.report.sections.cells import candidates, cell, number, origin_of, volumes_cell
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -106,21 +106,10 @@ def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
     for name, found in candidates(snapshot).items():
         intervals = found.get("break_even_answers")
         if isinstance(intervals, list):
-            first = intervals[0][0] if intervals else None
-            held = None if first is None else Quantity(first, "answers/month", origin_of(found, "at_volume_per_1000"))
-            rows.append([Cell(name), Cell(spans(intervals, words), held)])
+            rows.append([Cell(name), volumes_cell(intervals, origin_of(found, "at_volume_per_1000"), words)])
     if rows:
         heads = [words("candidate"), words("pays-between")]
         yield Table(words("break-even-volume"), heads, rows, step="evaluate/verdict", note=words("break-even-note"))
-
-
-def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
-    """Intervals of volume as words: `from 12,300`, `12,300 to 15,000 and from 18,200`; none is said."""
-    said = []
-    for low, high in intervals:
-        start = numbers.count(low)
-        said.append(words("from", low=start) if high is None else words("from-to", low=start, high=numbers.count(high)))
-    return words("and").join(said) if said else words("at-no-volume")
 
 
 def picture(snapshot: Snapshot, words: Words) -> list[Picture]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from breakeven.quantity import Origin, Quantity
 from breakeven.report import numbers
 from breakeven.report.blocks import Cell, Tone
 from breakeven.report.origins import counted, measured, quantity
+from breakeven.report.words import Words
 
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
@@ -85,3 +86,21 @@ def machine_words(hardware: Any) -> str:
     gpus = hardware.get("gpu")
     parts += [str(gpu) for gpu in gpus] if isinstance(gpus, list) else [str(gpus)] if gpus else []
     return ", ".join([*parts, *([str(hardware["os"])] if hardware.get("os") else [])])
+
+
+def volumes_cell(intervals: Any, origin: Origin, words: Words) -> Cell:
+    """Monthly volumes as words, the first of them as their number."""
+    if not isinstance(intervals, list):
+        return cell(None)
+    first = intervals[0][0] if intervals else None
+    held = None if first is None else Quantity(float(first), "answers/month", origin)
+    return Cell(spans(intervals, words), held)
+
+
+def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
+    """Intervals of volume as words: `from 12,300`, `12,300 to 15,000 and from 18,200`; none is said."""
+    said = []
+    for low, high in intervals:
+        start = numbers.count(low)
+        said.append(words("from", low=start) if high is None else words("from-to", low=start, high=numbers.count(high)))
+    return words("and").join(said) if said else words("at-no-volume")

@@ -10,7 +10,7 @@ from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table, Tone
 from breakeven.report.origins import measured, quantity
 from breakeven.report.sections import quality
-from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of, said
+from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of, said, volumes_cell
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -96,11 +96,32 @@ def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
     """Everything that was measured and judged."""
     if not candidates(snapshot):
         return []
-    before, after = (_reasons, _changes), (_parts, _rests)
+    before, after = (_margin, _reasons, _changes), (_parts, _rests)
     found: list[Block] = [block for part in before for block in part(snapshot, words)]
     found += [_gates(snapshot, words), _money(snapshot, words)]
     found += [block for part in after for block in part(snapshot, words)]
     return [*found, *quality.blocks(snapshot, words)]
+
+
+def _margin(snapshot: Snapshot, words: Words) -> Iterator[Block]:
+    """The chosen candidate against its strongest rival."""
+    verdict = snapshot.verdict or {}
+    margin = verdict.get("margin")
+    if not isinstance(margin, Mapping):
+        return
+    rival, chosen = str(margin.get("rival")), str(verdict.get("chosen"))
+    origin = origin_of(candidates(snapshot).get(rival, {}), "value_per_1000")
+    ahead, volumes = margin.get("probability_chosen_ahead"), margin.get("pays_from")
+    share = numbers.percent(ahead) if isinstance(ahead, (int, float)) else numbers.MISSING
+    pairs = [
+        (words("points-more", rival=rival, chosen=chosen), loose(margin.get("metric_points"), "points")),
+        (words("value-more", rival=rival, chosen=chosen), cell(margin.get("value_more_per_1000"))),
+        (words("cost-more", rival=rival, chosen=chosen), cell(margin.get("cost_more_per_1000"))),
+        (words("ahead", chosen=chosen), judged(ahead, share, origin, method=words("best-method"))),
+        (words("rival-from", rival=rival), volumes_cell(volumes, origin, words)),
+        (words("rival-at", rival=rival), loose(margin.get("pays_at_metric"), "")),
+    ]
+    yield Facts(words("margin", chosen=chosen, rival=rival), pairs, step=STEP)
 
 
 def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
