@@ -193,3 +193,17 @@ def test_settings_survive_a_round_trip_and_have_a_schema() -> None:
     dumped = settings.model_dump(mode="json")
     assert evaluate.Settings.model_validate(dumped).model_dump(mode="json") == dumped
     assert "payoff" in evaluate.Settings.model_json_schema()["properties"]
+
+
+@pytest.mark.slow
+def test_the_real_server_is_loaded_once_and_a_new_payoff_loads_nothing(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes((project / "rows.csv").read_bytes())
+    load = {"load": {"seconds": 4, "rounds": 2}}
+    assert "evaluate/speed" in run(setup(tmp_path, **load), faked=False)
+    speed = read_json(tmp_path / "artifacts" / "evaluate" / "speed" / "speed.json")
+    one = speed["candidates"]["majority"]
+    assert len(one["rounds"]) == 2 and one["latency_ms_p95"]["value"] > 0 and speed["reference"]["per_second"] > 0
+    assert sum(step["answers"] for step in one["rounds"][0]["trail"]) > 20
+    assert run(setup(tmp_path, payoff={"correct": 1}, **load), faked=False) == ["evaluate/verdict"]
+    again = read_json(tmp_path / "artifacts" / "evaluate" / "speed" / "speed.json")
+    assert again == speed
