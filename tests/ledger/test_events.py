@@ -25,6 +25,14 @@ def test_usage_adds_up_and_is_priced_exactly(ledger: Ledger) -> None:
     assert ledger.verify()["holds"]
 
 
+def test_events_can_be_read_one_by_one(ledger: Ledger) -> None:
+    customer = ledger.customers.add("acme").id
+    ledger.record([Charge(customer, {"answers": 2}, time=time, id=str(time)) for time in (3, 1, 2)])
+    rows = ledger.events("acme", 1, 3)
+    assert [(row["id"], row["quantities"]) for row in rows] == [("1", {"answers": 2}), ("2", {"answers": 2})]
+    assert rows[0]["time"].startswith("1970-01-01T00:00:00")
+
+
 def test_an_event_is_counted_once(ledger: Ledger) -> None:
     charges = [Charge("c", {"answers": 1}, id="one", source="s"), Charge("c", {"answers": 1}, id="two", source="s")]
     assert ledger.record(charges) == 2

@@ -32,7 +32,7 @@ def test_commands_go_through_the_owner_and_hold_at_once(desk: Ledger, place: Pat
     with pytest.raises(Exception, match="revoked"):
         desk.keys.check(made["secret"])
     assert [row["id"] for row in commands.keys_list(place, "acme")] == [made["id"]]
-    assert commands.usage(place) == []
+    assert commands.usage(place) == commands.events(place) == []
     assert commands.verify(place)["holds"]
 
 

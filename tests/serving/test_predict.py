@@ -222,9 +222,16 @@ def test_every_route_is_in_the_document_and_every_answer_keeps_it(make: Make) ->
 
     call = make(EchoPackage(Stateful()))
     document = call("GET", "/openapi.json").json
-    assert set(document["paths"]) == set(ROUTES) - {"/openapi.json"}
+    assert set(document["paths"]) == set(ROUTES) - {"/openapi.json", "/docs"}
     schema = document["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     jsonschema.validate(call.predict("a").json, {**schema, "components": document["components"]})
+
+
+def test_the_page_to_read_loads_nothing_from_anywhere(call: Caller) -> None:
+    answer = call("GET", "/docs", accept="text/html")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert b"POST /v1/predict" in answer.body
+    assert b"http" not in answer.body.replace(b'"type": "http"', b"")
 
 
 def test_probes_and_figures_need_no_key(call: Caller) -> None:

@@ -203,14 +203,14 @@ class Ledger:
 
     def usage(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
         """Quantities and exact prices in [start, end), by customer (id or name), key, model, plan and meter."""
+        owner = self.customers.find(customer) if customer is not None else None
         with self.stores.reading.connect() as connection:
-            owner = self.customers.find(customer) if customer is not None else None
             return usage_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"), self.plan)
 
-    def events(self, customer: str, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
-        """A customer's (id or name) single events in [start, end), oldest first: id, time, quantities."""
+    def events(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
+        """Single events in [start, end), oldest first, of one customer (id or name) or all."""
+        owner = self.customers.find(customer) if customer is not None else None
         with self.stores.reading.connect() as connection:
-            owner = self.customers.find(customer)
             return event_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"))
 
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:

@@ -59,7 +59,9 @@ def _usage(
     return ledger.usage(customer, start, end)
 
 
-def _events(ledger: Ledger, customer: str, start: str | None = None, end: str | None = None) -> list[dict[str, Any]]:
+def _events(
+    ledger: Ledger, customer: str | None = None, start: str | None = None, end: str | None = None
+) -> list[dict[str, Any]]:
     return ledger.events(customer, start, end)
 
 
@@ -180,8 +182,10 @@ def usage(
     return rows
 
 
-def events(place: str | Path, customer: str, start: str | None = None, end: str | None = None) -> list[dict[str, Any]]:
-    """A customer's single events in [start, end), as an invoice rates them."""
+def events(
+    place: str | Path, customer: str | None = None, start: str | None = None, end: str | None = None
+) -> list[dict[str, Any]]:
+    """Single events in [start, end), oldest first: id, source, time, customer, key, model, plan, quantities."""
     rows: list[dict[str, Any]] = call(place, "events", customer=customer, start=start, end=end)
     return rows
 

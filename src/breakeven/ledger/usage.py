@@ -89,15 +89,29 @@ def _from_events(connection: Connection, customer: str | None, start: int, end: 
             yield (row[0], row[1], row[2], row[3], meter), int(quantity), 1
 
 
-def event_rows(connection: Connection, customer: str, start: int | None, end: int | None) -> list[dict[str, Any]]:
-    """A customer's events in [start, end), oldest first: id, time (ISO 8601) and quantities; corrections among them."""
+def event_rows(
+    connection: Connection, customer: str | None, start: int | None, end: int | None
+) -> list[dict[str, Any]]:
+    """Single events in [start, end), oldest first."""
     events = schema.events.c
-    query = sa.select(events.id, events.time, events.quantities).where(events.customer == customer)
-    if start is not None:
-        query = query.where(events.time >= start)
-    if end is not None:
-        query = query.where(events.time < end)
+    query = sa.select(schema.events).order_by(events.time, events.position)
+    for bound, after in ((start, True), (end, False)):
+        if bound is not None:
+            query = query.where(events.time >= bound if after else events.time < bound)
+    if customer is not None:
+        query = query.where(events.customer == customer)
     return [
-        {"id": row.id, "time": clock.text(row.time), "quantities": json.loads(row.quantities)}
-        for row in connection.execute(query.order_by(events.time, events.id))
+        {
+            "id": row["id"],
+            "source": row["source"],
+            "kind": row["kind"],
+            "about": row["about"] or None,
+            "time": clock.text(row["time"]),
+            "customer": row["customer"],
+            "key": row["key"],
+            "model": row["release"],
+            "plan": row["plan"],
+            "quantities": json.loads(row["quantities"]),
+        }
+        for row in connection.execute(query).mappings()
     ]

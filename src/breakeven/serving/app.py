@@ -33,12 +33,7 @@ log = logging.getLogger("breakeven.serving")
 
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
-_SECURITY = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-]
+_SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,7 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/session/start": ("session-start", {"POST": routes.session_start}),
     "/v1/session/step": ("session-step", {"POST": routes.session_step}),
     "/openapi.json": ("openapi", {"GET": routes.openapi}),
+    "/docs": ("docs", {"GET": routes.docs}),
     "/livez": ("livez", {"GET": routes.livez}),
     "/readyz": ("readyz", {"GET": routes.readyz}),
     "/metrics": ("metrics", {"GET": routes.metrics}),
@@ -220,7 +216,8 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
             method=exchange.method[:20],
             allowed=allowed,
         )
-    exchange.check_accept()
+    if name != "docs":
+        exchange.check_accept()
     return name, methods[method]
 
 

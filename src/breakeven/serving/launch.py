@@ -160,6 +160,15 @@ class ServerProcess:
                 total += process.memory_info().rss
         return total / 1e6
 
+    def batches(self) -> tuple[float, float]:
+        """(cases, batches) answered so far, from the server's own figures: their quotient is the mean batch."""
+        from urllib.request import urlopen
+
+        with urlopen(self.url + "/metrics", timeout=10) as page:  # noqa: S310  our own server on loopback
+            lines = page.read().decode().splitlines()
+        figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return float(figures["breakeven_batch_cases_sum"]), float(figures["breakeven_batch_cases_count"])
+
     def _processes(self) -> list[Any]:
         import psutil
 

@@ -3,7 +3,6 @@
     open_loop(url, key, bodies, rate, seconds, cpu=1) -> LoadResult      arrivals do not wait for answers
     closed_loop(url, key, bodies, connections, seconds, cpu=1) -> LoadResult
     find_capacity(server, bodies, latency_gate_ms, seconds_budget=10, cpu=1) -> Capacity
-    measure({name: factory}, bodies, latency_gate_ms=100, seconds_budget=60, cpu=1, rounds=3) -> speed.json
 
 Arrivals are a Poisson stream; a latency counts from the moment a request was due, so a server that stalls
 cannot hide the
@@ -14,11 +13,10 @@ ServerProcess); a run in which it was late itself is refused.
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +27,7 @@ if TYPE_CHECKING:
 
 LAG_LIMIT_MS = 5.0
 SLOW_SECONDS = 0.5
-LOAD_SHARE = 0.7  # of capacity: where CPU seconds and latency of an answer are measured
-REFERENCE_LIMIT = 0.15
 _GROWTH_SHARE = 0.2  # a queue that grows by more than this share of the gate during a run is no steady state
-_T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, two-sided 95%, by number of rounds
 
 
 @dataclass(frozen=True)
@@ -98,15 +93,6 @@ def open_loop(
 
 def _run_open(server: ServerProcess, bodies: Sequence[str], rate: float, seconds: float, cpu: int | None) -> LoadResult:
     return open_loop(server.url, server.key, bodies, rate, seconds, cpu=cpu, drain=2.0, lag_limit_ms=float("inf"))
-
-
-def _steady(server: ServerProcess, bodies: Sequence[str], rate: float, seconds: float, cpu: int | None) -> LoadResult:
-    """A steady run, made again (twice at most) when the generator was late; the last one is kept and says so."""
-    for _ in range(3):
-        result = _run_open(server, bodies, rate, seconds, cpu)
-        if result.lag_ms <= LAG_LIMIT_MS:
-            break
-    return result
 
 
 def closed_loop(
@@ -233,186 +219,3 @@ def _slow_capacity(
     if best is None:
         return Capacity(0.0, False, True, trail)
     return Capacity(best.answers / max(best.seconds, 1e-9), True, True, trail)
-
-
-def measure(
-    servers: Mapping[str, Callable[[], ServerProcess]],
-    bodies: Sequence[str],
-    *,
-    latency_gate_ms: float = 100.0,
-    seconds_budget: float = 60.0,
-    cpu: int | None = 1,
-    rounds: int = 3,
-    progress: Callable[[str, int], None] = lambda name, done: None,
-) -> dict[str, Any]:
-    """All candidates side by side: started, warmed up, then rounds that take turns, so that a change of the
-    machine hits all.
-
-    Returns speed.json: `{format, session, hardware, threads, versions, reference, candidates, stale}`; every figure a
-    Quantity as JSON, its interval over rounds. `bodies`: one input each, as JSON texts. Servers are given by
-    factories and
-    ended here.
-    """
-    from contextlib import ExitStack
-
-    from breakeven.artifacts import now
-    from breakeven.serving.session import hardware, reference_load, versions
-
-    share = 0.85 * seconds_budget / max(len(servers), 1)  # the rest: starting generators and servers, the reference
-    before = reference_load()
-    with ExitStack() as stack:
-        running = {name: stack.enter_context(factory()) for name, factory in servers.items()}
-        for server in running.values():
-            closed_loop(server.url, server.key, bodies, 4, 0.04 * share, cpu=cpu)
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
-        for number in range(rounds):
-            for name, server in running.items():
-                last = found[name][-1] if found[name] else None
-                budget = share * (0.4 if last is None else 0.54 / (rounds - 1))
-                found[name].append(_round(server, bodies, latency_gate_ms, last, budget=budget, cpu=cpu))
-                progress(name, number + 1)
-        about = {name: _about(server, found[name], latency_gate_ms) for name, server in running.items()}
-    after = reference_load()
-    moved = abs(after["per_second"] / before["per_second"] - 1)
-    return {
-        "format": 1,
-        "session": now(),
-        "hardware": hardware(),
-        "threads": 1,
-        "versions": versions(),
-        "reference": {"before": before, "after": after, "moved": round(moved, 4)},
-        "candidates": about,
-        "stale": _doubts(found, moved),
-    }
-
-
-def _doubts(found: Mapping[str, list[dict[str, Any]]], moved: float) -> list[dict[str, Any]]:
-    """Why these figures should be measured again: the machine's pace changed, or the generator was late in most
-    rounds.
-    """
-    doubts = (
-        [{"candidate": None, "why": "reference-moved", "moved": round(moved, 3)}] if moved > REFERENCE_LIMIT else []
-    )
-    for name, rounds in found.items():
-        late = sum(1 for entry in rounds if entry["generator_late"])
-        if late * 2 > len(rounds):
-            doubts.append({"candidate": name, "why": "generator-late", "rounds": late})
-    return doubts
-
-
-def _round(
-    server: ServerProcess,
-    bodies: Sequence[str],
-    gate_ms: float,
-    last: dict[str, Any] | None,
-    *,
-    budget: float,
-    cpu: int | None,
-) -> dict[str, Any]:
-    """One candidate's turn: capacity, then a steady run at 70% of it with the CPU clock read on both sides."""
-    start = None if last is None else (last["capacity_per_second"] or None)
-    capacity = find_capacity(server, bodies, gate_ms, seconds_budget=budget * 0.6, cpu=cpu, start=start)
-    busy = capacity.per_second or last_resort(capacity)
-    cpu_before, batches_before, began = server.cpu_seconds(), _batches(server), time.monotonic()
-    if capacity.slow or busy <= 0:
-        steady = closed_loop(server.url, server.key, bodies, 1, budget * 0.3, cpu=cpu)
-    else:
-        steady = _steady(server, bodies, busy * LOAD_SHARE, budget * 0.3, cpu)
-    cpu_after, batches_after = server.cpu_seconds(), _batches(server)
-    cases, batches = batches_after[0] - batches_before[0], batches_after[1] - batches_before[1]
-    return {
-        "capacity_per_second": capacity.per_second,
-        "gate_held": capacity.gate_held,
-        "slow": capacity.slow,
-        "trail": capacity.trail,
-        "steady": steady.as_json(),
-        "latencies_ms": steady.latencies_ms,
-        "generator_late": steady.lag_ms > LAG_LIMIT_MS,
-        "cpu_seconds_per_answer": (cpu_after - cpu_before) / max(cases, 1.0),
-        "batch_cases": cases / batches if batches else 1.0,
-        "memory_mb": server.memory_mb(),
-        "seconds": time.monotonic() - began,
-    }
-
-
-def last_resort(capacity: Capacity) -> float:
-    """A rate to run at when nothing held the gate: half of what the closed loop reached."""
-    reached = [probe["achieved"] for probe in capacity.trail if probe["probe"] == "closed"]
-    return 0.5 * reached[0] if reached else 0.0
-
-
-def _batches(server: ServerProcess) -> tuple[float, float]:
-    """(cases, batches) so far, from the server's own figures."""
-    from urllib.request import urlopen
-
-    with urlopen(server.url + "/metrics", timeout=10) as page:  # noqa: S310  our own server on loopback
-        figures = dict(line.rsplit(" ", 1) for line in page.read().decode().splitlines() if not line.startswith("#"))
-    return float(figures.get("breakeven_batch_cases_sum", 0)), float(figures.get("breakeven_batch_cases_count", 0))
-
-
-def _about(server: ServerProcess, rounds: list[dict[str, Any]], gate_ms: float) -> dict[str, Any]:
-    from breakeven.serving.session import hardware
-
-    machine = hardware()["name"]
-
-    def quantity(values: list[float], unit: str, method: str) -> dict[str, Any]:
-        value, low, high = over_rounds(values)
-        return {
-            "value": value,
-            "low": low,
-            "high": high,
-            "unit": unit,
-            "origin": "measured",
-            "n": len(values),
-            "method": method,
-            "hardware": machine,
-            "source": None,
-            "interval": 0.95,
-        }
-
-    steady = f"open loop at {LOAD_SHARE:.0%} of capacity, from when each request was due"
-    found = {
-        f"latency_ms_{name}": quantity(
-            [entry["steady"][f"{name}_ms"] for entry in rounds if entry["steady"][f"{name}_ms"] is not None],
-            "ms",
-            steady,
-        )
-        for name in ("p50", "p95", "p99")
-    }
-    found["capacity_per_second"] = quantity(
-        [entry["capacity_per_second"] for entry in rounds],
-        "answers/s",
-        f"open-loop search, p95 within {gate_ms:g} ms, one core",
-    )
-    found["cpu_seconds_per_answer"] = quantity(
-        [entry["cpu_seconds_per_answer"] for entry in rounds], "s", "CPU clock of the server's processes, " + steady
-    )
-    found["batch_cases"] = quantity([entry["batch_cases"] for entry in rounds], "cases", "cases a batch, " + steady)
-    found["memory_mb"] = quantity([entry["memory_mb"] for entry in rounds], "MB", "resident memory of the server")
-    found["start_seconds"] = quantity([server.start_seconds], "s", "process start to first request")
-    kept = [{name: value for name, value in entry.items() if name != "latencies_ms"} for entry in rounds]
-    return {
-        **found,
-        "rounds": kept,
-        "slow": any(entry["slow"] for entry in rounds),
-        "gate_held": all(entry["gate_held"] for entry in rounds),
-        "latency_gate_ms": gate_ms,
-    }
-
-
-def over_rounds(values: list[float]) -> tuple[float | None, float | None, float | None]:
-    """(value, low, high): geometric mean over rounds with Student's interval on logs; plain mean where a value
-    is not positive.
-    """
-    import math
-
-    if not values:
-        return None, None, None
-    if len(values) == 1:
-        return values[0], None, None
-    if min(values) <= 0:
-        return statistics.fmean(values), min(values), max(values)
-    logs = [math.log(value) for value in values]
-    middle = statistics.fmean(logs)
-    reach = _T95.get(len(values), 1.96) * statistics.stdev(logs) / math.sqrt(len(values))
-    return math.exp(middle), math.exp(middle - reach), math.exp(middle + reach)

@@ -185,3 +185,26 @@ def _operation(
     if key:
         operation["security"] = [{"key": []}]
     return operation
+
+
+def page(service: Service) -> str:
+    """The document as one self-contained HTML page: every route, its words, its request as JSON Schema."""
+    import html
+    import json
+
+    parts = []
+    for path, methods in document(service)["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            shown = f"<pre>{html.escape(json.dumps(body, indent=2, ensure_ascii=False))}</pre>" if body else ""
+            parts.append(
+                f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(operation['summary'])}</p>{shown}"
+            )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(service.name)}</title>"
+        "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+        "pre{background:#f4f4f4;padding:1rem;overflow:auto}</style>"
+        f"<h1>{html.escape(service.name)}</h1><p>The exact document: <a href=/openapi.json>/openapi.json</a></p>"
+        + "".join(parts)
+        + "</html>"
+    )

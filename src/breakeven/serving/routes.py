@@ -25,6 +25,7 @@ log = logging.getLogger("breakeven.serving")
 _PREDICT = frozenset({"inputs", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
+_NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 _REPLAYED = (b"idempotent-replayed", b"true")
 
 
@@ -265,6 +266,13 @@ async def openapi(service: Service, _exchange: Exchange) -> Response:
     from breakeven.serving.openapi import document
 
     return json_response(200, document(service))
+
+
+async def docs(service: Service, _exchange: Exchange) -> Response:
+    """GET /docs: the same as a page to read, with nothing loaded from anywhere."""
+    from breakeven.serving.openapi import page
+
+    return Response(200, page(service).encode(), [(b"content-type", b"text/html; charset=utf-8"), _NO_SCRIPTS])
 
 
 async def livez(_service: Service, _exchange: Exchange) -> Response:
