@@ -96,6 +96,7 @@ class ToySettings(BaseModel):
     fast_error: float = 0.0
     fast_broken: bool = False
     batch_error: dict[str, float] = {}
+    unsorted_error: dict[str, float] = {}
     weight: float = 1.0
     diverged: bool = False
     answer_nan: bool = False
@@ -139,6 +140,8 @@ class ToyPredictor(Predictor):
             time.sleep(self._options.reference_ms * len(inputs) / 1000)
         error = self._options.fast_error if self._runtime == "fast" else 0.0
         error += self._options.batch_error.get(self._runtime, 0.0) * (len(inputs) - 1)
+        if len(inputs[0]) > len(inputs[-1]):
+            error += self._options.unsorted_error.get(self._runtime, 0.0)
         return [self._one(text, error) for text in inputs]
 
     def _one(self, text: str, error: float) -> list[float]:

@@ -218,6 +218,59 @@ def test_an_unknown_operator_is_refused(tmp_path: Path, operator: str, domain: s
         check_contents(tmp_path)
 
 
+def onnx_graph(folder: Path, node: Any, initializers: Any = ()) -> None:
+    from onnx import TensorProto, helper
+
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([node], "g", [], [y], list(initializers))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def test_an_unknown_operator_inside_a_branch_is_refused(tmp_path: Path) -> None:
+    helper = pytest.importorskip("onnx").helper
+    y = helper.make_tensor_value_info("y", 1, [1])
+    branch = helper.make_graph([helper.make_node("Evil", [], ["y"], domain="evil")], "branch", [], [y])
+    onnx_graph(tmp_path, helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch))
+    with pytest.raises(IntegrityError, match="uses the operator evil:Evil"):
+        check_contents(tmp_path)
+
+
+@pytest.mark.parametrize("inside_branch", [False, True])
+def test_a_constant_with_data_outside_the_folder_is_refused(tmp_path: Path, inside_branch: bool) -> None:
+    onnx = pytest.importorskip("onnx")
+    tensor = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    node = onnx.helper.make_node("Constant", [], ["y"], value=tensor)
+    if inside_branch:
+        y = onnx.helper.make_tensor_value_info("y", 1, [1])
+        branch = onnx.helper.make_graph([node], "branch", [], [y])
+        node = onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    onnx_graph(tmp_path, node)
+    with pytest.raises(IntegrityError, match="keeps its weights outside the folder: '/etc/passwd'"):
+        check_contents(tmp_path)
+
+
+def test_whole_numbers_in_a_model_are_always_finite(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    numbers = onnx.helper.make_tensor("n", onnx.TensorProto.INT64, [2], [2**62, -1])
+    onnx_graph(tmp_path, onnx.helper.make_node("Identity", ["n"], ["y"]), [numbers])
+    check_finite(tmp_path)
+
+
+def test_a_json_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "vocab.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(IntegrityError, match="larger than 100000000 bytes"):
+        check_contents(tmp_path)
+
+
+def test_gguf_by_its_ending_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"GGML....")
+    with pytest.raises(IntegrityError, match="not a GGUF file"):
+        check_contents(tmp_path)
+
+
 @pytest.mark.parametrize("location", ["/etc/passwd", "../weights.data", "a/../../weights.data", "", "..\\weights.data"])
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: str) -> None:
     folder = tmp_path / "package"

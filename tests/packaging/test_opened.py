@@ -164,6 +164,42 @@ def test_on_hardware_where_nothing_agrees_it_is_not_served(make: Callable[..., P
         opened(folder).check_here()
 
 
+def test_where_neither_runtime_agrees_it_is_not_served(make: Callable[..., Path]) -> None:
+    folder = elsewhere(make(offered=("reference", "fast"), reference_ms=0.5))
+    check = read_json(folder / "check.json")
+    check["outputs"]["p"]["values"] = [[0.5, 0.5] for _ in check["outputs"]["p"]["values"]]
+    write_json(folder / "check.json", check)
+    package = opened(folder)
+    with pytest.raises(EnvironmentFault, match="gives other answers on this machine"):
+        package.check_here()
+    assert package.runtime == "fast"
+
+
+def test_a_reference_that_differs_does_not_replace_a_runtime_that_agrees(make: Callable[..., Path]) -> None:
+    folder = elsewhere(make(offered=("reference", "fast"), reference_ms=0.5))
+    weights = folder / "reference" / "weights.safetensors"
+    packaging_toy.save_file({"w": packaging_toy.np.array([9, 9], packaging_toy.np.float32)}, weights)
+    package = opened(folder)
+    package._predictor = Slow(package._predictor)
+    assert package.check_here()["fell_back"] is False
+    assert package.runtime == "fast"
+
+
+def test_another_library_version_is_checked_as_another_machine_is(make: Callable[..., Path]) -> None:
+    folder = make()
+    package = opened(edit(folder, versions={"numpy": "1.0", "breakeven": "0.0.1"}))
+    result = package.check_here()
+    assert result["checked"] and [entry.split(":")[0] for entry in result["moved"]] == ["breakeven", "numpy"]
+
+
+@pytest.mark.parametrize("content", [{}, {"inputs": 5, "outputs": {}}, {"inputs": ["a"], "outputs": {"p": 1}}])
+def test_a_check_of_another_shape_is_an_integrity_error(make: Callable[..., Path], content: dict[str, Any]) -> None:
+    folder = elsewhere(make())
+    write_json(folder / "check.json", content)
+    with pytest.raises(IntegrityError, match=r"check\.json: is not as a package's record must be"):
+        opened(folder).check_here()
+
+
 @given(st.lists(st.integers(0, 3000), max_size=200), st.integers(1, 64), st.integers(1, 2048))
 def test_batches_hold_every_case_once_and_keep_their_limits(sizes: list[int], most: int, size: int) -> None:
     found = batches(sizes, len(sizes), cases=most, size=size)

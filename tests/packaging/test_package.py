@@ -62,6 +62,12 @@ def test_a_runtime_whose_answers_depend_on_the_batch_is_dropped(make: Callable[.
     assert read_json(folder / "package.json")["runtimes"]["chosen"] == "reference"
 
 
+def test_a_runtime_that_fails_in_other_company_alone_is_dropped(make: Callable[..., Path]) -> None:
+    folder = make(offered=BOTH, reference_ms=0.5, unsorted_error={"fast": 0.2})
+    assert (tried(folder)["fast"]["within"], tried(folder)["fast"]["batch_independent"]) == (True, False)
+    assert read_json(folder / "package.json")["runtimes"]["chosen"] == "reference"
+
+
 def test_a_reference_whose_answers_depend_on_the_batch_is_refused(make: Callable[..., Path]) -> None:
     with pytest.raises(IntegrityError, match="depend on who else is in the batch"):
         make(batch_error={"reference": 0.004})
@@ -150,3 +156,23 @@ def test_a_failed_build_names_a_place(make: Callable[..., Path]) -> None:
     with pytest.raises(BreakevenError) as caught:
         make(extra_file="weights.bin")
     assert caught.value.at.file is not None and caught.value.at.file.endswith("weights.bin")
+
+
+class Appending:
+    """A chain whose second application changes the input again."""
+
+    def __init__(self, ending: str) -> None:
+        self.ending = ending
+
+    def apply(self, task: object, inputs: list[str]) -> list[str]:
+        return [text + self.ending for text in inputs]
+
+    def as_json(self) -> dict[str, object]:
+        return {"format": 1, "chain": []}
+
+
+@pytest.mark.parametrize(("ending", "kept"), [("", True), ("!", False)])
+def test_rows_to_recheck_are_kept_only_where_a_second_transform_changes_nothing(
+    make: Callable[..., Path], ending: str, kept: bool
+) -> None:
+    assert (make(chain=Appending(ending)) / "check.json").is_file() is kept
