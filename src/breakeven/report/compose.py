@@ -82,6 +82,8 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
     else:
         blocks.append(states(snapshot, words))
     first = [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
+    if standing(snapshot.verdict or {}) == "none":
+        blocks += evaluate.obstacles(snapshot, words)
     blocks += [replace(block, fold=SHOWN) for block in findings(first, words)]
     if (snapshot.verdict or {}).get("candidates"):
         blocks += gallery.blocks(snapshot, words)

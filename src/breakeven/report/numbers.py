@@ -175,6 +175,8 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
         if code and kept == 1:
             kept = 2  # money has no single decimal
         text = declared(value) if given else plain(value, kept)
+        if code and re.search(r"\.\d$", text):
+            text += "0"
         return text if code is None or text == MISSING or not signed else with_sign(text, code)
 
     return write

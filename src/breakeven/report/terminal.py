@@ -58,11 +58,21 @@ def print_verdict(console: Console, snapshot: Snapshot, *, findings: bool = True
     said = compose.sentence(snapshot, words)
     _print(console, said if said.startswith("->") else f"-> {said}", style="bold", hang="   ")
     console.print()
-    first = [
-        item for item in compose.every_finding(snapshot) if findings and item.get("level") in ("problem", "warning")
-    ]
-    for block in compose.findings(first, words):
+    if compose.standing(verdict) == "none":
+        for block in evaluate.obstacles(snapshot, words):
+            _block(console, block, words)
+    if findings:
+        _pressing(console, snapshot, words)
+
+
+def _pressing(console: Console, snapshot: Snapshot, words: Words) -> None:
+    """The first few problems and warnings; how many more there are, and where."""
+    items = compose.pressing(snapshot)
+    for block in compose.findings(items[: compose.SHOWN], words):
         _block(console, block, words)
+    if len(items) > compose.SHOWN:
+        more = words("more-findings", count=len(items) - compose.SHOWN)
+        _print(console, f"{more}; breakeven show evaluate", style="dim")
 
 
 def show(console: Console, snapshot: Snapshot, what: str) -> None:

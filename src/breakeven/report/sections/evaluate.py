@@ -96,11 +96,18 @@ def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
     """Everything that was measured and judged."""
     if not candidates(snapshot):
         return []
-    before, after = (_margin, _reasons, _changes), (_parts, _rests)
-    found: list[Block] = [block for part in before for block in part(snapshot, words)]
+    after = (_parts, _rests)
+    found: list[Block] = list(_margin(snapshot, words))
+    if (snapshot.verdict or {}).get("chosen"):  # where none pays this is the answer and stands with it
+        found += obstacles(snapshot, words)
     found += [_gates(snapshot, words), _money(snapshot, words)]
     found += [block for part in after for block in part(snapshot, words)]
     return [*found, *quality.blocks(snapshot, words)]
+
+
+def obstacles(snapshot: Snapshot, words: Words) -> list[Block]:
+    """Why the others were not chosen, and what would have to change."""
+    return [*_reasons(snapshot, words), *_changes(snapshot, words)]
 
 
 def _margin(snapshot: Snapshot, words: Words) -> Iterator[Block]:
@@ -127,7 +134,8 @@ def _margin(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     pairs = [(name, said(found["why_not"])) for name, found in candidates(snapshot).items() if found.get("why_not")]
     if pairs:
-        yield Facts(words("why-not"), pairs, step=STEP)
+        title = "why-not" if (snapshot.verdict or {}).get("chosen") else "why-none"
+        yield Facts(words(title), pairs, step=STEP)
 
 
 def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
