@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))  # the tiny BERT
 
-from fakes import context, reviews, task  # noqa: F401
-from tiny import tiny_bert
+from model_fakes import context, reviews, task  # noqa: F401
+from tiny_weights import tiny_bert
 
 
 @pytest.fixture(scope="session")

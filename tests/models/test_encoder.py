@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from fakes import Fitting, cases, plain_task
-from tiny import CONFIG, opinions, tiny_bert
+from model_fakes import Fitting, cases, plain_task
+from tiny_weights import CONFIG, opinions, tiny_bert
 
 from breakeven.errors import ConfigError, DataError, IntegrityError, UsageError
 from breakeven.models import bert, lora

@@ -97,7 +97,7 @@ def test_answers_do_not_depend_on_company(task, context, reviews, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bytes(task, tmp_path, reviews):
-    from fakes import Fitting
+    from model_fakes import Fitting
 
     written = []
     for name in ("one", "two"):

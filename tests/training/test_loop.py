@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import Fitting, cases, plain_task
-from tiny import opinions
+from model_fakes import Fitting, cases, plain_task
+from tiny_weights import opinions
 from torch import nn
 
 from breakeven.errors import DataError, EnvironmentFault, IntegrityError
