@@ -81,10 +81,9 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
         blocks.append(evaluate.main_table(snapshot, words))
     else:
         blocks.append(states(snapshot, words))
-    first = [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
     if standing(snapshot.verdict or {}) == "none":
         blocks += evaluate.obstacles(snapshot, words)
-    blocks += [replace(block, fold=SHOWN) for block in findings(first, words)]
+    blocks += [replace(block, fold=SHOWN) for block in findings(pressing(snapshot), words)]
     if (snapshot.verdict or {}).get("candidates"):
         blocks += gallery.blocks(snapshot, words)
     blocks += business.picture(snapshot, words)
@@ -144,6 +143,11 @@ def every_finding(snapshot: Snapshot) -> list[Mapping[str, Any]]:
     ]:
         kept.setdefault((item.get("code"), item.get("subject"), str(item.get("fields"))), item)
     return sorted(kept.values(), key=lambda item: LEVELS.get(str(item.get("level")), 3))
+
+
+def pressing(snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    """The findings that a reader must know: problems, then warnings."""
+    return [item for item in every_finding(snapshot) if item.get("level") in ("problem", "warning")]
 
 
 def findings(items: Sequence[Mapping[str, Any]], words: Words) -> list[Findings]:
