@@ -53,7 +53,7 @@ def ours(root: Path) -> pl.DataFrame:
     context = pipeline.Context(setup, Store(root / "artifacts"), step, folder, "", pipeline.Quiet())
     table = collect.gathered(context)
     sides = by_hash(table.frame["id"], 0.15, 0.15, 0)
-    table.frame = table.frame.with_columns(pl.Series("_split", sides))
+    table.frame = table.frame.with_columns(sides.alias("_split"))
     collect.write(context, table)
     return table.frame
 
@@ -85,7 +85,7 @@ def main() -> None:
         ratios = sorted(one[place] / other[place] for one, other in pairs)
         mine_s = statistics.median(one[place] for one, _ in pairs)
         alone_s = statistics.median(other[place] for _, other in pairs)
-        print(f"{name:>4}: breakeven {mine_s:.2f} s, Polars alone {alone_s:.2f} s, ratio {statistics.median(ratios):.2f} "
+        print(f"{name:>4}: breakeven {mine_s:.2f} s, Polars alone {alone_s:.2f} s, {statistics.median(ratios):.2f}x "
               f"(from {ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} interleaved pairs)")  # fmt: skip
     print(f"{options.rows} rows x 10 columns; {platform.machine()}, {pl.thread_pool_size()} threads, "
           f"Python {platform.python_version()}, Polars {pl.__version__}")  # fmt: skip

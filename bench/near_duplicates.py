@@ -123,7 +123,8 @@ def main() -> None:
             f"{unit:>4}: breakeven {seconds['breakeven']:.2f} s, datasketch {seconds['datasketch']:.2f} s: {ratio:.1f}x"
         )
     print(
-        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, datasketch {peer.__version__}"
+        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, "
+        f"datasketch {peer.__version__}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -27,13 +26,13 @@ def test_a_key_is_hashed_alike_in_any_company(keys: list[str], seed: int) -> Non
 def test_sides_get_their_shares(keys: list[str]) -> None:
     sides = by_hash(keys, 0.2, 0.1, seed=3)
     for side, share in (("train", 0.7), ("validation", 0.2), ("test", 0.1)):
-        assert np.mean(sides == side) == pytest.approx(share, abs=0.01)
+        assert (sides == side).mean() == pytest.approx(share, abs=0.01)
 
 
 def test_another_seed_is_another_split() -> None:
     keys = [str(n) for n in range(2000)]
     one, other = by_hash(keys, 0.2, 0.2, 0), by_hash(keys, 0.2, 0.2, 1)
-    assert 0.3 < np.mean(one == other) < 0.6
+    assert 0.3 < (one == other).mean() < 0.6
 
 
 def test_stratified_keeps_equal_keys_together() -> None:
@@ -44,4 +43,4 @@ def test_stratified_keeps_equal_keys_together() -> None:
 
 def test_equal_times_stay_together() -> None:
     sides = temporal(pl.Series([1, 1, 2, 2, 3, 3, 3, 4]), 0.25, 0.25)
-    assert sides.tolist() == ["train"] * 4 + ["validation"] * 3 + ["test"]
+    assert sides.to_list() == ["train"] * 4 + ["validation"] * 3 + ["test"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -45,15 +46,22 @@ def typed(frame: pl.DataFrame, *, keep: Sequence[str] = ()) -> tuple[pl.DataFram
     import polars as pl
 
     findings: list[Finding] = []
+    texts = [series for series in frame.get_columns() if series.dtype == pl.String and series.name not in keep]
+    names = [series.name for series in texts if _may_be_number(series)]
+    # One pass for all columns: Polars spreads it over the cores. Most columns of numbers need no more than this.
+    whole = frame.select(pl.col(names).cast(pl.Int64, strict=False))
+    zeros = frame.select((pl.col(names).str.starts_with("0") | pl.col(names).str.starts_with("-0")).any())
+    others = [name for name in names if whole[name].null_count() > frame[name].null_count()]
+    real = frame.select(pl.col(others).cast(pl.Float64, strict=False))
     changed = []
-    for series in frame.get_columns():
-        if series.dtype != pl.String or series.name in keep or not _may_be_number(series):
-            continue
-        number, reason = _as_number(series)
+    for name in names:
+        number, reason = _as_number(
+            frame[name], real[name] if name in others else whole[name], zeros=bool(zeros[name][0])
+        )
         if number is not None:
             changed.append(number)
         elif reason:
-            findings.append(Finding(reason, "warning", "collect", series.name, {"field": series.name}))
+            findings.append(Finding(reason, "warning", "collect", name, {"field": name}))
     return frame.with_columns(changed), findings
 
 
@@ -64,29 +72,32 @@ def _may_be_number(series: pl.Series) -> bool:
     )
 
 
-def _as_number(series: pl.Series) -> tuple[pl.Series | None, str | None]:
+def _as_number(series: pl.Series, number: pl.Series, *, zeros: bool) -> tuple[pl.Series | None, str | None]:
+    """(the column as numbers or None, why it must stay text or None).
+
+    `number`: the column cast, null where a text is no number. `zeros`: some value begins with a zero.
+    """
     import polars as pl
 
-    # The cheap test first: most columns of numbers hold no leading zero at all.
-    zeros = series.str.starts_with("0").any() or series.str.starts_with("-0").any()
     if zeros and series.str.contains(r"^[+-]?0[0-9]").any():
         return None, "kept-as-text-zeros"
-    whole = series.cast(pl.Int64, strict=False)
-    if whole.null_count() == series.null_count():
-        return whole, None
-    cleaned = series.str.strip_chars()
-    cleaned = cleaned.set(cleaned.is_in(MISSING), None)
-    missing = cleaned.null_count()
-    if missing == len(series):
-        return None, None
-    whole = cleaned.cast(pl.Int64, strict=False)
-    if whole.null_count() == missing:
-        return whole, None
-    real = cleaned.cast(pl.Float64, strict=False)
-    if real.null_count() != missing or not real.drop_nulls().is_finite().all():
-        return None, None
-    if cleaned.str.contains(r"^[+-]?[0-9]{19,}$").any():
-        return None, "kept-as-text-large"
-    if (real.abs() > EXACT).any():
-        return None, "kept-as-text-precision"
-    return real, None
+    if number.dtype == pl.Int64:
+        return number, None
+    if number.null_count() > series.null_count() or not _finite(number):
+        series = series.str.strip_chars()
+        series = series.set(series.is_in(MISSING), None)
+        number = series.cast(pl.Int64, strict=False)
+        if number.null_count() == series.null_count() < len(series):
+            return number, None
+        number = series.cast(pl.Float64, strict=False)
+        if not series.null_count() == number.null_count() < len(series) or not _finite(number):
+            return None, None
+    if float(number.abs().max() or 0) <= EXACT:  # type: ignore[arg-type]
+        return number, None
+    large = series.str.contains(r"^[+-]?[0-9]{19,}$").any()
+    return None, "kept-as-text-large" if large else "kept-as-text-precision"
+
+
+def _finite(number: pl.Series) -> bool:
+    # A sum is NaN or infinite as soon as one of its parts is: one pass instead of one a test.
+    return math.isfinite(number.sum()) or bool(number.is_finite().fill_null(True).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def read_delimited(
     """(all columns as text, the delimiter) of UTF-8 bytes. `names`: where no header is; `quote` None: no quoting."""
     import polars as pl
 
-    if not data.strip():
+    if not (data[:_BLOCK].strip() or data.strip()):
         raise DataError("no-rows", at=Place(file=name), found="the file is empty")
     head = _head(data, name, limits)
     delimiter = delimiter or find_delimiter(head, quote)
@@ -77,7 +78,7 @@ def find_delimiter(head: str, quote: str | None = '"') -> str:
     """The delimiter that splits the first records into the same number of fields, at least two; else a comma."""
     best, most = ",", 1
     for candidate in DELIMITERS:
-        rows = list(_records(head, candidate, quote))[:30]
+        rows = list(itertools.islice(_records(head, candidate, quote), 30))
         widths = {len(row) for row in rows if row}
         if len(widths) == 1 and (width := widths.pop()) > most:
             best, most = candidate, width

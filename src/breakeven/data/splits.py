@@ -52,42 +52,43 @@ def _mixed(words: np.ndarray, seed: int) -> np.ndarray:
     return mixed
 
 
-def by_hash(keys: Sequence[str] | pl.Series, validation: float, test: float, seed: int) -> np.ndarray:
+def by_hash(keys: Sequence[str] | pl.Series, validation: float, test: float, seed: int) -> pl.Series:
     """[n] side names. A key's side depends on nothing but the key, the shares and the seed."""
-    import numpy as np
+    return _sides(keyed(keys, seed), validation, test)
 
-    places = keyed(keys, seed)
-    return np.where(places < test, TEST, np.where(places < test + validation, VALIDATION, TRAIN))
+
+def _sides(places: np.ndarray, validation: float, test: float) -> pl.Series:
+    """Side names of places in [0, 1): test first, then validation, the rest train."""
+    import polars as pl
+
+    place = pl.col("place")
+    side = pl.when(place < test).then(pl.lit(TEST)).when(place < test + validation).then(pl.lit(VALIDATION))
+    return pl.DataFrame({"place": places}).select(side.otherwise(pl.lit(TRAIN)).alias("side")).to_series()
 
 
 def stratified(
     keys: Sequence[str] | pl.Series, strata: Sequence[Any], validation: float, test: float, seed: int
-) -> np.ndarray:
+) -> pl.Series:
     """[n] side names with the exact shares in every stratum, keys whole. Rows may change side as data grows.
 
     Equal keys stay together: a key belongs to the stratum of its first row.
     """
-    import numpy as np
     import polars as pl
 
     table = pl.DataFrame({"key": pl.Series(keys, dtype=pl.String), "stratum": pl.Series([str(x) for x in strata])})
     firsts = table.group_by("key", maintain_order=True).agg(pl.col("stratum").first(), pl.len().alias("n"))
     firsts = firsts.with_columns(pl.Series("place", keyed(firsts["key"], seed))).sort("place")
-    total = pl.col("n").sum().over("stratum")
-    # A row is cut by the middle of its key, so that a rare class gives its nearest whole number to each side.
+    # A key is cut by its middle, so that a rare class gives its nearest whole number of rows to each side.
     before = pl.col("n").cum_sum().over("stratum") - pl.col("n") / 2
-    firsts = firsts.with_columns((before / total).alias("share"))
-    side = pl.when(pl.col("share") < test).then(pl.lit(TEST)).when(pl.col("share") < test + validation)
-    firsts = firsts.with_columns(side.then(pl.lit(VALIDATION)).otherwise(pl.lit(TRAIN)).alias("side"))
-    joined = table.join(firsts.select("key", "side"), on="key", how="left", maintain_order="left")
-    return np.asarray(joined["side"].to_list())
+    shares = firsts.select((before / pl.col("n").sum().over("stratum")).alias("share")).to_series()
+    firsts = firsts.with_columns(_sides(shares.to_numpy(), validation, test))
+    return table.join(firsts.select("key", "side"), on="key", how="left", maintain_order="left")["side"]
 
 
-def temporal(times: pl.Series, validation: float, test: float) -> np.ndarray:
+def temporal(times: pl.Series, validation: float, test: float) -> pl.Series:
     """[n] side names: the newest rows test, those before validation, the oldest train. Equal times stay together."""
-    import numpy as np
+    import polars as pl
 
-    order = times.rank("min").to_numpy().astype(float) - 1
-    count = max(len(times), 1)
-    cut_test, cut_validation = count * (1 - test), count * (1 - test - validation)
-    return np.where(order >= cut_test, TEST, np.where(order >= cut_validation, VALIDATION, TRAIN))
+    # Counted from the newest row back; equal times go where the first of them goes.
+    later = len(times) - times.rank("min").cast(pl.Float64).to_numpy() + 0.5
+    return _sides(later / max(len(times), 1), validation, test)

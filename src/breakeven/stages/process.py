@@ -155,11 +155,11 @@ def _assign(rows: Selection, settings: Settings) -> None:
         sides = splits.stratified(keys, rows.targets(), split.validation, split.test, split.seed)
     else:
         sides = splits.by_hash(keys, split.validation, split.test, split.seed)
-    empty = [side for side in SPLITS if side not in set(sides.tolist())]
+    empty = [side for side in SPLITS if side not in set(sides.to_list())]
     if empty:
         place = Place(field="process.split")
         raise DataError("split-empty", at=place, empty=empty, rows=len(rows), kind=split.kind)
-    columns = {"_id": ids, "_split": sides.tolist(), "_unit": units}
+    columns = {"_id": ids, "_split": sides.to_list(), "_unit": units}
     rows.frame = rows.frame.with_columns(*(pl.Series(name, values) for name, values in columns.items()))
 
 
