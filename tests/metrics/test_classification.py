@@ -110,11 +110,23 @@ def test_outcomes_count_every_case_once() -> None:
         "true_ham_pred_spam": 1,
         "true_spam_pred_ham": 0,
         "true_spam_pred_spam": 1,
+        "unseen": 0,
         "refused": 1,
         "correct": 2,
         "wrong": 1,
     }
     assert (table[:, [names.index(n) for n in ("correct", "wrong", "refused")]].sum(axis=1) == 1).all()
+
+
+def test_a_class_that_training_never_saw_is_always_answered_wrong() -> None:
+    given_ = cases(["ham", "eggs"])
+    table = dict(
+        zip(SCORING.outcome_names(FACTS), SCORING.outcomes(["ham", "ham"], given_, FACTS).sum(axis=0), strict=True)
+    )
+    assert (table["unseen"], table["wrong"], table["correct"]) == (1, 1, 1)
+    assert "unseen" in SCORING.sums(FACTS)["wrong"]
+    found = SCORING.metrics(["ham", "ham"], [[0.9, 0.1]] * 2, given_, np.ones((1, 2)), FACTS)
+    assert found["accuracy"][0] == 0.5
 
 
 @pytest.mark.parametrize("key", ["corect", "true_spam_pred_hamm", "true_spam"])

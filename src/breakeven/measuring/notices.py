@@ -29,11 +29,15 @@ def of_data(bench: Bench) -> list[Finding]:
     targets = [str(target) for target in bench.cases.targets or []]
     if len(bench.cases) < FEW_ROWS:
         found.append(_finding("test-small", "warning", n=len(bench.cases), wanted=FEW_ROWS))
-    for label in bench.facts.get("classes", []):
-        count = targets.count(str(label))
+    known = [str(label) for label in bench.facts.get("classes", [])]
+    unseen = sorted(set(targets) - set(known)) if known else []
+    if unseen:
+        found.append(_finding("class-unseen", "problem", labels=unseen, n=sum(target in unseen for target in targets)))
+    for label in known:
+        count = targets.count(label)
         if count < SMALL_CLASS:
             level: Level = "problem" if count < FEWEST_OF_A_CLASS else "warning"
-            found.append(_finding("class-small", level, str(label), label=label, n=count, wanted=SMALL_CLASS))
+            found.append(_finding("class-small", level, label, label=label, n=count, wanted=SMALL_CLASS))
     return found
 
 

@@ -88,29 +88,30 @@ class Classification:
         return [None if no else classes[index] for index, no in zip(chosen.tolist(), refuse.tolist(), strict=True)]
 
     def outcome_names(self, facts: Facts) -> tuple[str, ...]:
-        """`true_X_pred_Y` for every pair, and the sums `correct`, `wrong` and `refused`."""
+        """`true_X_pred_Y` for every pair, `unseen` (of a class that training never saw), `refused`, and the sums."""
         classes = facts["classes"]
         pairs = [_pair(true, said) for true in classes for said in classes]
-        return (*pairs, "refused", "correct", "wrong")
+        return (*pairs, "unseen", "refused", "correct", "wrong")
 
     def sums(self, facts: Facts) -> dict[str, tuple[str, ...]]:
         """The outcomes that are sums of others, so that a price on both is counted once."""
         classes = facts["classes"]
         return {
             "correct": tuple(_pair(label, label) for label in classes),
-            "wrong": tuple(_pair(true, said) for true in classes for said in classes if true != said),
+            "wrong": (*(_pair(true, said) for true in classes for said in classes if true != said), "unseen"),
         }
 
     def outcomes(self, answers: list[Any], cases: Cases, facts: Facts) -> FloatArray:
-        """[n, K*K + 3] zeros and ones in the order of `outcome_names`."""
+        """[n, K*K + 4] zeros and ones in the order of `outcome_names`."""
         classes = facts["classes"]
         size, truth, said = len(classes), _truths(cases, classes), _indices(answers, classes)
-        rows, table = np.arange(len(truth)), np.zeros((len(truth), size * size + 3), dtype=np.float32)
-        judged = (truth >= 0) & (said >= 0)
-        table[rows[judged], truth[judged] * size + said[judged]] = 1
+        rows, table = np.arange(len(truth)), np.zeros((len(truth), size * size + 4), dtype=np.float32)
+        paired = (truth >= 0) & (said >= 0)
+        table[rows[paired], truth[paired] * size + said[paired]] = 1
+        table[:, -4] = (truth < 0) & (said >= 0)
         table[:, -3] = said == REFUSED
-        table[:, -2] = judged & (truth == said)
-        table[:, -1] = judged & (truth != said)
+        table[:, -2] = paired & (truth == said)
+        table[:, -1] = (said >= 0) & (truth != said)
         return table
 
     def constants(self, facts: Facts) -> list[Any]:

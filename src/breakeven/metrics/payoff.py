@@ -131,4 +131,4 @@ def column(share: Share, values: Mapping[str, Sequence[float]], n: int) -> Float
 def unpriced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, Sequence[str]]) -> list[str]:
     """Outcomes that no price covers and that therefore count as nothing."""
     prices = priced(payoff, names, sums)
-    return [name for name in names if name not in prices and name not in sums and name != "refused"]
+    return [name for name in names if name not in prices and name not in (*sums, "refused", "unseen")]
