@@ -146,13 +146,19 @@ def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned
         inputs = {
             "version": step.version,
             "settings": dict(step.settings),
-            "files": {str(path.name): hashes.hash(path) for path in step.files},
+            "files": _contents(step.files, hashes),
         }
         needs = {need: planned[need].fingerprint for need in step.needs}
         digest = fingerprint({"step": step.name, "inputs": inputs, "needs": needs})
         state, why = _state(step, store, digest, inputs, needs, planned)
         planned[step.name] = Planned(step, state, why, digest, inputs, needs)
     return [planned[step.name] for step in ordered]
+
+
+def _contents(files: Sequence[Path], hashes: HashCache) -> dict[str, str]:
+    """Content hash by file name; by the whole path where two files share a name."""
+    names = [path.name for path in files]
+    return {path.name if names.count(path.name) == 1 else str(path): hashes.hash(path) for path in files}
 
 
 def _state(

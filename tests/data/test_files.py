@@ -101,7 +101,8 @@ def test_a_folder_of_texts_gives_label_and_id(tmp_path: Path) -> None:
     folder = Folder(tmp_path, {"source": "texts"}).run("collect")
     assert sorted(folder.table().rows()) == [("bad/2.txt", "bad", "poor"), ("good/1.txt", "good", "很好"),
                                              ("good/3.txt", "good", "fine")]  # fmt: skip
-    (tmp_path / "texts" / "bad" / "9.txt").write_text("new", encoding="utf-8")
+    assert folder.plan()[0].state == "fresh"
+    (tmp_path / "texts" / "bad" / "1.txt").write_text("new", encoding="utf-8")
     assert folder.plan()[0].state == "stale"
 
 

@@ -316,6 +316,18 @@ def test_several_sources_become_one_table_with_a_column_each_adds(tmp_path: Path
     assert table["channel"].dtype == pl.String
 
 
+def test_files_of_one_name_in_two_folders_count_both(tmp_path: Path) -> None:
+    for place, row in (("a", "fine,good"), ("b", "poor,bad")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "data.csv").write_text(f"text,label\n{row}\n")
+    folder = Folder(tmp_path, {"sources": {"a": "a/data.csv", "b": "b/data.csv"}}).run("collect")
+    for place in ("a", "b"):
+        (tmp_path / place / "data.csv").write_text("text,label\nother,good\n")
+        assert folder.plan()[0].state == "stale"
+        folder.run("collect")
+        assert folder.plan()[0].state == "fresh"
+
+
 def test_an_old_snapshot_is_read_anew(tmp_path: Path, database: sqlite3.Connection) -> None:
     source = {"url_env": "SHOP_URL", "query": "select * from reviews"}
     folder = Folder(tmp_path, {"source": source, "max_age": "1h"}).run("collect")

@@ -92,7 +92,7 @@ def _as_number(series: pl.Series, number: pl.Series, *, zeros: bool) -> tuple[pl
         number = series.cast(pl.Float64, strict=False)
         if not series.null_count() == number.null_count() < len(series) or not _finite(number):
             return None, None
-    if float(number.abs().max() or 0) <= EXACT:  # type: ignore[arg-type]
+    if float(number.abs().max() or 0) <= EXACT:
         return number, None
     large = series.str.contains(r"^[+-]?[0-9]{19,}$").any()
     return None, "kept-as-text-large" if large else "kept-as-text-precision"

@@ -19,7 +19,6 @@ from breakeven.data.limits import Limits, is_folder, regular
 from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
 from breakeven.data.sources import Found, Source, of_text, read
-from breakeven.data.structured import text_files
 from breakeven.errors import ConfigError, DataError, Finding, Place
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.task import Task
@@ -227,10 +226,7 @@ def _files(setup: Setup, sources: dict[str, Source]) -> tuple[Path, ...]:
     for source in sources.values():
         if source.path is not None:
             path = setup.root / Path(source.path).expanduser()
-            if is_folder(path):
-                files += text_files(path)
-            else:
-                files.append(regular(path))
+            files.append(regular(path, folder=is_folder(path)))
     return tuple(files)
 
 
