@@ -165,14 +165,16 @@ def primitive_polynomials(count: int) -> list[int]:
 def _primitive(polynomial: int) -> bool:
     """Whether x has the full period 2^d - 1 modulo the polynomial."""
     degree = polynomial.bit_length() - 1
-    period, state = (1 << degree) - 1, 1
-    for step in range(1, period + 1):
+    state, steps = 2, 1
+    if state >> degree:
+        state ^= polynomial
+    # The constant term is 1, so that x has an inverse and its powers come back to 1.
+    while state != 1:
         state <<= 1
+        steps += 1
         if state >> degree:
             state ^= polynomial
-        if state == 1:
-            return step == period
-    return False
+    return steps == (1 << degree) - 1
 
 
 def certain(driver: Driver) -> Driver:

@@ -62,6 +62,7 @@ class Driver:
         if isinstance(declared, Quantity):
             return from_quantity(declared).checked(limits)
         if isinstance(declared, (Real, Decimal)) and not isinstance(declared, bool):
+            limits.check_decimals(float(declared))
             return cls("point", (float(declared),), "declared", declared=declared).checked(limits)
         if not isinstance(declared, Mapping):
             raise ValueError(f"found {declared!r}; expected {FORMS}")

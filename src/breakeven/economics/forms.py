@@ -49,8 +49,13 @@ class Range:
             raise ValueError(f"{label} is {value:g}; a {self.what} is at most {self.high:g}")
         if self.whole and value != round(value):
             raise ValueError(f"{label} is {value:g}; a {self.what} is a whole number")
-        if self.decimals is not None and -int(Decimal(repr(float(value))).as_tuple().exponent) > self.decimals:
-            raise ValueError(f"{label} is {value!r}, with more than {self.decimals} decimals")
+
+    def check_decimals(self, written: float) -> None:
+        """Raises ValueError for a number written with more decimals than it may have; computed ones may have any."""
+        if self.decimals is not None and math.isfinite(written):
+            found = -int(Decimal(repr(float(written))).as_tuple().exponent)
+            if found > self.decimals:
+                raise ValueError(f"the number is {written!r}, with more than {self.decimals} decimals")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -88,7 +93,9 @@ Built = tuple[Family, tuple[float, ...]]
 
 
 def _point(shape: Mapping[str, Any], limits: Range) -> Built:
-    return "point", (_number(shape, "value"),)
+    value = _number(shape, "value")
+    limits.check_decimals(value)
+    return "point", (value,)
 
 
 def _pert(shape: Mapping[str, Any], limits: Range) -> Built:

@@ -138,12 +138,22 @@ def advantage_volumes(value_more: float, one: Running, other: Running) -> Volume
     level = value_more * inside - one.cost(inside) + other.cost(inside)
     start = level + slope * (edges - inside)
     ends = np.append(edges[1:], np.inf)
+    lasting = slope - _machines_per_answer(one) + _machines_per_answer(other)
+    if sizes and lasting <= 0.0:
+        # Steps go on beyond what was looked at, and the advantage does not.
+        start[-1] = -np.inf
     pieces: list[tuple[float, float]] = []
     crossing = edges - np.divide(start, slope, out=np.zeros_like(start), where=slope != 0.0)
     for low, high, at_start, root in zip(edges, ends, start, crossing, strict=True):
-        if at_start >= 0.0:
-            pieces.append((float(low), float(high if slope >= 0.0 else min(high, root))))
-        elif slope > 0.0 and root <= high:
+        end = high if slope >= 0.0 else min(high, root)
+        if at_start >= 0.0 and end > low:
+            pieces.append((float(low), float(end)))
+        elif slope > 0.0 and root < high:
             pieces.append((float(root), float(high)))
     merged = _merged(pieces, endless=False)
     return Volumes(tuple((low, None if high is not None and math.isinf(high) else high) for low, high in merged))
+
+
+def _machines_per_answer(running: Running) -> float:
+    """What machines cost per answer in the long run of many of them."""
+    return running.machine_per_month / running.answers_per_machine

@@ -76,26 +76,40 @@ def beta_from_normal(z: Floats, a: float, b: float) -> Floats:
 def _beta_table(a: float, b: float) -> tuple[Floats, Floats]:
     """Beta quantiles at every fourth node of the normal table, and their slopes along z."""
     nodes, tail = np.linspace(-_REACH, _REACH, _NODES + 1)[::4], _cdf_table()[::4]
+    half = len(nodes) // 2 + 1
     # Near one a probability has no digits left: the upper half is read as the mirrored lower tail.
-    low, high = beta_ppf(tail, a, b), 1.0 - beta_ppf(tail, b, a)[::-1]
-    values = np.where(nodes < 0.0, low, high)
+    values = np.concatenate([beta_tail(tail[:half], a, b), 1.0 - beta_tail(tail[: half - 1], b, a)[::-1]])
     inner = np.clip(values, 1e-300, 1.0 - 1e-16)
     log_density = (a - 1.0) * np.log(inner) + (b - 1.0) * np.log1p(-inner) - _log_beta(a, b)
     with np.errstate(over="ignore"):
         slopes = pdf(nodes) * np.exp(-log_density)
-    # Where the density vanishes or explodes the exact slope is useless; a bounded secant never overshoots.
-    secants = np.maximum(np.gradient(values, nodes), 0.0)
-    return values, np.where(np.isfinite(slopes) & (slopes <= 3.0 * secants), slopes, secants)
+    # A slope beyond three times the neighbouring secants would overshoot; where the density gives none, they do.
+    secants = np.diff(values) / np.diff(nodes)
+    limit = 3.0 * np.minimum(np.append(secants[:1], secants), np.append(secants, secants[-1:]))
+    return values, np.where(np.isfinite(slopes), np.minimum(slopes, limit), limit)
 
 
-def beta_ppf(u: Floats, a: float, b: float) -> Floats:
-    """Quantiles of beta(a, b) by bisection on the regularised incomplete beta function."""
-    low, high = np.zeros_like(u), np.ones_like(u)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        below = beta_cdf(middle, a, b) < u
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return 0.5 * (low + high)
+def beta_tail(u: Floats, a: float, b: float) -> Floats:
+    """Quantiles of beta(a, b) for probabilities up to one half.
+
+    Newton's method on log F against log x: the logarithm of the distribution is concave there, so that it cannot leave.
+    """
+    log_u, log_beta = np.log(u), _log_beta(a, b)
+    log_x = np.minimum((log_u + math.log(a) + log_beta) / a, math.log(0.999 * a / (a + b)))
+    step, tries = np.ones_like(log_x), 0
+    while np.max(np.abs(step)) > 1e-13 and tries < 100:
+        tries += 1
+        x = np.exp(log_x)
+        with np.errstate(divide="ignore"):
+            log_f = np.log(beta_cdf(x, a, b))
+        log_slope = a * log_x + (b - 1.0) * np.log1p(-x) - log_beta - log_f
+        # Where F has no digits left the start was too far out: half the way to the mean.
+        known = np.isfinite(log_f)
+        slope = np.where(known, log_slope, 0.0)
+        newton = np.where(known, log_u - log_f, 0.0) * np.exp(-slope)
+        step = np.where(known, newton, 0.5 * (math.log(a / (a + b)) - log_x))
+        log_x = np.minimum(log_x + step, -1e-16)
+    return floats(np.exp(log_x))
 
 
 def beta_cdf(x: Floats, a: float, b: float) -> Floats:
@@ -116,8 +130,9 @@ def _beta_fraction(x: Floats, a: float, b: float) -> Floats:
     front = np.exp(a * np.log(safe) + b * np.log1p(-np.minimum(safe, 1.0 - 1e-16)) - _log_beta(a, b)) / a
     c, d = np.ones_like(x), 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
     total = d.copy()
-    for m in range(1, 200):
-        change = np.ones_like(x)
+    change, m = np.full_like(x, 2.0), 0
+    while np.max(np.abs(change - 1.0)) > 1e-14 and m < 200:
+        m += 1
         for top in (
             m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0)),
@@ -126,8 +141,6 @@ def _beta_fraction(x: Floats, a: float, b: float) -> Floats:
             c = _away_from_zero(1.0 + top / c)
             change = c * d
             total = total * change
-        if np.max(np.abs(change - 1.0)) < 1e-14:
-            break
     return np.where(x > 0.0, front * total, 0.0)
 
 

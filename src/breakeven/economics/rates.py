@@ -28,7 +28,7 @@ def revenue_of(plan: Plan, answers: float) -> float:
 
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     end = datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC)
-    event = Event(start, "use", "answers", Decimal(repr(round(answers, 6))))
+    event = Event(start, "use", "answers", Decimal(repr(round(float(answers), 6))))
     made = invoice([event], plan, Customer("someone", start), Period(start, end))
     return float(made.subtotal.amount)
 

@@ -119,9 +119,12 @@ class Plan:
 
     @property
     def origin(self) -> Origin:
-        """The weakest origin among the numbers that matter: those that are not zero."""
+        """The weakest origin among the numbers that matter: not zero, and not about machines where there are none."""
+        idle = {"costs.serving.peak_factor"} if self.settings.costs.serving.machine_per_hour is None else set()
         return weakest(
-            driver.origin for driver in self.settings.drivers().values() if not (driver.certain and driver.mean == 0.0)
+            driver.origin
+            for name, driver in self.settings.drivers().items()
+            if name not in idle and not (driver.certain and driver.mean == 0.0)
         )
 
     def months(self, name: str) -> Reached:

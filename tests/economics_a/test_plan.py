@@ -1,0 +1,129 @@
+import pytest
+from pydantic import ValidationError
+
+from breakeven.economics.drivers import Driver
+from breakeven.economics.measured import Measured, fill
+from breakeven.economics.plan import BusinessPlan, replaced
+
+SMALL = {"price": {"per_answer": 0.004}, "customers": {"start": 3, "answers_each": 1000}}
+
+
+def plan(**more):
+    return BusinessPlan.model_validate({**SMALL, **more})
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"months": 0}, "greater than or equal to 1"),
+        ({"currency": "usd"}, "match pattern"),
+        ({"price": {}}, "one of per_answer, per_customer, per_new_customer or plan"),
+        ({"price": {"per_answer": -1}}, "which is negative"),
+        ({"price": {"per_answer": 0.0000000000001}}, "more than 12 decimals"),
+        ({"price": {"per_answer": 1, "plan": {"name": "p", "currency": "USD", "fees": []}}}, "found both"),
+        ({"customers": {"churn_per_month": 1.2}}, "a rate is at most 1"),
+        ({"customers": {"churn_per_month": 0.1, "churn_per_year": 0.2}}, "one kind of churn"),
+        ({"customers": {"seasonality": [1] * 11}}, "at least 12 items"),
+        ({"customers": {"seasonality": [2] * 12}}, "mean of 1; found 2"),
+        ({"customers": {"channels": {"ads": {"spend_per_month": 1, "cac": 0}}}}, "cac above 0"),
+        ({"customers": {"start": {"low": 1, "high": 2, "each": "customer"}}}, "each: customer is for"),
+        ({"segments": {"b2b": SMALL}}, "segments, or price"),
+        ({"costs": {"serving": {"machine_per_hour": 0.1}}}, "machine_per_hour and capacity_per_second together"),
+        ({"costs": {"rent": 5}}, "Extra inputs"),
+        (
+            {"team": [{"role": "dev", "salary_per_month": 1, "needs": "seed"}]},
+            "'needs' names a milestone; found 'seed'",
+        ),
+        ({"team": [{"role": "dev", "salary_per_month": 1}] * 2}, "'dev' twice"),
+        ({"team": [{"role": "support", "salary_per_month": 1, "per_customers": 0}]}, "customers per person above 0"),
+        ({"market": {"customers": 100, "innovation": 0.01}}, "innovation and imitation together"),
+    ],
+)
+def test_what_cannot_be_meant(section, message):
+    with pytest.raises(ValidationError, match=message):
+        plan(**section)
+
+
+def test_every_number_has_a_dotted_name():
+    made = plan(
+        team=[{"role": "dev", "salary_per_month": 3000}],
+        costs={"fixed": [{"name": "rent", "per_month": 500}]},
+        customers={"channels": {"ads": {"spend_per_month": 100, "cac": 50}}, "churn_by_month": [0.1, 0.05]},
+    )
+    names = made.drivers()
+    assert names["team.dev.salary_per_month"].mean == 3000
+    assert names["costs.fixed.rent.per_month"].mean == 500
+    assert names["customers.channels.ads.cac"].mean == 50
+    assert names["customers.churn_by_month.1"].mean == 0.05
+
+
+def test_drivers_can_be_replaced_by_name():
+    made = plan(
+        team=[{"role": "dev", "salary_per_month": 3000}],
+        customers={"channels": {"ads": {"spend_per_month": 100, "cac": 50}}},
+    )
+    changed = replaced(
+        made, {"team.dev.salary_per_month": Driver.of(9.0), "customers.channels.ads.cac": Driver.of(7.0)}
+    )
+    assert changed.team[0].salary_per_month.mean == 9.0
+    assert changed.customers.channels["ads"].cac.mean == 7.0
+    assert made.team[0].salary_per_month.mean == 3000.0
+    with pytest.raises(ValueError, match=r"no driver is called 'team\.cto'"):
+        replaced(made, {"team.cto": Driver.of(1.0)})
+
+
+def test_the_section_survives_writing_and_reading():
+    made = plan(cash={"mean": 1000, "sd": 10}, correlations=[["cash", "cash", 0.1]])
+    again = BusinessPlan.model_validate(made.model_dump(mode="json")).drivers()
+    assert {name: driver.parameters for name, driver in again.items()} == {
+        name: driver.parameters for name, driver in made.drivers().items()
+    }
+    assert "per_answer" in str(BusinessPlan.model_json_schema())
+
+
+def test_measured_numbers_fill_empty_places_only():
+    measured = Measured(
+        "linear",
+        Driver.of(0.1),
+        Driver.of(50.0, origin="measured"),
+        Driver.of(0.002),
+        Driver.of(3.0),
+        Driver.of(0.006),
+        Driver.of(2.0),
+    )
+    made = fill(plan(), measured)
+    assert made.plan.costs.serving.capacity_per_second.mean == 50.0
+    assert made.plan.costs.serving.peak_factor.mean == 2.0
+    assert made.plan.costs.training.per_run.mean == 3.0
+    assert made.plan.price.per_answer.mean == 0.004
+    assert set(made.filled) == {
+        "costs.serving.machine_per_hour",
+        "costs.serving.capacity_per_second",
+        "costs.serving.per_answer",
+        "costs.training.per_run",
+    }
+    assert not made.overruled
+
+
+def test_measured_numbers_never_override_the_founder():
+    declared = plan(
+        costs={
+            "serving": {"machine_per_hour": 1, "capacity_per_second": 5, "peak_factor": 4},
+            "training": {"per_run": 9},
+        }
+    )
+    made = fill(
+        declared,
+        Measured("linear", Driver.of(0.1), Driver.of(50.0), training=Driver.of(3.0), peak_factor=Driver.of(2.0)),
+    )
+    assert made.plan == declared
+    assert made.overruled["costs.serving.capacity_per_second"].value == 50.0
+    assert made.overruled["costs.training.per_run"].value == 3.0
+    assert fill(declared, Measured("majority")).plan == declared
+
+
+def test_a_recommended_price_fills_a_missing_one():
+    unpriced = BusinessPlan.model_validate({"customers": {"start": 3}})
+    made = fill(unpriced, Measured("linear", price_per_answer=Driver.of(0.006)))
+    assert made.plan.price.per_answer.mean == 0.006
+    assert made.filled["price.per_answer"].value == 0.006

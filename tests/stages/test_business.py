@@ -1,0 +1,132 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from breakeven.artifacts import Store
+from breakeven.errors import UsageError
+from breakeven.measuring.settings import Settings as Evaluate
+from breakeven.pipeline import Context, Quiet, Setup
+from breakeven.quantity import Quantity
+from breakeven.stages import business
+
+SECTION = {
+    "months": 12,
+    "scenarios": 300,
+    "cash": 20_000,
+    "price": {"per_answer": 0.004},
+    "customers": {"start": 3, "new_per_month": 5, "churn_per_month": {"mean": 0.04, "sd": 0.01}, "answers_each": 20000},
+}
+MACHINES = [
+    {"name": "small", "price_per_hour": 0.1, "cores": 2, "measured": 0.5},
+    {"name": "spare", "price_per_hour": 9},
+]
+
+
+def quantity(value, unit="x", **more):
+    return Quantity(value, unit, "measured", **more).as_json()
+
+
+def judged(machine="small", **more):
+    return {
+        "machine": {"name": machine, "count": 1, "utilization": 0.1} if machine else None,
+        "pays": True,
+        "value_per_1000": quantity(20.0),
+        "at_volume_per_1000": quantity(1.2),
+        "recommended_per_1000": quantity(9.0),
+        "cost_parts": {"training": quantity(0.5)},
+        **more,
+    }
+
+
+def verdict(chosen="linear", **candidates):
+    return {"chosen": chosen, "demand": {"answers_per_month": quantity(60_000.0)}, "candidates": candidates}
+
+
+MEASURED = {"linear": {"capacity_per_second": quantity(50.0, low=45.0, high=55.0)}, "api": {}}
+
+
+@pytest.fixture
+def setup(tmp_path):
+    def make(section=SECTION):
+        settings = business.Settings.model_validate(section)
+        config = SimpleNamespace(business=settings, evaluate=Evaluate.model_validate({"machines": MACHINES}))
+        return Setup(tmp_path, config, None, 7)
+
+    return make
+
+
+def ran(setup, tmp_path, found):
+    (step,) = business.steps(setup)
+    store = Store(tmp_path / "artifacts")
+    folder = store.folder(business.VERDICT)
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text(json.dumps(found))
+    (folder / "measurements.json").write_text(json.dumps(MEASURED))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    context = Context(setup, store, step, scratch, "f", Quiet())
+    step.run(context)
+    return json.loads((scratch / business.PLAN).read_text()), scratch, context
+
+
+def test_every_candidate_is_simulated_at_its_measured_costs(setup, tmp_path):
+    found = verdict(linear=judged(), api=judged(None, cost_parts={"api": quantity(2.0)}, pays=False))
+    plan, folder, _ = ran(setup(), tmp_path, found)
+    assert set(plan["candidates"]) == {"linear", "api"}
+    filled = plan["candidates"]["linear"]["filled"]
+    # Two cores, each half as fast as the one that was measured.
+    assert filled["costs.serving.capacity_per_second"]["value"] == pytest.approx(50.0)
+    assert filled["costs.serving.machine_per_hour"]["value"] == pytest.approx(0.1)
+    assert filled["costs.training.per_run"]["value"] == pytest.approx(0.5 * 60 * 12)
+    assert plan["candidates"]["api"]["filled"]["costs.serving.per_answer"]["value"] == pytest.approx(0.002)
+    assert plan["candidates"]["linear"]["npv"]["value"] > plan["candidates"]["api"]["npv"]["value"]
+    assert (plan["chosen"], plan["shown"], plan["seed"]) == ("linear", "linear", 7)
+    assert plan["doubt"]["what_to_measure"]["assumptions"]
+    assert "worth 20 USD, sold at 4 USD, costing 1.2 USD" in plan["summary"][1]["text"]
+    import polars as pl
+
+    series = pl.read_parquet(folder / business.SERIES)
+    assert set(series["candidate"]) == {"linear", "api"} and series["month"].max() == 12
+
+
+def test_where_none_pays_the_best_plan_is_shown(setup, tmp_path):
+    found = verdict(None, linear=judged(pays=False), api=judged(None, cost_parts={"api": quantity(9.0)}, pays=False))
+    plan, _, context = ran(setup({**SECTION, "cash": None, "price": None, "seed": 3}), tmp_path, found)
+    assert plan["chosen"] is None and plan["shown"] in ("linear", "api")
+    assert plan["seed"] == 3
+    assert plan["candidates"]["linear"]["filled"]["price.per_answer"]["value"] == pytest.approx(0.009)
+    assert {finding.code for finding in context.findings} == {"plan-no-cash"}
+
+
+def test_without_demand_training_cannot_be_told_and_nothing_below_zero_is_drawn(setup):
+    wild = {"linear": {"capacity_per_second": quantity(1.0, low=-1.0, high=3.0)}}
+    found = {**verdict(linear=judged()), "demand": {"answers_per_month": None}}
+    settings = setup().config
+    made = business.candidates(settings.business, found, wild, settings.evaluate)["linear"]
+    assert made.training is None
+    assert made.capacity_per_second.certain
+
+
+def test_the_step_reads_every_setting_and_the_seed(setup):
+    (step,) = business.steps(setup())
+    assert step.needs == (business.VERDICT,)
+    assert step.settings["seed"] == 7 and "business.customers" in step.settings
+    assert business.STAGE.steps is business.steps
+
+
+def test_a_project_without_a_business_has_no_such_step(setup):
+    bare = setup()
+    bare.config.business = None
+    assert business.steps(bare) == []
+
+
+def test_a_section_alone_is_simulated_without_a_model():
+    plan = business.simulate_file(business.Settings.model_validate(SECTION), seed=2)
+    assert plan.run.seed == 2
+    with pytest.raises(UsageError, match="a plan without a model needs a price"):
+        business.simulate_file(business.Settings.model_validate({"customers": {"start": 1}}))
+
+
+def test_files_hold_no_nan():
+    assert business.finite({"a": [float("nan"), 1.0, (float("inf"), "x")]}) == {"a": [None, 1.0, [None, "x"]]}
