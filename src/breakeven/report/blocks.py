@@ -108,6 +108,14 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Sentences one under the other."""
+
+    title: str
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Listing:
     """Text shown as it is: the project file."""
 
@@ -126,7 +134,7 @@ def one_origin(block: Table | Facts) -> Origin | None:
     return found.pop() if len(found) == 1 else None
 
 
-Block = Table | Facts | Picture | Findings | Note | Listing
+Block = Table | Facts | Picture | Findings | Note | Lines | Listing
 
 
 @dataclass(frozen=True)

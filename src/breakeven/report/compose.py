@@ -86,7 +86,7 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
     blocks += [replace(block, fold=SHOWN) for block in findings(pressing(snapshot), words)]
     if (snapshot.verdict or {}).get("candidates"):
         blocks += gallery.blocks(snapshot, words)
-    blocks += business.picture(snapshot, words)
+    blocks += business.pictures(snapshot, words)
     return blocks
 
 

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven import __version__
 from breakeven.report import numbers, origins
-from breakeven.report.blocks import Cell, Facts, Findings, Listing, Note, Picture, Report, Table, one_origin
+from breakeven.report.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Findings,
+    Lines,
+    Listing,
+    Note,
+    Picture,
+    Report,
+    Table,
+    one_origin,
+)
 from breakeven.report.compose import compose
 from breakeven.report.words import Words
 
@@ -23,7 +35,15 @@ if TYPE_CHECKING:
 
     from breakeven.project import Snapshot
 
-KINDS = {Table: "table", Facts: "facts", Picture: "picture", Findings: "findings", Note: "note", Listing: "listing"}
+KINDS = {
+    Table: "table",
+    Facts: "facts",
+    Picture: "picture",
+    Findings: "findings",
+    Note: "note",
+    Lines: "lines",
+    Listing: "listing",
+}
 
 
 def render(snapshot: Snapshot) -> str:
@@ -45,7 +65,7 @@ def render_report(report: Report) -> str:
         words=words,
         numbers=numbers,
         marks=origins.MARKS,
-        kind=lambda block: KINDS[type(block)],
+        kind=_kind,
         show=_Shower(report, words),
         drawing=Markup,
         details=origins.details,
@@ -66,6 +86,10 @@ def policy(style: str) -> str:
 def _style() -> str:
     text = (files("breakeven.report") / "templates" / "report.css").read_text(encoding="utf-8")
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+
+
+def _kind(block: Block) -> str:
+    return next(kind.__name__.lower() for kind in KINDS if isinstance(block, kind))
 
 
 class _Shower:

@@ -17,6 +17,7 @@ from breakeven.report.blocks import (
     Entry,
     Facts,
     Findings,
+    Lines,
     Listing,
     Note,
     Picture,
@@ -87,6 +88,8 @@ def _block(block: Block, words: Words) -> str:
         return "\n".join(lines)
     if isinstance(block, Note):
         return f"> {escape(block.text)}" + (f" {_code(block.command)}" if block.command else "")
+    if isinstance(block, Lines):
+        return _title(block.title) + "\n".join(f"- {escape(item)}" for item in block.items)
     if isinstance(block, Listing):
         return _title(block.title) + _fenced(block.text)
     return ""

@@ -252,6 +252,32 @@ def lines(
     return canvas.svg()
 
 
+def swings(
+    key: str, base: float, bars: Sequence[tuple[str, float, float]], words: Mapping[str, str], *, label: Label
+) -> str:
+    """A tornado: an outcome with each input at its p10 and at its p90, (name, at p10, at p90), about the base case."""
+    left = min(230.0, 14 + max((width_of(name) for name, _, _ in bars), default=0))
+    bottom = 24 + 26 * len(bars)
+    canvas = Canvas(key, words["title"], words["description"], height=bottom + 44)
+    scale = spanning([base, *(end for _, low, high in bars for end in (low, high))], left, 464)
+    for value in scale.ticks(4):
+        canvas.line(scale(value), 20, scale(value), bottom, "grid")
+        canvas.text(scale(value), bottom + 17, label(value), "tick mid")
+    for place, (name, low, high) in enumerate(bars):
+        top = 24 + 26 * place
+        canvas.text(left - 10, top + 14, shortened(name, left - 12), "label end")
+        for index, end in ((1, low), (0, high)):
+            start, width = min(scale(base), scale(end)), abs(scale(end) - scale(base))
+            canvas.rect(start, top + 2, width, 16, f"swing s{index}", tip=f"{name}: {label(end)}")
+    canvas.line(scale(base), 16, scale(base), bottom, "axis")
+    canvas.line(left, bottom, 464, bottom, "axis")
+    canvas.text(464, bottom + 36, words["x"], "name end")
+    for index, across, end_of in ((1, 0.0, "low"), (0, 62.0, "high")):
+        canvas.rect(left + across, 2, 9, 9, f"swing s{index}")
+        canvas.text(left + across + 13, 11, words[end_of], "tick")
+    return canvas.svg()
+
+
 def lineage(
     key: str,
     columns: Sequence[Sequence[tuple[str, str, str]]],

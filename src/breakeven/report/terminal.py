@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from breakeven.report import compose, origins, pairs
-from breakeven.report.blocks import Block, Cell, Facts, Findings, Listing, Note, Picture, Table, one_origin
+from breakeven.report.blocks import Block, Cell, Facts, Findings, Lines, Listing, Note, Picture, Table, one_origin
 from breakeven.report.sections import evaluate
 from breakeven.report.words import Words
 
@@ -113,6 +113,11 @@ def _block(console: Console, block: Block, words: Words) -> None:
             _print(console, f"{name}: {text} ({code})", style=LEVELS.get(level, ""), hang="  ")
     elif isinstance(block, Note):
         _print(console, f"{block.text} {block.command or ''}".rstrip(), style=TONES[block.tone])
+    elif isinstance(block, Lines):
+        _print(console, block.title, style="bold")
+        for item in block.items:
+            _print(console, f"- {item}", hang="  ")
+        console.print()
     elif isinstance(block, Listing):
         _print(console, block.text)
     elif isinstance(block, Picture):

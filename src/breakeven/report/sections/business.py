@@ -12,6 +12,7 @@ from breakeven.report import numbers
 from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
 from breakeven.report.origins import quantity
+from breakeven.report.sections import doubt
 from breakeven.report.sections.cells import candidates, cell, number, origin_of, volumes_cell
 from breakeven.report.words import Words
 
@@ -26,19 +27,21 @@ Plans = Mapping[str, Mapping[str, Any]]
 
 
 def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    """Months, figures, volumes, and the inputs with their origins."""
+    """The plan in short, months, figures, volumes, doubt, and the inputs with their origins."""
     plan = snapshot.business
-    yield from _volumes(snapshot, words)
     if plan is None:
+        yield from _volumes(snapshot, words)
         return
     found: Plans = plan.get("candidates") or {}
-    head = [
-        (words("scenarios"), number(plan.get("scenarios"), "")),
-        (words("horizon"), number(plan.get("months"), "months")),
-    ]
-    yield Facts(words("plan-how"), [pair for pair in head if pair[1].quantity], step=STEP)
+    said = [words.finding(line) for line in plan.get("summary") or []]
+    if said:
+        yield Lines(words("plan-summary", candidate=_shown(snapshot, found)), said)
+    size, horizon = number(plan.get("scenarios"), "scenarios"), number(plan.get("months"), "months")
+    yield Facts(words("plan-how"), [(words("scenarios"), size), (words("horizon"), horizon)], step=STEP)
     yield from _months(found, words)
+    yield from _volumes(snapshot, words)
     yield from _figures(found, words)
+    yield from doubt.blocks(plan, words)
     yield from _inputs(snapshot, found, words)
 
 
@@ -96,8 +99,9 @@ def _inputs(snapshot: Snapshot, found: Plans, words: Words) -> Iterator[Block]:
 
 
 def _shown(snapshot: Snapshot, found: Plans) -> str | None:
-    chosen = (snapshot.verdict or {}).get("chosen") or (snapshot.business or {}).get("chosen")
-    return str(chosen) if chosen in found else next(iter(found), None)
+    plan = snapshot.business or {}
+    wanted = (plan.get("shown"), plan.get("chosen"), (snapshot.verdict or {}).get("chosen"))
+    return next((str(name) for name in wanted if name in found), next(iter(found), None))
 
 
 def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
@@ -112,22 +116,25 @@ def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
         yield Table(words("break-even-volume"), heads, rows, step="evaluate/verdict", note=words("break-even-note"))
 
 
-def picture(snapshot: Snapshot, words: Words) -> list[Picture]:
-    """Cash over the months: a fan for the chosen candidate, the medians of the others."""
+def pictures(snapshot: Snapshot, words: Words) -> list[Picture]:
+    """Cash over the months, and which assumptions move the plan most."""
+    plan = snapshot.business or {}
+    return [*_cash(snapshot, words), *doubt.pictures(plan, words)]
+
+
+def _cash(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
+    """A fan for the shown candidate, the medians of the others."""
     plan = snapshot.business or {}
     found: Plans = plan.get("candidates") or {}
     name = _shown(snapshot, found)
-    series = [
-        line for index, other in enumerate(found) if (line := _line(found[other], other, index, fan=other == name))
-    ]
-    if not series or name is None:
-        return []
-    caption = words("cash-caption", scenarios=numbers.count(plan.get("scenarios")), candidate=name)
-    names = {"title": words("cash-title"), "description": caption, "x": words("cash-x"), "y": words("cash-y")}
-    # The chosen one is drawn last, over the others.
-    ordered = sorted(series, key=lambda line: line.low is not None)
-    drawn = draw.lines("cash", ordered, names, y_label=draw.money_label(plan.get("currency")), zero=True)
-    return [Picture("cash", names["title"], drawn, caption)]
+    every = [_line(item, other, index, fan=other == name) for index, (other, item) in enumerate(found.items())]
+    # The shown one is drawn last, over the others.
+    series = sorted((line for line in every if line is not None), key=lambda line: line.low is not None)
+    if series and name is not None:
+        caption = words("cash-caption", scenarios=numbers.count(plan.get("scenarios")), candidate=name)
+        names = {"title": words("cash-title"), "description": caption, "x": words("cash-x"), "y": words("cash-y")}
+        drawn = draw.lines("cash", series, names, y_label=draw.money_label(plan.get("currency")), zero=True)
+        yield Picture("cash", names["title"], drawn, caption)
 
 
 def _line(item: Mapping[str, Any], name: str, index: int, *, fan: bool) -> draw.Line | None:
