@@ -169,10 +169,15 @@ class Project:
         self, targets: Iterable[str] = (), *, refresh: bool = False, progress: pipeline.Progress | None = None
     ) -> list[str]:
         """Runs what is not fresh; returns the names of the steps that ran. One run at a time."""
+        watcher = progress or pipeline.Quiet()
         with self.lock():
             self.store.clean()
-            planned = self.plan(targets, refresh=refresh)
-            return pipeline.run(planned, self.setup(refresh=refresh), self.store, progress or pipeline.Quiet())
+            setup, chosen = self.setup(refresh=refresh), list(targets)
+            if not chosen or "deploy" in chosen:
+                made = deploy_stage.ensure_key(setup)
+                if made is not None:
+                    watcher.say(f"made a signing key; whoever serves or checks releases trusts {made}")
+            return pipeline.run(self.plan(chosen, refresh=refresh), setup, self.store, watcher)
 
     def estimate(self, targets: Iterable[str] = ()) -> list[dict[str, Any]]:
         """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run."""

@@ -48,6 +48,18 @@ def key_path(setup: Setup) -> Path:
     return setup.root / Path(setup.config.deploy.sign_with).expanduser()
 
 
+def ensure_key(setup: Setup) -> Path | None:
+    """Makes the signing key of a project that has released nothing yet, and returns its public half; None: not needed.
+
+    Once something was released, a missing key is a loss that stops the stage: making another in silence would leave
+    whoever trusts the old one with releases that do not verify.
+    """
+    key = key_path(setup)
+    if key.exists() or (setup.root / RELEASES).exists():
+        return None
+    return signing.make_key(key)
+
+
 def steps(setup: Setup) -> list[Step]:
     """One step."""
     settings: Settings = setup.config.deploy
