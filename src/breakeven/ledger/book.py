@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +20,24 @@ from breakeven.ledger.customers import Customers
 from breakeven.ledger.events import Charge, insert
 from breakeven.ledger.feedback import Feedback
 from breakeven.ledger.keys import Key, Keys
-from breakeven.ledger.limits import NOTHING, Admission, Balances, MemoryBalances, counted, limits_of, used_in
+from breakeven.ledger.limits import (
+    NOTHING,
+    Admission,
+    Balances,
+    MemoryBalances,
+    SharedBalances,
+    counted,
+    limits_of,
+    used_in,
+)
 from breakeven.ledger.owner import Lock
 from breakeven.ledger.plans import PricePlan
 from breakeven.ledger.replay import Replay
 from breakeven.ledger.store import Stores, connect, prepare
 from breakeven.ledger.usage import event_rows, usage_rows
 from breakeven.ledger.writer import Deliver, Entry, Writer
+
+log = logging.getLogger("breakeven.ledger")
 
 ENVIRONMENT = "BREAKEVEN_DATABASE_URL"
 
@@ -64,7 +76,9 @@ class Ledger:
         self.keys = Keys(self.writer, stores.reading, remember_seconds=remember)
         self.feedback = Feedback(self.writer, stores.reading, stores.private_reading)
         self.replay = Replay(self.writer, stores, self._fact("salt"))
-        self.balances: Balances = MemoryBalances(self._used)
+        self.balances: Balances = (
+            MemoryBalances(self._used) if stores.sqlite else SharedBalances(stores.reading, self._used)
+        )
         self._plans: dict[str, PricePlan] = {"": PricePlan()}
 
     def close(self) -> None:
@@ -169,7 +183,10 @@ class Ledger:
             if entry.result and isinstance(entry.work, Charge):
                 limits = limits_of(self.customers.terms(admission.customer))
                 used = counted(entry.work.quantities, limits, self.plan(entry.work.plan))
-            self.balances.settle(admission, used)
+            try:
+                self.balances.settle(admission, used)
+            except sa.exc.DBAPIError as error:  # the charge is safe; its reservation stays, which grants too little
+                log.warning("a reservation could not be settled: %s", error.orig)
         deliver(entries)
 
     def record(self, batch: Iterable[Charge]) -> int:

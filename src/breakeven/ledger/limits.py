@@ -121,3 +121,64 @@ class MemoryBalances:
                 reserved[meter] -= quantity
             for meter, quantity in used.items():
                 total[meter] = total.get(meter, 0) + quantity
+
+
+class SharedBalances:
+    """For a ledger that several processes write: a row a customer, month and meter, changed under its lock.
+
+    A process that is killed between the two leaves its reservation reserved until the month ends: too little may be
+    granted then, never too much.
+    """
+
+    def __init__(self, engine: Engine, load: Callable[[str, str], dict[str, int]]) -> None:
+        self._engine = engine
+        self._load = load
+
+    def reserve(self, customer: str, period: str, wanted: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        """See Balances."""
+        if not self._grant(customer, period, wanted, limits):
+            self._create(customer, period, wanted)
+            self._grant(customer, period, wanted, limits)
+
+    def _grant(self, customer: str, period: str, wanted: Mapping[str, int], limits: Mapping[str, int]) -> bool:
+        """All or nothing; False where the month has no rows yet."""
+        cell = schema.balances.c
+        taken = cell.used + cell.reserved
+        with self._engine.begin() as connection:
+            for meter in sorted(wanted):  # in one order everywhere, so that no two can wait in a circle
+                here = sa.and_(cell.customer == customer, cell.period == period, cell.meter == meter)
+                granted = connection.execute(
+                    sa.update(schema.balances)
+                    .where(here, taken + wanted[meter] <= limits[meter])
+                    .values(reserved=cell.reserved + wanted[meter])
+                )
+                if granted.rowcount:
+                    continue
+                held = connection.execute(sa.select(taken).where(here)).scalar()
+                connection.rollback()
+                if held is None:
+                    return False
+                raise refusal(meter, limits[meter], int(held), period)
+        return True
+
+    def _create(self, customer: str, period: str, wanted: Mapping[str, int]) -> None:
+        from breakeven.ledger.events import insert
+
+        used = self._load(customer, period)
+        rows = [
+            {"customer": customer, "period": period, "meter": meter, "used": used.get(meter, 0), "reserved": 0}
+            for meter in sorted(wanted)
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(connection, schema.balances).on_conflict_do_nothing(), rows)
+
+    def settle(self, admission: Admission, used: Mapping[str, int]) -> None:
+        """See Balances."""
+        cell = schema.balances.c
+        with self._engine.begin() as connection:
+            for meter in sorted(admission.reserved):
+                connection.execute(
+                    sa.update(schema.balances)
+                    .where(cell.customer == admission.customer, cell.period == admission.period, cell.meter == meter)
+                    .values(reserved=cell.reserved - admission.reserved[meter], used=cell.used + used.get(meter, 0))
+                )

@@ -114,13 +114,14 @@ def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
 
 def _postgresql(url: str) -> Stores:
     url = "postgresql+psycopg://" + url.split("://", 1)[1]
+    # The writer never waits for a reader's connection; a reader waits 50 ms at most, then the answer is 503.
     try:
-        engine = sa.create_engine(url, pool_size=6, max_overflow=2, pool_timeout=0.05, pool_pre_ping=True)
+        writing = sa.create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True)
+        reading = sa.create_engine(url, pool_size=16, max_overflow=0, pool_timeout=0.05, pool_pre_ping=True)
     except ModuleNotFoundError as error:
-        raise EnvironmentFault(
-            "package-missing", package=error.name, extra="postgres", purpose="PostgreSQL ledger"
-        ) from error
-    return Stores(url, None, engine, engine, engine, engine)
+        missing = {"package": error.name, "extra": "postgres", "purpose": "a ledger on PostgreSQL"}
+        raise EnvironmentFault("package-missing", **missing) from error
+    return Stores(url, None, writing, writing, reading, reading)
 
 
 def prepare(stores: Stores, *, migrations: Mapping[int, Migration] = MIGRATIONS, target: int = schema.SCHEMA) -> None:

@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from breakeven.errors import BreakevenError
+from sqlalchemy.exc import SQLAlchemyError
+
+from breakeven.errors import BreakevenError, EnvironmentFault
 from breakeven.serving import routes
 from breakeven.serving.access import Access
 from breakeven.serving.batcher import Batcher
@@ -147,8 +149,9 @@ class Service:
             response = await handler(self, exchange)
         except BreakevenError as error:
             response = self._refusal(exchange, error)
-        except asyncio.CancelledError:
-            raise
+        except SQLAlchemyError as error:
+            reason = type(getattr(error, "orig", None) or error).__name__
+            response = self._refusal(exchange, EnvironmentFault("ledger-busy", reason=reason))
         except Exception:
             log.exception("request %s failed", exchange.id)
             response = self._refusal(exchange, HttpError(500, "internal"))

@@ -18,6 +18,7 @@ from breakeven.serving.wire import JSON_TYPE, HttpError, Response, encode, json_
 
 if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
+    from breakeven.ledger.limits import Admission
     from breakeven.serving.app import Service
 
 log = logging.getLogger("breakeven.serving")
@@ -89,12 +90,8 @@ async def answer(
     """Answers, charges, and returns the response: the charge is on the disk when this returns."""
     package = service.package
     # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
-    expected = (
-        {meter: len(inputs) for meter in package.task.meters}
-        if package.task.meters != ("answers",)
-        else {"answers": len(inputs)}
-    )
-    admission = service.ledger.admit(key, expected, service.plan)
+    expected = dict.fromkeys(package.task.meters, len(inputs))
+    admission = await _admit(service, key, expected)
     try:
         outputs = await service.batcher.submit(inputs, lane=key.id, seconds=service.limits.request_seconds)
         quantities = package.usage(inputs, outputs)
@@ -125,6 +122,13 @@ async def answer(
         return await _replayed(service, idempotency, request)
     service.watch.used(quantities)
     return Response(200, body, [JSON_TYPE])
+
+
+async def _admit(service: Service, key: Key, expected: Mapping[str, int]) -> Admission:
+    """In memory on SQLite; on PostgreSQL a round trip, which must not hold the event loop."""
+    if service.ledger.stores.sqlite:
+        return service.ledger.admit(key, expected, service.plan)
+    return await asyncio.get_running_loop().run_in_executor(None, service.ledger.admit, key, expected, service.plan)
 
 
 def answer_body(service: Service, charge_id: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
@@ -323,7 +327,7 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
             raise HttpError(422, "body-field", at=Place(field=name), expected="what the last answer gave")
     policy = _policy(service)
     item = service.package.parse(request["observation"])
-    admission = service.ledger.admit(key, {"answers": 1}, service.plan)
+    admission = await _admit(service, key, {"answers": 1})
     try:
         try:
             state, output = await _on_worker(service, lambda: policy.step(request["state"], item))

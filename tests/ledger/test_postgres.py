@@ -1,0 +1,196 @@
+"""The same ledger on PostgreSQL, where one is installed: started on a free port in a scratch folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from breakeven.errors import EnvironmentFault, Refused
+from breakeven.ledger import Ledger, open_ledger
+from breakeven.ledger.customers import Terms
+from breakeven.ledger.events import Charge
+from breakeven.ledger.plans import PricePlan
+
+pytestmark = pytest.mark.slow
+
+PLAN = PricePlan.of({"answers": "0.1"})
+
+
+def programs() -> Path | None:
+    found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    onpath = shutil.which("initdb")
+    return Path(onpath).parent if onpath else found[-1] if found else None
+
+
+class Cluster:
+    """A PostgreSQL of our own; the server refuses to run as root, so then another user runs it."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder, self.programs = folder, programs
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.before = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+        if self.before:
+            shutil.chown(folder, "nobody")
+        self.run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "tester", "--no-sync")
+        self.start()
+
+    def run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self.before, str(self.programs / program), *arguments], check=True, cwd="/", stdout=subprocess.DEVNULL
+        )
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=60"
+        command = [
+            "pg_ctl",
+            "-D",
+            str(self.folder / "data"),
+            "-w",
+            "-l",
+            str(self.folder / "log"),
+            "-o",
+            options,
+            "start",
+        ]
+        self.run(*command)
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    where = programs()
+    if where is None:
+        pytest.skip("PostgreSQL is not installed")
+    pytest.importorskip("psycopg")
+    with tempfile.TemporaryDirectory(prefix="breakeven-postgres-") as folder:  # pytest closes its own to other users
+        made = Cluster(Path(folder), where)
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def ledgers(cluster: Cluster) -> Iterator[list[Ledger]]:
+    """Two ledgers over one database, as two server processes have them."""
+    opened = [open_ledger(cluster.url) for _ in range(2)]
+    yield opened
+    for ledger in opened:
+        ledger.close()
+
+
+def test_two_writers_share_a_ledger_and_every_chain_holds(ledgers: list[Ledger]) -> None:
+    one, other = ledgers
+    customer = one.customers.add("shared").id
+    for ledger in ledgers:
+        ledger.record([Charge(customer, {"answers": 1}) for _ in range(20)])
+    assert sum(row["quantity"] for row in other.usage("shared")) == 40
+    assert one.verify()["holds"]
+
+
+def test_a_key_revoked_by_one_is_refused_by_the_other_within_a_second(ledgers: list[Ledger]) -> None:
+    import time
+
+    one, other = ledgers
+    one.customers.add("keys")
+    secret, key = one.keys.create("keys")
+    other.keys.check(secret)
+    one.keys.revoke(key.id)
+    time.sleep(0.6)
+    with pytest.raises(Refused, match="revoked"):
+        other.keys.check(secret)
+
+
+def test_one_idempotency_key_in_two_processes_is_one_charge(ledgers: list[Ledger]) -> None:
+    won: list[bool] = []
+
+    def ask(ledger: Ledger, number: int) -> None:
+        charge = Charge("twice", {"answers": 1}, idempotency="same key", body=str(number).encode(), expires=1 << 60)
+        won.append(ledger.settle(None, charge))
+
+    threads = [threading.Thread(target=ask, args=(ledgers[number % 2], number)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won.count(True) == 1
+    assert sum(row["events"] for row in ledgers[0].usage() if row["customer"] == "twice") == 1
+
+
+def test_thirty_two_workers_of_two_processes_get_exactly_the_quota(ledgers: list[Ledger]) -> None:
+    one = ledgers[0]
+    one.keep_plan(PLAN)
+    one.customers.add("quota", terms=Terms(quotas={"answers": 200}))
+    key = one.keys.create("quota")[1]
+    granted: list[int] = []
+
+    def work(ledger: Ledger) -> None:
+        for _ in range(8):
+            try:
+                admission = ledger.admit(key, {"answers": 1}, PLAN)
+            except Refused:
+                continue
+            ledger.settle(admission, Charge(key.customer, {"answers": 1}, plan=PLAN.version))
+            granted.append(1)
+
+    threads = [threading.Thread(target=work, args=(ledgers[number % 2],)) for number in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(granted) == 200
+    assert sum(row["quantity"] for row in one.usage("quota")) == 200
+
+
+def test_a_database_that_is_killed_loses_and_doubles_nothing(cluster: Cluster) -> None:
+    with open_ledger(cluster.url) as ledger:
+        acknowledged: list[str] = []
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                charge = Charge("killed", {"answers": 1})
+                try:
+                    ledger.settle(None, charge)
+                except EnvironmentFault:
+                    continue
+                acknowledged.append(charge.id)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            threading.Event().wait(0.3)
+            cluster.stop("immediate")
+            cluster.start()
+        threading.Event().wait(0.3)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        ids = [row["id"] for row in ledger.events() if row["customer"] == "killed"]
+        assert len(ids) == len(set(ids))
+        assert set(acknowledged) <= set(ids)
+        assert len(acknowledged) > 100
+        assert ledger.verify()["holds"]
+
+
+def test_a_database_that_is_not_there_is_an_environment_fault() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(EnvironmentFault, match="does not answer") as caught:
+        open_ledger("postgresql://nobody:secret@127.0.0.1:9/none")
+    assert caught.value.exit_code == 5
+    assert "secret" not in str(caught.value)
