@@ -57,7 +57,7 @@ def test_a_limit_keeps_the_shares_of_classes_and_slices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("fields", "words"), [
     ({"inputs": "txt", "target": "label"}, "field txt: there is no such column; .* did you mean 'text'"),
     ({"inputs": "text"}, "needs the role 'target'"),
-    ({"inputs": "text", "target": "label", "slice": ["x"]}, "has no role 'slice'; .* did you mean 'slices'"),
+    ({"inputs": "text", "target": "label", "other": {"slice": ["x"]}}, "has no role 'slice'; .* did you mean 'slices'"),
 ])  # fmt: skip
 def test_roles_are_checked_against_task_and_table(tmp_path: Path, fields: dict[str, object], words: str) -> None:
     with pytest.raises((ConfigError, DataError), match=words):

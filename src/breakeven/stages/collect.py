@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from breakeven import tasks
 from breakeven.artifacts import Manifest, file_hash, fingerprint, now, write_json
 from breakeven.data import card as cards
 from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
@@ -33,23 +34,39 @@ _AGE = re.compile(r"(\d+)\s*(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 
-class Fields(BaseModel):
-    """Which field of the table plays which role. A task may declare further roles; they stand here by their names."""
+class SharedFields(BaseModel):
+    """Roles that fields can play in every task."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, str | list[str]]
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    inputs: str | list[str] | None = Field(None, description="what the model is given")
-    target: str | None = Field(None, description="what it must say")
     slices: list[str] = Field([], description="fields to report every metric by")
     groups: list[str] = Field([], description="protected attributes, for fairness")
     id: str | None = Field(None, description="a stable id of the row: the split hangs on it")
     time: str | None = Field(None, description="when the row came about: for a split by time")
     columns: list[str] = Field([], description="columns of numbers that a payoff multiplies")
+    other: dict[str, str | list[str]] = Field({}, description="roles that a task from outside this program declares")
 
     def roles(self) -> dict[str, str | list[str]]:
         """Role -> field names, without roles that nobody plays."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if value}
+        given = self.model_dump(mode="json")
+        return {name: value for name, value in {**given.pop("other"), **given}.items() if value}
+
+
+def _with_roles_of_tasks() -> type[SharedFields]:
+    """The shared roles and those that the tasks of the table declare: a new task needs no line here."""
+    roles = {role.name: role for name in tasks.TABLE for role in tasks.find(name).roles}
+    more: dict[str, Any] = {
+        name: (str | list[str] | None if role.many else str | None, Field(None, description=role.description))
+        for name, role in roles.items()
+        if name not in SharedFields.model_fields
+    }
+    return create_model("Fields", __base__=SharedFields, __doc__="Which field of the table plays which role.", **more)
+
+
+if TYPE_CHECKING:
+    Fields = SharedFields
+else:
+    Fields = _with_roles_of_tasks()
 
 
 class Settings(BaseModel):

@@ -177,7 +177,7 @@ def _step(setup: Setup, candidate: Candidate, model: Model, budget_seconds: floa
 def fields_of(setup: Setup) -> dict[str, Any]:
     """Field names by role, as the file gives them."""
     fields = setup.config.collect.fields
-    return dict(fields) if isinstance(fields, Mapping) else dict(fields.model_dump(mode="json"))
+    return dict(fields) if isinstance(fields, Mapping) else dict(fields.roles())
 
 
 def _seed(setup: Setup) -> int:
