@@ -138,6 +138,12 @@ def test_shares_change_hands_and_are_bought_back() -> None:
     assert "f" not in START.add(Cancel(DAY, "f")).state().holdings
 
 
+def test_a_security_for_a_security_raises_no_cash() -> None:
+    table = START.add(IssueConvertible(DAY, Safe("q", 9), raises=False),
+                      Issue(DAY, "r", "x", "common", 5, 1, raises=False))
+    assert table.state().raised == START.state().raised
+
+
 def test_a_split_multiplies_everything() -> None:
     table = START.add(Grant(DAY, "s", "late", 100, "1.5"), Split(DAY, 3))
     state = table.state()

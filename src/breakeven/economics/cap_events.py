@@ -38,7 +38,7 @@ class AddClass:
 
 @dataclass(frozen=True)
 class Issue:
-    """Shares of a class are issued at a price each."""
+    """Shares of a class are issued at a price each. `raises`: the price was paid in cash, not in another security."""
 
     date: date
     id: str
@@ -47,6 +47,7 @@ class Issue:
     shares: int
     price: Rational | str = 0
     vesting: Vesting | None = None
+    raises: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,11 @@ class Split:
 
 @dataclass(frozen=True)
 class IssueConvertible:
-    """A SAFE or a note is signed."""
+    """A SAFE or a note is signed. `raises`: it was paid in cash, not with another security."""
 
     date: date
     security: Convertible
+    raises: bool = True
 
 
 @dataclass(frozen=True)

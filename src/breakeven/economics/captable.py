@@ -161,8 +161,13 @@ class CapTable:
                 raise UsageError("events-backwards", date=event.date.isoformat(), last=last.isoformat())
             last = event.date
             if on is None or event.date <= on:
-                _APPLY[type(event)](state, event)
+                apply(state, event)
         return state
+
+
+def apply(state: State, event: Event) -> None:
+    """Changes a state by one event; raises UsageError where it cannot have happened."""
+    _APPLY[type(event)](state, event)
 
 
 def _new_id(state: State, name: str) -> None:
@@ -194,7 +199,7 @@ def _issue(state: State, event: Issue) -> None:
     price = fraction(event.price)
     state.holdings[event.id] = Holding(event.holder, event.stock_class, _positive(event.shares, at=event.id), price,
                                        vesting=event.vesting)
-    state.raised += event.shares * price
+    state.raised += event.shares * price if event.raises else 0
 
 
 def _reserve(state: State, event: ReservePool) -> None:
@@ -284,7 +289,8 @@ def _convertible(state: State, event: IssueConvertible) -> None:
     if isinstance(security, Safe) and security.issued is None:
         security = replace(security, issued=event.date)
     state.convertibles[security.id] = security
-    state.raised += fraction(security.amount if isinstance(security, Safe) else security.principal)
+    if event.raises:
+        state.raised += fraction(security.amount if isinstance(security, Safe) else security.principal)
 
 
 def _priced_round(state: State, event: PricedRound) -> None:
