@@ -256,7 +256,7 @@ def test_a_price_may_be_beyond_reach_or_free():
 
 
 def test_a_measurement_that_would_change_the_decision():
-    doubtful = simulate(plan(cash=1e6, months=36, team=[{"role": "dev", "salary_per_month": 8000}]))
+    doubtful = simulate(plan(cash=1e6, months=36, team=[{"role": "dev", "salary_per_month": 5000}]))
     found = assess(doubtful)
     assert found.knowledge.changes_decision
     measure = next(line for line in next_steps(doubtful, found) if line.code == "next-measure")

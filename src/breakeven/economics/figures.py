@@ -16,9 +16,9 @@ LIFETIME_CAP = 120
 
 
 def ratio(top: ArrayLike, bottom: ArrayLike) -> Floats:
-    """top / bottom; NaN where the bottom is not above 0."""
+    """top / bottom; NaN where the bottom is nothing."""
     below = floats(bottom)
-    return floats(np.divide(top, below, out=np.full(np.broadcast(top, below).shape, np.nan), where=below > 0.0))
+    return floats(np.divide(top, below, out=np.full(np.broadcast(top, below).shape, np.nan), where=below > 1e-12))
 
 
 def ltv(revenue_per_customer: ArrayLike, gross_margin: ArrayLike, churn_per_month: ArrayLike) -> Floats:
