@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.project import Snapshot
+from tests.report.example_plan import plan
 from tests.report.example_verdict import HERE, LADDER, q, verdict
 
 
@@ -250,7 +251,7 @@ def snapshot(**changes: Any) -> Snapshot:
         measurements={name: {"latency_ms_p95": q(found[2], "ms")} for name, found in LADDER.items()},
         verdict=held,
         deploy=DEPLOY,
-        business=None,
+        business=plan(),
         findings=[
             {
                 "code": "example-note",

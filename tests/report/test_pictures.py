@@ -111,3 +111,11 @@ def test_lineage_draws_every_step_and_need():
     classes = [element.attrib.get("class", "") for element in root.iter()]
     assert classes.count("flow") == 3
     assert sorted(name for name in classes if name.startswith("box")) == ["box fresh", "box missing", "box stale"]
+
+
+@given(AMOUNTS, st.lists(st.tuples(AMOUNTS, AMOUNTS), max_size=8))
+def test_a_tornado_of_any_swings(base, ends):
+    bars = [(f"driver {place}", low, high) for place, (low, high) in enumerate(ends)]
+    root = parsed(pictures.swings("t", base, bars, WORDS | {"low": "p10", "high": "p90"}, label=str))
+    swings = [element for element in root.iter() if "swing" in element.attrib.get("class", "")]
+    assert len(swings) == 2 * len(bars) + 2

@@ -9,9 +9,9 @@ import pytest
 from breakeven import report
 from breakeven.errors import EnvironmentFault
 from breakeven.report import compose
-from breakeven.report.blocks import Findings, Note, Table
+from breakeven.report.blocks import Findings, Lines, Note, Table
 from breakeven.report.origins import MARKS
-from breakeven.report.sections import cells, process
+from breakeven.report.sections import business, cells, process
 from breakeven.report.words import Words
 from tests.report import example
 
@@ -103,3 +103,26 @@ def test_the_page_about_the_report_names_every_column_and_origin():
     first = next(block for block in compose.answer(example.snapshot(), Words()) if isinstance(block, Table))
     for head in [*first.heads[:1], *first.heads[2:], *MARKS]:
         assert f"| {head} |" in page or f"| `{MARKS.get(head, '-')}` | {head} |" in page
+
+
+def test_a_month_beyond_the_plan_is_an_outcome():
+    months = tables(business.blocks(example.snapshot(), Words()), "When")
+    rows = {row[0].text: row[1] for row in months.rows}
+    assert rows["operating break-even"].line == "9 [4, > 24]"
+    assert rows["out of cash"].line == "> 24 [> 24, > 24]"
+    assert rows["chance of it: operating break-even"].line == "86% [86%, 86%]"
+
+
+def test_the_plan_says_what_to_measure_next_and_what_the_risks_cost():
+    blocks = list(business.blocks(example.snapshot(), Words()))
+    lines = next(block for block in blocks if isinstance(block, Lines))
+    assert lines.items == ["you sell sorted reviews, to shops"]
+    worth = tables(blocks, "What to measure next")
+    assert [cell.line for cell in worth.rows[0]] == ["customers.new_per_month", "67%", "$840 [650, 1,030]"]
+    assert [row[1].text for row in tables(blocks, "Risks").rows] == ["n/a", "a second provider"]
+
+
+def test_the_plan_is_drawn():
+    keys = [picture.key for picture in business.pictures(example.snapshot(), Words())]
+    assert keys == ["cash", "tornado"]
+    assert list(business.pictures(example.empty(), Words())) == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report import pictures as draw
-from breakeven.report.blocks import Block, Cell, Facts, Picture, Table
+from breakeven.report.blocks import Block, Cell, Facts, Lines, Picture, Table
 from breakeven.report.origins import quantity
 from breakeven.report.sections import doubt
 from breakeven.report.sections.cells import candidates, cell, number, origin_of, volumes_cell
