@@ -188,6 +188,16 @@ def test_pictures_hold_the_confusion_and_the_slices() -> None:
     assert sum(bin_["n"] for bin_ in found["reliability"]) == 3
 
 
+def test_an_average_over_classes_is_as_sure_as_its_smallest_class() -> None:
+    given_ = cases(["a"] * 90 + ["b"] * 9 + ["c"])
+    answers = ["a"] * 95 + ["b"] * 5
+    assert SCORING.support("macro_f1", answers, given_, THREE) == (8, False)
+    assert SCORING.support("balanced_accuracy", answers, cases(["a"] * 50 + ["b"] * 50), THREE) == (100, False)
+    assert SCORING.support("recall_b", answers, given_, THREE) == (9, True)
+    assert SCORING.support("precision_a", answers, given_, THREE) == (95, True)
+    assert SCORING.support("accuracy", answers, given_, THREE) == (100, True)
+
+
 def test_calibration_needs_the_order_of_the_classes() -> None:
     raw, truth = sample(600)
     sharp = [row**3 / (row**3).sum() for row in raw]

@@ -8,11 +8,11 @@ from typing import Any
 from breakeven.economics.verdict import Verdict
 from breakeven.errors import Finding, Level
 from breakeven.measuring.settings import Settings
-from breakeven.measuring.worth import FEWEST_OF_A_CLASS, Bench, Worth
+from breakeven.measuring.worth import Bench, Worth
 from breakeven.metrics import payoff as paying
 
 FEW_ROWS = 100
-SMALL_CLASS = 20
+FEWEST_OF_A_CLASS = 5
 FAR_BELOW = 0.10  # a slice this much below the whole is named
 SLICE_ROWS = 30
 OFTEN = 20
@@ -35,9 +35,8 @@ def of_data(bench: Bench) -> list[Finding]:
         found.append(_finding("class-unseen", "problem", labels=unseen, n=sum(target in unseen for target in targets)))
     for label in known:
         count = targets.count(label)
-        if count < SMALL_CLASS:
-            level: Level = "problem" if count < FEWEST_OF_A_CLASS else "warning"
-            found.append(_finding("class-small", level, label, label=label, n=count, wanted=SMALL_CLASS))
+        if count < FEWEST_OF_A_CLASS:
+            found.append(_finding("class-small", "problem", label, label=label, n=count, wanted=FEWEST_OF_A_CLASS))
     return found
 
 

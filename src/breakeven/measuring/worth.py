@@ -19,7 +19,6 @@ from breakeven.task import Cases, Task
 if TYPE_CHECKING:
     from breakeven.task import Scoring
 
-FEWEST_OF_A_CLASS = 5
 KEPT_WEIGHTS = 16_000_000  # 64 MB
 
 
@@ -165,46 +164,36 @@ class Bench:
         found = {}
         for name, point in points.items():
             if np.isfinite(point):
-                n = self.counted(name, answers)
-                interval = self._interval(name, point, n, units, bca(drawn[name], point, left_out[name]))
+                n, plain = self.support(name, answers)
+                interval = bca(drawn[name], point, left_out[name])
+                if units == len(self.cases) and (plain or self._without_spread(name, point, interval)):
+                    interval = wilson(round(point * n) if plain else point * n, n)
                 found[name] = Quantity(
                     point,
                     self.unit(name),
                     "measured",
                     interval.low,
                     interval.high,
-                    n=n if units == len(self.cases) else min(n, units),
+                    n=min(n, units),
                     method=interval.method,
                 )
         return found
 
-    def counted(self, name: str, answers: Sequence[Any]) -> int:
-        """How many cases a metric rests on: those of the class for a recall, those answered so for a precision."""
-        kind, _, label = name.partition("_")
-        targets = list(self.cases.targets or [])
-        if kind == "recall" and label in targets:
-            return targets.count(label)
-        if kind == "precision" and label in answers:
-            return list(answers).count(label)
-        if kind == "f1" and label in targets:
-            return targets.count(label)
-        return len(self.cases)
+    def support(self, name: str, answers: list[Any]) -> tuple[int, bool]:
+        """How many cases a metric rests on, and whether it is a plain share of them, as the scoring knows."""
+        known = getattr(self.scoring, "support", None)
+        return known(name, answers, self.cases, self.facts) if known else (len(self.cases), False)
 
     def unit(self, name: str) -> str:
         """The metric's unit, as the task states it; a share for metrics of a single class."""
         info = self.task.metrics.get(name)
         return info.unit if info else "share"
 
-    def _interval(self, name: str, point: float, n: int, units: int, found: Interval) -> Interval:
-        plain = name in ("accuracy", "coverage") or name.startswith(("recall_", "precision_"))
-        if plain and units == len(self.cases):
-            return wilson(round(point * n), n)
+    def _without_spread(self, name: str, point: float, interval: Interval) -> bool:
+        """Rows without a single error cannot be resampled into one; a score interval can say how few there may be."""
         info = self.task.metrics.get(name)
-        bounded = info is None or (info.low, info.high) == (0.0, 1.0)
-        if bounded and found.low == found.high and point in (0.0, 1.0):
-            # Rows without a single error cannot be resampled into one; the score interval can say how few.
-            return wilson(point * n, n)
-        return found
+        share = info is None or (info.low, info.high) == (0.0, 1.0)
+        return share and interval.low == interval.high and point in (0.0, 1.0)
 
     def best_constant(self) -> tuple[Any, Estimate] | None:
         """The answer that would be worth most if it were given to everyone; None where the task has no such answer."""

@@ -126,6 +126,21 @@ class Classification:
         truth, said = _truths(cases, classes), _indices(answers, classes)
         return metrics_of_counts(truth, said, _matrix(raw), np.atleast_2d(weights), classes)
 
+    def support(self, metric: str, answers: list[Any], cases: Cases, facts: Facts) -> tuple[int, bool]:
+        """How many cases a metric rests on, and whether it is a plain share of them.
+
+        An average over K classes is as sure as its smallest classes allow: K * K / (1/n_1 + ... + 1/n_K) cases.
+        """
+        targets, (kind, _, label) = list(cases.targets or []), metric.partition("_")
+        if metric in ("macro_f1", "balanced_accuracy"):
+            counts = [count for count in (targets.count(name) for name in facts["classes"]) if count]
+            return (round(len(counts) ** 2 / sum(1 / count for count in counts)) if counts else 0), False
+        if kind in ("recall", "f1") and label in facts["classes"]:
+            return targets.count(label), kind == "recall"
+        if kind == "precision" and label in facts["classes"]:
+            return answers.count(label), True
+        return len(targets), metric in ("accuracy", "coverage")
+
     def pictures(self, answers: list[Any], raw: list[Any], cases: Cases, facts: Facts) -> dict[str, Any]:
         """`classes`, `confusion` (rows true, last column refused), `reliability` bins, `per_class`, `per_slice`."""
         classes = list(facts["classes"])
