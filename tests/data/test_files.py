@@ -6,12 +6,16 @@ import io
 import json
 import os
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from breakeven.data.limits import Limits
+from breakeven.data.snapshots import Snapshots
+from breakeven.data.sources import Source, read
 from breakeven.errors import BreakevenError, DataError, EnvironmentFault
 from tests.data.folder import Folder, collected
 
@@ -142,6 +146,19 @@ def test_a_name_beyond_the_systems_limit_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["with space.csv", "数据表.csv", "emoji 🎈.csv", "$HOME.csv"])
 def test_unusual_names_work(tmp_path: Path, name: str) -> None:
     assert collected(tmp_path, "text,label\na,b\n", name).table().height == 1
+
+
+def test_a_file_of_two_gigabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "data.csv").open("wb") as stream:
+        stream.truncate(2_000_000_000)
+    source = Source(path="data.csv")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"is larger than 1000 MB"):
+            read("source", source, tmp_path, Limits(), snapshots=Snapshots(tmp_path), keep=[])
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pinned_hash_is_checked(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def is_folder(path: Path) -> bool:
 
 def read_bytes(path: Path, limits: Limits) -> bytes:
     """The content of a regular file within the limits."""
-    regular(path)
+    # The size is asked for before anything is read; the read is bounded all the same, for a file may grow.
+    check_size(regular(path).stat().st_size, str(path), limits)
     try:
         with path.open("rb") as stream:
             data = stream.read(limits.max_mb * MB + 1)

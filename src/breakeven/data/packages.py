@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 from breakeven.artifacts import write_atomic
 from breakeven.data.web import Web, shown
-from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
+from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place, catalogue, fill
 
 PYPI = "https://pypi.org/simple"
 NPM = "https://registry.npmjs.org"
@@ -96,7 +96,7 @@ def _fetched(package: Package, web: Web, places: Places) -> bytes:
         except IntegrityError:
             raise
         except BreakevenError as error:
-            reasons.append(f"{shown(index)}: {error}")
+            reasons.append(f"{shown(index)}: {fill(catalogue()[error.code]['text'], error.fields)}")
     raise EnvironmentFault(
         "package-unfetched",
         package=package.requirement,

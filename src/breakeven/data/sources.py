@@ -61,6 +61,7 @@ class Source(BaseModel):
     rights: str | None = Field(None, description="rights in the content, or 'not established'")
     provenance: str | None = Field(None, description="where the data was gathered, by whom, how")
     allow_private: bool = Field(False, description="let url lead to a private, loopback or link-local address")
+    size_mb: float | None = Field(None, ge=0, description="size of the download, for the estimate before a run")
     timeout_seconds: float = Field(120.0, gt=0, le=3600, description="time limit of a fetch or a query")
     max_mb: int = Field(1_000, gt=0, le=100_000, description="size limit of the file or the answer")
 

@@ -17,6 +17,7 @@ from breakeven.data import card as cards
 from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
 from breakeven.data.expressions import derived, kept
 from breakeven.data.limits import Limits, is_folder, regular
+from breakeven.data.packages import cache_folder
 from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
 from breakeven.data.sources import Found, Source, of_text, read
@@ -298,6 +299,7 @@ def steps(setup: Setup) -> list[Step]:
     sources = settings.named()
     checked_roles(settings.fields.roles(), setup.task)
     values = {f"collect.{name}": value for name, value in settings.model_dump(mode="json", exclude={"max_age"}).items()}
+    values["collect.fields"] = settings.fields.roles()
     values["seed"] = setup.seed
     if (state := _state(setup, sources)) is not None:
         values["snapshot"] = state
@@ -305,29 +307,24 @@ def steps(setup: Setup) -> list[Step]:
 
 
 def estimate(setup: Setup) -> list[dict[str, Any]]:
-    """Downloads and memory before anything starts; sizes of what is not here yet are not known."""
-    from breakeven.data.packages import cache_folder
+    """One row: memory by the size of local files, downloads by the stated size of what is not cached yet."""
+    sources = list(setup.config.collect.named().values())
+    sizes = [_size_mb(setup.root / Path(source.path).expanduser()) for source in sources if source.path is not None]
+    archives = {str(source.sha256): source.size_mb or 0.0 for source in sources if source.package is not None}
+    missing = [size for digest, size in archives.items() if not (cache_folder() / digest).is_dir()]
+    missing += [source.size_mb or 0.0 for source in sources if source.remote]
+    return [{
+        "step": "collect", "what": ", ".join(source.location for source in sources), "minutes": sum(missing) / 120,
+        "memory_gb": round(0.2 + 4 * sum(sizes) / 1000, 2), "download_mb": round(sum(missing), 1), "money": 0.0,
+        "origin": "assumed",
+    }]  # fmt: skip
 
-    found = []
-    for name, source in setup.config.collect.named().items():
-        entry: dict[str, Any] = {
-            "step": "collect",
-            "what": f"{name}: {source.location}",
-            "minutes": 0.0,
-            "memory_gb": 0.2,
-            "download_mb": 0.0,
-            "money": 0.0,
-            "origin": "assumed",
-        }
-        if source.path is not None:
-            try:
-                entry["memory_gb"] = round((setup.root / source.path).stat().st_size * 4 / 1e9, 2)
-            except OSError:
-                entry["memory_gb"] = 0.0
-        elif source.package is not None and not (cache_folder() / str(source.sha256)).is_dir():
-            entry["download_mb"] = None
-        found.append(entry)
-    return found
+
+def _size_mb(path: Path) -> float:
+    try:
+        return path.stat().st_size / 1e6
+    except OSError:
+        return 0.0
 
 
 STAGE = Stage("collect", Settings, steps, estimate)
