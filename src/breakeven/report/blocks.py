@@ -67,8 +67,8 @@ class Table:
     def numeric(self, column: int) -> bool:
         """Whether a column is read as numbers: most of its cells are, or are not known."""
         cells = [row[column] for row in self.rows]
-        counted = sum(cell.numeric for cell in cells)
-        return counted > 0 and 2 * (counted + sum(cell.text == numbers.MISSING for cell in cells)) > len(cells)
+        known, unknown = sum(cell.numeric for cell in cells), sum(cell.text == numbers.MISSING for cell in cells)
+        return 2 * (known + unknown) > len(cells) and (known > 0 or unknown == len(cells))
 
 
 @dataclass(frozen=True, eq=False)
