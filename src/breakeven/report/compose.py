@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
 ORDER = ("collect", "process", "train", "evaluate", "deploy", "business")
+ROOTS, REASON = 3, 160  # changes named where something is stale, and how long a reason may be
 SHOWN = 4  # findings on the first screen; the others unfold
 LEVELS = {"problem": 0, "warning": 1, "info": 2}
 
@@ -91,12 +92,19 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
 
 
 def stale(snapshot: Snapshot, words: Words) -> list[Note]:
-    """One note where steps that were run no longer agree with the file."""
+    """One note where steps that were run no longer agree with the file: what changed, not what merely follows."""
     old = [item for item in snapshot.states if item["state"] == "stale"]
     if not old:
         return []
-    text = "; ".join(f"{item['step']} ({item['why']})" if item["why"] else item["step"] for item in old)
+    roots = [item for item in old if not item["why"].startswith("needs ")] or old
+    said = [f"{item['step']} ({_clip(item['why'])})" if item["why"] else item["step"] for item in roots[:ROOTS]]
+    more = len(old) - len(said)
+    text = "; ".join([*said, *([words("and-more", count=more)] if more else [])])
     return [Note(words("stale", steps=text), command="breakeven run", tone="bad")]
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= REASON else text[: REASON - 1] + "…"
 
 
 def states(snapshot: Snapshot, words: Words) -> Table:
@@ -107,7 +115,7 @@ def states(snapshot: Snapshot, words: Words) -> Table:
             Cell(item["step"], code=True),
             Cell(words.term(item["state"]), tone=tones.get(item["state"], "")),
             Cell(str(snapshot.counters.get(item["step"], 0))),
-            Cell(item["why"] or ""),
+            Cell(_clip(item["why"] or "")),
         ]
         for item in snapshot.states
     ]
