@@ -180,7 +180,7 @@ def _cash(
     streams["cash_flow"] = streams["ebitda"] - late - streams["capital"] - streams["tax"]
     streams["funding"] = came - repaid
     start = np.zeros(size) - first
-    summed = start + np.cumsum(streams["cash_flow"], axis=0)
+    summed = start + cash.running(streams["cash_flow"])
     has_cash = plan.cash is not None or bool(plan.funding)
     opening = start + opened + (inputs["cash"] if plan.cash is not None else 0.0)
     account = cash.balance(opening, streams["cash_flow"] + streams["funding"], inputs["interest_on_cash_per_year"])
@@ -198,7 +198,7 @@ def _cash(
     streams["cash_unabsorbed"], streams["cash_before_funding"] = account, summed
     streams["cash"] = account.copy()
     outcomes["worth"] = _worth(plan, inputs, streams, ruin=ruin, start=start)
-    _absorb(streams, number > ruin)
+    _absorb(streams, number <= ruin)
     return Paths(streams, outcomes)
 
 
@@ -222,13 +222,11 @@ def _worth(plan: BusinessPlan, inputs: Inputs, streams: Mapping[str, Floats], *,
 KEPT_AFTER_RUIN = ("cash_unabsorbed", "cash_before_funding")
 
 
-def _absorb(streams: dict[str, Floats], gone: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
+def _absorb(streams: dict[str, Floats], alive: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
     """Zeroes everything that follows ruin."""
-    ruined = gone.any(axis=0)
-    if not ruined.any():
+    if alive.all():
         return
+    factor = alive.astype(float)
     for name, stream in streams.items():
         if name not in KEPT_AFTER_RUIN:
-            owned = np.array(stream) if not stream.flags.writeable else stream
-            owned[:, ruined] = np.where(gone[:, ruined], 0.0, owned[:, ruined])
-            streams[name] = owned
+            streams[name] = np.multiply(stream, factor, out=stream if stream.flags.writeable else None)

@@ -78,23 +78,23 @@ class Gathered:
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         for name in HEADLINE:
             stream = paths.streams[name]
-            self.headline[name].append(stream if self.exact else np.quantile(stream, QUANTILES, axis=1))
+            self.headline[name].append(stream if self.exact else row_quantiles(stream.copy()))
         for name, values in (*paths.outcomes.items(), *figures.items()):
             self.outcomes.setdefault(name, []).append(values)
 
     def quantiles(self) -> dict[str, Floats]:
         """[3, months] by headline stream."""
         if self.exact:
-            return {name: sorted_quantiles(np.concatenate(parts, axis=1)) for name, parts in self.headline.items()}
+            return {name: row_quantiles(np.concatenate(parts, axis=1)) for name, parts in self.headline.items()}
         return {name: np.average(parts, axis=0, weights=self.sizes) for name, parts in self.headline.items()}
 
 
-def sorted_quantiles(values: Floats) -> Floats:
-    """p10, p50, p90 along the last axis, [3, months]; like np.quantile, from one sort in place."""
-    values.sort(axis=-1)
+def row_quantiles(values: Floats) -> Floats:
+    """p10, p50, p90 along the last axis, [3, months]: np.quantile's own definition, from one partition in place."""
     places = np.array(QUANTILES) * (values.shape[-1] - 1)
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, values.shape[-1] - 1)
+    values.partition(np.unique(np.concatenate([low, high])), axis=-1)
     part = places - low
     return np.asarray((values[..., low] * (1.0 - part) + values[..., high] * part).T)
 
