@@ -10,6 +10,7 @@ from breakeven.errors import ConfigError, Finding
 from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
 from breakeven.measuring.verdict import bench_of, conclude
+from breakeven.measuring.worth import enough_draws
 from breakeven.metrics.classification import Classification
 from breakeven.task import Cases
 from breakeven.tasks.text_classification import TextClassification
@@ -305,3 +306,7 @@ def test_energy_and_carbon_are_assumed_without_a_counter() -> None:
 def test_every_class_is_named_in_the_rule_that_serving_will_apply() -> None:
     rule = verdict({"linear": 0.9}).verdict["candidates"]["linear"]["rule"]
     assert rule["classes"] == CLASSES and rule["threshold"] == pytest.approx(0.5)
+
+
+def test_a_very_large_test_set_gets_fewer_draws() -> None:
+    assert [enough_draws(2000, rows) for rows in (100, 50_000, 100_000, 10_000_000)] == [2000, 2000, 1000, 400]

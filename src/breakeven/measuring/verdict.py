@@ -13,7 +13,7 @@ from breakeven.measuring import facts as facts_of
 from breakeven.measuring.facts import Files
 from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
-from breakeven.measuring.worth import Bench, Plan, Worth
+from breakeven.measuring.worth import Bench, Plan, Worth, enough_draws
 from breakeven.metrics import payoff as paying
 from breakeven.quantity import Quantity
 from breakeven.task import Cases, Task
@@ -34,7 +34,8 @@ def bench_of(task: Task, cases: Cases, files: Mapping[str, Files], settings: Set
     """The test rows with what is the same for all candidates; the payoff, base rates and columns are checked here."""
     first = next(iter(files.values()))
     facts = first.quality["facts"]
-    plan = Plan(settings.payoff, settings.base_rates, settings.reject, settings.draws, seed)
+    draws = enough_draws(settings.draws, len(cases))
+    plan = Plan(settings.payoff, settings.base_rates, settings.reject, draws, seed)
     bench = Bench(task, cases, facts, plan, first.quality.get("columns", {}))
     _check_rates(settings.base_rates, facts, cases)
     paying.check(settings.payoff, bench.scoring.outcome_names(facts))

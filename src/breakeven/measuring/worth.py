@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from breakeven.task import Scoring
 
 KEPT_WEIGHTS = 16_000_000  # 64 MB
+FEWEST_DRAWS, MOST_WEIGHTS = 400, 100_000_000  # with very many rows an interval needs fewer draws
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Plan:
     reject: str | float | None
     draws: int
     seed: int
+
+
+def enough_draws(wanted: int, rows: int) -> int:
+    """The declared number of draws, fewer where the test set is so large that they would take minutes."""
+    return min(wanted, max(FEWEST_DRAWS, MOST_WEIGHTS // max(rows, 1)))
 
 
 @dataclass
@@ -236,8 +242,11 @@ class Bench:
     def improved(self, worth: Worth, metric: str, share: float) -> float:
         """The metric if `share` of every kind of error were right: cases count partly as answered, partly as true."""
         n = len(self.cases)
-        twice = self.cases.take([*range(n), *range(n)])
         weights = np.concatenate([np.full(n, 1 - share), np.full(n, share)])[None, :]
         answers = [*worth.answers, *(self.cases.targets or [])]
-        values = self.scoring.metrics(answers, worth.raw * 2, twice, weights, self.facts)
+        values = self.scoring.metrics(answers, worth.raw * 2, self._twice, weights, self.facts)
         return float(values[metric][0])
+
+    @cached_property
+    def _twice(self) -> Cases:
+        return self.cases.take([*range(len(self.cases)), *range(len(self.cases))])
