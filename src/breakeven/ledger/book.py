@@ -79,21 +79,24 @@ class Ledger:
         self.balances: Balances = (
             MemoryBalances(self._used) if stores.sqlite else SharedBalances(stores.reading, self._used)
         )
+        self._anchored = self.writer.head.seq
         self._plans: dict[str, PricePlan] = {"": PricePlan()}
 
     def close(self) -> None:
-        """Writes what is queued, anchors the chain in the audit log, closes the files."""
-        head = self.writer.head
-        if head.seq and self.writer.fault is None:
-            self.writer.wait(
-                lambda connection, _: write_audit(
-                    connection, "ledger", "chain.anchor", head.writer, {"seq": head.seq, "hash": head.hash}
-                )
-            )
+        """Writes what is queued, anchors the chain, closes the files."""
+        if self.writer.fault is None:
+            self.anchor()
         self.writer.close()
         self.stores.dispose()
         if self.lock is not None:
             self.lock.release()
+
+    def anchor(self) -> None:
+        """Writes the chain's head into the audit log, so that a tail cut off later is seen."""
+        head = self.writer.head
+        if head.seq != self._anchored:
+            self._anchored = head.seq
+            self.note("ledger", "chain.anchor", head.writer, seq=head.seq, hash=head.hash)
 
     def __enter__(self) -> Ledger:
         return self

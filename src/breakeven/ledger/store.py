@@ -119,8 +119,9 @@ def _postgresql(url: str) -> Stores:
         writing = sa.create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True)
         reading = sa.create_engine(url, pool_size=16, max_overflow=0, pool_timeout=0.05, pool_pre_ping=True)
     except ModuleNotFoundError as error:
-        missing = {"package": error.name, "extra": "postgres", "purpose": "a ledger on PostgreSQL"}
-        raise EnvironmentFault("package-missing", **missing) from error
+        raise EnvironmentFault(
+            "package-missing", package=error.name, extra="postgres", purpose="a ledger on PostgreSQL"
+        ) from error
     return Stores(url, None, writing, writing, reading, reading)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("breakeven.serving")
 
 SHUTDOWN_SECONDS = 30
+TIDY_SECONDS = 3600
 Opener = Callable[[Path, int], Any]
 
 
@@ -168,11 +169,11 @@ def _run(
     class Server(uvicorn.Server):  # type: ignore[misc]
         """uvicorn, which says when it is ready and drains when told to end."""
 
-        sweeper: asyncio.Task[None] | None = None
+        sweeper: asyncio.Future[Any] | None = None
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            self.sweeper = asyncio.get_running_loop().create_task(sweep(self.server_state.connections))
+            self.sweeper = asyncio.gather(sweep(self.server_state.connections), _tidy(service))
             if ready is not None:
                 host, port = listening.getsockname()[:2]
                 ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", service)
@@ -191,6 +192,18 @@ def _run(
     # uvicorn raises the signal again when it is done, so that a shell sees how it ended; the ledger must close first.
     with _signals_held():
         server.run(sockets=[listening])
+
+
+async def _tidy(service: Service) -> None:
+    """Every hour: erases stored answers past their time, and anchors the chain."""
+    loop = asyncio.get_running_loop()
+    while True:
+        for work in (service.ledger.replay.sweep, service.ledger.anchor):
+            try:
+                await loop.run_in_executor(None, work)
+            except Exception as error:  # the ledger says itself why; the next hour tries again
+                log.warning("the ledger could not be tidied: %s", error)
+        await asyncio.sleep(TIDY_SECONDS)
 
 
 @contextlib.contextmanager

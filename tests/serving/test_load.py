@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breakeven.errors import EnvironmentFault
+from breakeven.serving.app import ROUTES, Limits
+from breakeven.serving.generator import _growth, _quantile
+from breakeven.serving.launch import ServerProcess
+from breakeven.serving.load import LoadResult, closed_loop, find_capacity, holds, open_loop
+from breakeven.serving.protocol import Guard
+from breakeven.serving.session import reference_load
+
+BODIES = ['{"inputs":["hello"]}', '{"inputs":["world"]}']
+
+
+def result(**changes: Any) -> LoadResult:
+    found: dict[str, Any] = {
+        "rate": 10.0, "seconds": 1.0, "sent": 10, "answers": 10, "errors": {}, "achieved": 10.0, "p50_ms": 5.0,
+        "p95_ms": 50.0, "p99_ms": 60.0, "max_ms": 70.0, "growth_ms": 0.0, "lag_ms": 0.1,
+    }  # fmt: skip
+    return LoadResult(**{**found, **changes})
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ({}, True), ({"p95_ms": 100.1}, False), ({"errors": {"503": 1}}, False), ({"growth_ms": 21.0}, False),
+    ({"p95_ms": None}, False), ({"growth_ms": -50.0}, True),
+])  # fmt: skip
+def test_a_load_holds_inside_the_gate_and_steady(changes: dict[str, Any], expected: bool) -> None:
+    assert holds(result(**changes), 100.0) is expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100), (0.001, 1)])
+def test_quantiles_are_of_the_values_themselves(share: float, expected: int) -> None:
+    assert _quantile([float(value) for value in range(1, 101)], share) == expected
+
+
+def test_a_growing_queue_shows_as_growth() -> None:
+    assert _growth([(float(due), 0.001 * due) for due in range(90)]) == pytest.approx(60.0)
+    assert _growth([(float(due), 0.01) for due in range(90)]) == pytest.approx(0.0)
+
+
+def test_the_reference_load_counts_its_own_cpu_time() -> None:
+    found = reference_load(0.05)
+    assert found["per_second"] == pytest.approx(found["rounds"] / found["cpu_seconds"], rel=0.05)
+
+
+def test_the_page_on_serving_is_true() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(?:GET|POST) (/[^`]*)`", page)) == set(ROUTES)
+    limits, guard = Limits(), Guard()
+    for number in (limits.max_batch, f"{limits.max_queue:,}", f"{limits.window_ms:g} ms", f"{limits.request_seconds:g} s",
+                   f"{limits.stuck_seconds:g} s", f"{guard.head_seconds:g} s", f"{guard.connections:,}"):  # fmt: skip
+        assert str(number) in page
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess("nowhere", module="tests.serving.echo_server") as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_an_open_loop_sends_at_its_rate_and_every_request_is_metered(server: ServerProcess) -> None:
+    from breakeven.ledger import commands
+
+    before = sum(row["quantity"] for row in commands.usage(server.ledger))
+    found = open_loop(server.url, server.key, BODIES, 100, 2.0, lag_limit_ms=1000)
+    assert found.errors == {}
+    assert found.sent == found.answers == pytest.approx(200, rel=0.3)
+    assert sum(row["quantity"] for row in commands.usage(server.ledger)) - before == found.answers
+    cases, batches = server.batches()
+    assert cases >= batches >= 1
+    assert server.memory_mb() > 10
+    assert server.cpu_seconds() > 0
+
+
+@pytest.mark.slow
+def test_a_late_generator_is_refused(server: ServerProcess) -> None:
+    with pytest.raises(EnvironmentFault, match="nothing about the server"):
+        open_loop(server.url, server.key, BODIES, 50, 0.3, lag_limit_ms=-1)
+
+
+@pytest.mark.slow
+def test_errors_are_counted_and_shown(server: ServerProcess) -> None:
+    found = closed_loop(server.url, "no key", BODIES, 2, 0.3)
+    assert found.answers == 0
+    assert sum(found.errors.values()) == found.sent > 0
+
+
+@pytest.mark.slow
+def test_a_server_that_stalls_cannot_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHO_SECONDS", "0.2")
+    with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as slow:
+        found = open_loop(slow.url, slow.key, BODIES, 20, 1.5, connections=2, drain=20, lag_limit_ms=1000)
+    # 20 a second arrive, 5 a second leave: counted from the sending an answer takes 0.4 s, from the due time seconds.
+    assert found.p99_ms is not None
+    assert found.p99_ms > 1500
+
+
+@pytest.mark.slow
+def test_the_search_finds_what_a_server_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHO_SECONDS", "0.02")
+    with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as fifty:
+        found = find_capacity(fifty, BODIES, 500.0, seconds_budget=8)
+    assert found.gate_held
+    assert 20 < found.per_second < 52
+    assert any(not probe.get("holds", True) for probe in found.trail)
+
+
+@pytest.mark.slow
+def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHO_SECONDS", "0.6")
+    with ServerProcess("nowhere", module="tests.serving.echo_server") as slow:
+        found = find_capacity(slow, BODIES, 5000.0, seconds_budget=4)
+    assert found.slow
+    assert [probe["probe"] for probe in found.trail] == ["alone", "four"]
