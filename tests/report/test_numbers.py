@@ -30,6 +30,8 @@ def held(value: float, unit: str = "ms", origin: str = "measured", low: float | 
         (held(0.1 + 0.2, "CHF", "declared"), "CHF 0.30"),
         (held(3, "answers", low=2, high=5), "3 [2, 5] answers"),
         (held(4.25, "ms", low=None, high=5.0), "4.25 [.., 5.00] ms"),
+        (held(-12.1, "USD", low=-19.3, high=-4.6), "-$12 [-19, -5]"),
+        (held(60.3, "ms", low=1.249, high=2840.0), "60 [1.2, 2,800] ms"),
         (held(math.nan, "ms"), "n/a ms"),
         (held(math.inf, "USD"), "$∞"),
     ],

@@ -167,7 +167,7 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
     code, _ = currency_of(quantity.unit)
     given = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
     places = decimals_for(quantity)
-    skewed = _one_sided(quantity)
+    skewed = _skewed(quantity)
 
     def write(value: float) -> str:
         # An interval of several magnitudes must not round its own ends away.
@@ -182,12 +182,13 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
     return write
 
 
-def _one_sided(quantity: Quantity) -> bool:
-    """Whether the whole interval lies on one side of zero."""
+def _skewed(quantity: Quantity) -> bool:
+    """Whether the interval lies on one side of zero and spans more than one magnitude."""
     low, high = quantity.low, quantity.high
-    if low is None or high is None or (low <= 0 <= high):
+    if low is None or high is None or low <= 0 <= high:
         return False
-    return not (_exact(quantity.value) and _exact(low) and _exact(high))
+    small, large = sorted((abs(low), abs(high)))
+    return large > 10 * small and not (_exact(quantity.value) and _exact(low) and _exact(high))
 
 
 def with_sign(text: str, code: str) -> str:

@@ -141,16 +141,34 @@ def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     """What would have to change for those that do not pay."""
     rows = []
-    for found in candidates(snapshot).values():
+    for name, found in candidates(snapshot).items():
+        gates = {gate["gate"]: gate for gate in found.get("gates") or []}
         for change in found.get("changes") or []:
             kind, unit = str(change.get("kind")), str(change.get("unit", ""))
-            what, unit = (unit, "") if kind in ("gate", "metric") else (kind, unit)
-            cells = (loose(change.get("found"), unit), loose(change.get("needed"), unit))
-            rows.append([Cell(str(change.get("candidate"))), Cell(words.term(what)), *cells])
+            if kind == "gate" and unit in gates:
+                what, now, needed = words.term(unit), cell(gates[unit].get("found")), _wanted(gates[unit], words)
+            else:
+                what, unit = (words.term(unit), "") if kind == "metric" else (words.term(kind), unit)
+                now, needed = loose(change.get("found"), unit), loose(change.get("needed"), unit)
+            rows.append([Cell(name), Cell(what), now, needed])
     if rows:
         yield Table(
             words("changes"), [words("candidate"), words("what"), words("now"), words("needed")], rows, step=STEP
         )
+
+
+def _wanted(gate: Mapping[str, Any], words: Words) -> Cell:
+    """What a gate asks for, in words, with its limit as the number."""
+    held = quantity(gate.get("found"))
+    limit = Quantity(float(gate["limit"]), held.unit if held else "", "declared")
+    asked = words(
+        "gate-asks",
+        judged=words(f"judged-{gate.get('judged', 'bound')}"),
+        kind=words.term(str(gate.get("kind"))),
+        limit=numbers.amount(limit),
+    )
+    needed = gate.get("cases_needed")
+    return Cell(words("cases-needed", said=asked, n=numbers.count(needed)) if needed else asked, limit)
 
 
 def _gates(snapshot: Snapshot, words: Words) -> Block:
