@@ -154,7 +154,10 @@ class Project:
         if self.settings.collect is None:
             raise ConfigError("missing-key", at=Place(self.document.file, 1, 1), key="collect")
         setup = self.setup(refresh=refresh)
-        return [step for stage in STAGES for step in stage.steps(setup)]
+        try:
+            return [step for stage in STAGES for step in stage.steps(setup)]
+        except ConfigError as error:
+            raise self._placed(error, tuple((error.at.field or "").split("."))) from None
 
     def plan(self, targets: Iterable[str] = (), *, refresh: bool = False) -> list[pipeline.Planned]:
         """What is fresh, stale or missing, and why, for the targets (stages, steps or candidates; none: everything)."""

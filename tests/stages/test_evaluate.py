@@ -165,6 +165,22 @@ def test_a_candidate_cannot_take_the_name_of_a_step(project: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"gates": {"macro_f2": {"min": 0.5}}}, "nothing measures.*did you mean 'macro_f1'"),
+        ({"gates": {"latency_p95": {"max": 5}}}, "did you mean 'latency_ms_p95'"),
+        ({"metric": "acuracy"}, "did you mean 'accuracy'"),
+        ({"payoff": {"corect": 1}}, "no such outcome.*did you mean 'correct'"),
+    ],
+)
+def test_a_name_that_means_nothing_is_refused_before_anything_runs(
+    project: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate.STAGE.steps(setup(project, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         ({"payoff": {"wrong": "-1 times amount"}}, "wrong: found '-1 times amount'"),
         ({"payoff": {"wrong": None}}, "wrong"),
         ({"gates": {"macro_f1": {}}}, "exactly one of min and max"),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from breakeven.economics.verdict import Verdict, decide
-from breakeven.errors import ConfigError, Finding, Place
+from breakeven.errors import Finding
 from breakeven.measuring import facts as facts_of
+from breakeven.measuring import names
 from breakeven.measuring.facts import Files
 from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
@@ -37,7 +38,7 @@ def bench_of(task: Task, cases: Cases, files: Mapping[str, Files], settings: Set
     draws = enough_draws(settings.draws, len(cases))
     plan = Plan(settings.payoff, settings.base_rates, settings.reject, draws, seed)
     bench = Bench(task, cases, facts, plan, first.quality.get("columns", {}))
-    _check_rates(settings.base_rates, facts, cases)
+    names.check_rates(settings.base_rates, facts, cases)
     paying.check(settings.payoff, bench.scoring.outcome_names(facts))
     for share in bench.shares():
         paying.column(share, cases.columns, len(cases))
@@ -58,7 +59,7 @@ def conclude(
     limit = facts_of.latency_limit(settings)
     worths = {name: bench.judge(answers) for name, answers in raw.items()}
     measured = {name: facts_of.measurements(files[name], worths[name], settings, limit) for name in files}
-    _check_gates(settings, measured)
+    names.check_measured(settings.gates, measured)
     known = {
         name: facts_of.candidate(
             name,
@@ -189,46 +190,6 @@ def findings(
         *notices.of_slices(bench, worths, decided.chosen, metric),
         *notices.of_files(files, decided.chosen),
     ]
-
-
-def _check_rates(rates: Mapping[str, float] | None, facts: Mapping[str, Any], cases: Cases) -> None:
-    if rates is None:
-        return
-    import difflib
-
-    classes = list(facts.get("classes", []))
-    for name, rate in rates.items():
-        if name not in classes:
-            nearest = difflib.get_close_matches(name, classes, 1, 0.3)
-            raise ConfigError(
-                "base-rate-unknown",
-                at=Place(field=f"evaluate.base_rates.{name}"),
-                name=name,
-                allowed=classes,
-                nearest=nearest[0] if nearest else classes[0],
-            )
-        if rate > 0 and name not in (cases.targets or []):
-            raise ConfigError("base-rate-no-cases", at=Place(field=f"evaluate.base_rates.{name}"), name=name)
-
-
-def _check_gates(settings: Settings, measured: Mapping[str, Mapping[str, Quantity]]) -> None:
-    """A gate on a name that nothing measures would never be told from a failed one."""
-    import difflib
-
-    known = sorted(
-        {name for every in measured.values() for name in every}
-        | {"cost_per_1000", "marginal_per_1000", "latency_ms_p95", "memory_mb", "capacity_per_second"}
-    )
-    for name in settings.gates:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, 1, 0.3)
-            raise ConfigError(
-                "gate-unknown",
-                at=Place(field=f"evaluate.gates.{name}"),
-                name=name,
-                allowed=known,
-                nearest=nearest[0] if nearest else known[0],
-            )
 
 
 def _rates(cases: Cases) -> dict[str, float]:

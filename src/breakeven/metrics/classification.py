@@ -6,6 +6,7 @@ input that was refused. A refused case counts as not correct: recall falls, prec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from breakeven.metrics import calibration as calibrating
 from breakeven.metrics.counts import metrics_of_counts, reliability
-from breakeven.metrics.payoff import Term, priced
+from breakeven.metrics.payoff import Term, check, priced
 from breakeven.task import Cases
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -25,6 +26,14 @@ REFUSED = -1
 
 class Classification:
     """The Scoring of every task whose answer is one of a fixed list of labels."""
+
+    more_metrics = ("balanced_accuracy", "coverage")
+    metric_prefixes = ("f1_", "precision_", "recall_")
+
+    def check_payoff(self, payoff: Mapping[str, Any]) -> None:
+        """Raises ConfigError for a key that no data could make an outcome, before the classes are known."""
+        pairs = [key for key in payoff if re.fullmatch(r"true_.+_pred_.+", str(key))]
+        check([key for key in payoff if key not in pairs], self.outcome_names({"classes": []}))
 
     def pack(self, raw: list[Any]) -> dict[str, FloatArray]:
         """`{"probabilities": float32 [n, K]}`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def priced(payoff: Mapping[str, Any], names: Sequence[str], sums: Mapping[str, S
     return prices
 
 
-def check(payoff: Mapping[str, Any], names: Sequence[str]) -> None:
+def check(payoff: Iterable[str], names: Sequence[str]) -> None:
     """Raises ConfigError for the first key that is neither an outcome nor the alternative."""
     for key in payoff:
         if key != ALTERNATIVE and key not in names:

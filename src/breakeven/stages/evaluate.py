@@ -11,9 +11,12 @@ from typing import Any
 from breakeven.artifacts import fingerprint, read_json, write_json
 from breakeven.errors import ConfigError, Place
 from breakeven.measuring import market, quality, speed
+from breakeven.measuring.names import check_settings
 from breakeven.measuring.settings import Settings
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.stages import train
+
+__all__ = ["STAGE", "Settings"]
 
 VERSION = 1
 SPEED, VERDICT = "evaluate/speed", "evaluate/verdict"
@@ -28,6 +31,7 @@ def steps(setup: Setup) -> list[Step]:
     for name in names:
         if name in RESERVED:
             raise ConfigError("candidate-reserved", at=Place(field=f"train.candidates.{name}"), name=name)
+    check_settings(setup.config.evaluate, setup.task)
     return [*(_candidate_step(setup, name) for name in names), _speed_step(setup, names), _verdict_step(setup, names)]
 
 
