@@ -83,10 +83,16 @@ def test_a_withheld_release_is_said_with_its_reasons():
 
 @pytest.mark.parametrize(
     ("intervals", "said"),
-    [([], "at no volume"), ([[17500.0, None]], "from 17,500"), ([[1.0, 2.0], [3.0, None]], "1 to 2 and from 3")],
+    [
+        ([], "at no volume"),
+        ([[0.0, 0.0]], "at no volume"),
+        ([[17500.0, None]], "from 17,500"),
+        ([[1.0, 2.0], [3.0, None]], "1 to 2 and from 3"),
+        (None, "n/a"),
+    ],
 )
 def test_break_even_volumes_in_words(intervals, said):
-    assert cells.spans(intervals, Words()) == said
+    assert cells.volumes_cell(intervals, "declared", Words()).text == said
 
 
 def test_what_was_not_measured_is_na():

@@ -41,13 +41,14 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 def decimals_for(quantity: Quantity) -> int:
     """Decimal places that suit the interval; negative: tens, hundreds ...
 
-    The last digit is at most a tenth of the interval's width, for money a fifth.
+    The last digit is at most a tenth of the interval's width, for money above a cent a fifth.
     """
     low, high = quantity.low, quantity.high
     if low is not None and high is not None and math.isfinite(high - low) and high - low > TINY:
         if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1000:
             return 0
-        steps = 5 if currency_of(quantity.unit)[0] else 10
+        coarse = currency_of(quantity.unit)[0] is not None and high - low > 0.01
+        steps = 5 if coarse else 10
         return math.ceil(-math.log10((high - low) / steps) - 1e-9)
     return _significant(quantity.value, 3)
 

@@ -89,15 +89,15 @@ def machine_words(hardware: Any) -> str:
 
 
 def volumes_cell(intervals: Any, origin: Origin, words: Words) -> Cell:
-    """Monthly volumes as words, the first of them as their number."""
+    """Monthly volumes as words, the first of them as their number; a single point is no volume to sell at."""
     if not isinstance(intervals, list):
         return cell(None)
-    first = intervals[0][0] if intervals else None
-    held = None if first is None else Quantity(float(first), "answers/month", origin)
-    return Cell(spans(intervals, words), held)
+    wide = [(low, high) for low, high in intervals if high is None or high > low]
+    held = Quantity(float(wide[0][0]), "answers/month", origin) if wide else None
+    return Cell(spans(wide, words), held)
 
 
-def spans(intervals: Sequence[Sequence[float | None]], words: Words) -> str:
+def spans(intervals: Sequence[tuple[float, float | None]], words: Words) -> str:
     """Intervals of volume as words: `from 12,300`, `12,300 to 15,000 and from 18,200`; none is said."""
     said = []
     for low, high in intervals:
