@@ -2,8 +2,8 @@
 
     python bench/invoice.py [seconds]
 
-Two shapes of work: one customer with many events (events a second), and many customers with a three-fee plan and a few
-events each (lines a second, whole invoices with tax).
+Three shapes of work: a statement with an exactly priced line for every event of one customer; one invoice over the
+same many events (tiers, tax); and many customers with a few events each (whole invoices, lines a second).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import timedelta
 from breakeven.economics.invoice import Customer, Event, invoice
 from breakeven.economics.plans import Plan
 from breakeven.economics.proration import Period
+from breakeven.economics.statement import itemise
 
 PERIOD = Period.month(2026, 1)
 PLAN = Plan.model_validate({
@@ -27,6 +28,7 @@ PLAN = Plan.model_validate({
     ],
     "taxes": [{"name": "VAT", "rate": "0.22"}],
 })
+SIMPLE = Plan.model_validate({"per_input_token": "0.0000025", "per_answer": "0.004"})
 
 
 def events(count: int) -> list[Event]:
@@ -51,9 +53,10 @@ def main(seconds: float = 5.0) -> None:
     customers = [Customer(f"c{number}") for number in range(2_000)]
     lines = sum(len(document.lines) + len(document.taxes) for document in [invoice(few, PLAN, customers[0], PERIOD)])
     rates = {
-        "events_per_second": best(lambda: invoice(many, PLAN, customers[0], PERIOD), len(many), seconds),
-        "lines_per_second": best(lambda: [invoice(few, PLAN, each, PERIOD) for each in customers],
-                                 lines * len(customers), seconds),
+        "statement_lines_per_second": best(lambda: itemise(many, SIMPLE, customers[0], PERIOD), len(many), seconds),
+        "invoiced_events_per_second": best(lambda: invoice(many, PLAN, customers[0], PERIOD), len(many), seconds),
+        "small_invoice_lines_per_second": best(
+            lambda: [invoice(few, PLAN, each, PERIOD) for each in customers], lines * len(customers), seconds),
     }
     print(json.dumps({**{name: round(rate) for name, rate in rates.items()}, "python": platform.python_version(),
                       "processor": platform.processor() or platform.machine()}))

@@ -15,6 +15,7 @@ from breakeven.economics.invoice import Customer, Event, Invoice, invoice
 from breakeven.economics.money import Money
 from breakeven.economics.plans import Discount, Plan, Tax
 from breakeven.economics.proration import Period
+from breakeven.economics.statement import itemise
 from breakeven.errors import DataError, UsageError
 
 JANUARY = Period.month(2026, 1)
@@ -413,3 +414,32 @@ def test_invoices_conserve_and_do_not_depend_on_arrival(events: list[Any], plan:
     if plan.rounding.per == "document":
         exact = sum((Fraction(line.exact) for line in (*first.lines, *first.taxes)), Fraction(0))
         assert Money.of(exact, plan.currency) == first.total
+
+
+def test_a_statement_prices_every_event() -> None:
+    share = {"kind": "revenue_share", "rate": "0.1"}
+    plan = Plan.model_validate({"per_answer": "0.004", "per_month": 5, "fees": [share]})
+    used = [("answers", 3), ("revenue", Decimal("9.9")), ("images", 7)]
+    events = [(START + timedelta(hours=hour), f"e{hour}", meter, count) for hour, (meter, count) in enumerate(used)]
+    items = itemise([*events[::-1], *events], plan, Customer("c"), JANUARY)
+    assert [(item.id, item.amount) for item in items] == [("e0", Decimal("0.012")), ("e1", Decimal("0.99")), ("e2", 0)]
+
+
+def test_a_statement_follows_the_tiers_in_the_order_of_time() -> None:
+    plan = Plan.model_validate({"fees": [GRADUATED]})
+    events = [(START + timedelta(hours=hour), f"e{hour}", "answers", count) for hour, count in ((1, 1), (0, 10))]
+    events.append((START, "other", "images", 1))
+    items = itemise(events, plan, Customer("c"), JANUARY)
+    assert [(item.id, item.amount) for item in items] == [("e0", 100), ("other", 0), ("e1", 8)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(EVENTS, FEES, st.booleans())
+def test_a_statement_adds_up_to_the_fees(events: list[Any], fees: list[Any], switched: bool) -> None:
+    metered = [fee for fee in fees if fee["kind"] != "flat"]
+    customer = Customer("c", plans=((HALF, Plan.model_validate({"fees": metered[:1]})),) if switched else ())
+    plan = Plan.model_validate({"fees": metered})
+    used, unused = (sum((Fraction(line.exact) for line in invoice(rows, plan, customer, JANUARY).lines), Fraction(0))
+                    for rows in (events, []))
+    items = itemise(events, plan, customer, JANUARY)
+    assert sum((Fraction(item.amount) for item in items), Fraction(0)) == used - unused

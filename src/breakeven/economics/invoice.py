@@ -6,9 +6,11 @@ meter), in the period of its own time, rated in the order of time and id. Lines 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -142,8 +144,8 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
     id and meter differ, where a quantity is negative, and where use has no customer to bill.
     """
     with exactly():
-        stretches, trial_end = _stretches(plan, customer, period)
-        in_trial = _count(events, period, stretches, trial_end)
+        stretches, trial_end = cut(plan, customer, period)
+        in_trial = count_events(events, period, stretches, trial_end)
         book = _Book(stretches[-1].plan if stretches else plan)
         unpriced: dict[str, Rational] = {}
         for stretch in stretches:
@@ -161,7 +163,7 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
                        book.credits_left, in_trial, unpriced)
 
 
-def _stretches(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
+def cut(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
     """The served part of the period cut where the plan changes, and the end of the trial."""
     served = period.overlap(customer.started, customer.ended)
     trial_end = customer.started + timedelta(days=plan.trial_days) if customer.started and plan.trial_days else None
@@ -179,13 +181,18 @@ def _stretches(plan: Plan, customer: Customer, period: Period) -> tuple[list[Str
     return stretches, trial_end
 
 
-def _count(
-    events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None
+def count_events(
+    events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None,
+    *, keep: list[list[Any]] | None = None,
 ) -> dict[str, Rational]:
-    """Counts every event of the period once into its stretch; returns what fell into the trial."""
+    """Counts every event of the period once into its stretch; returns what fell into the trial.
+
+    With `keep`, a list for each stretch, the events themselves are kept there instead.
+    """
     seen: dict[tuple[str, str], Event] = {}
     start, end = period.start, period.end
-    trial = Usage()
+    trial, usages = Usage(), [stretch.usage for stretch in stretches]
+    starts = [stretch.part.start for stretch in stretches]
     for row in events:
         event = row if type(row) is Event and type(row[3]) is int else Event.of(row)
         time, name, meter, quantity = event
@@ -201,21 +208,24 @@ def _count(
             continue
         if quantity < 0:
             raise DataError("event-negative", at=Place(field=meter), id=name, found=str(quantity))
-        usage = trial if trial_end is not None and time < trial_end else _usage_at(stretches, event)
-        usage.add(*event)
+        if trial_end is not None and time < trial_end:
+            trial.add(time, name, meter, quantity)
+            continue
+        place = _place(starts, event)
+        if keep is None:
+            usages[place].add(time, name, meter, quantity)
+        else:
+            keep[place].append(event)
     return trial.sums
 
 
-def _usage_at(stretches: list[Stretch], event: Event) -> Usage:
-    """The stretch of a moment; use shortly before the start or after the end is billed in the nearest stretch."""
-    if not stretches:
+def _place(starts: list[datetime], event: Event) -> int:
+    """Which stretch an event is of; use shortly before the first or after the last is billed in the nearest one."""
+    if len(starts) == 1:
+        return 0
+    if not starts:
         raise DataError("event-not-served", id=event.id, time=event.time.isoformat())
-    chosen = stretches[0]
-    for stretch in stretches[1:]:
-        if stretch.part.start > event.time:
-            break
-        chosen = stretch
-    return chosen.usage
+    return max(0, bisect_right(starts, event.time) - 1)
 
 
 class _Book:
@@ -241,19 +251,22 @@ class _Book:
             self._minor += minor
         (self.taxes if tax else self.lines).append(line._replace(minor=minor))
 
-    def base(self, *, taxed: bool | None = None, fees: tuple[str, ...] = ()) -> Fraction:
+    def base(self, *, taxed: bool | None = None, fees: tuple[str, ...] = ()) -> Decimal | Fraction:
         """What later steps build on, in major units: the sum of some lines, rounded or exact as the plan rounds."""
         lines = [line for line in self.lines if taxed in (None, line.taxed) and (not fees or line.name in fees)]
         if self.plan.rounding.per == "line":
-            return Fraction(sum(line.minor for line in lines), self._scale)
+            return Decimal(sum(line.minor for line in lines)) / Decimal(self._scale)
         return sum((fraction(line.exact) for line in lines), Fraction(0))
 
 
 def _minimum(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
     """Raises the sum of the fees to the commitment, prorated over the plans of the period."""
+    if not any(stretch.plan.minimum for stretch in stretches):
+        return
     due = sum((Fraction(stretch.plan.minimum) * stretch.share for stretch in stretches), Fraction(0))
-    if due > book.base():
-        book.add(Line("minimum", "minimum", 0, due - book.base()))
+    missing = due - fraction(book.base())
+    if missing > 0:
+        book.add(Line("minimum", "minimum", 0, missing))
 
 
 def _discounts(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
@@ -270,7 +283,7 @@ def _reduce(book: _Book, off: Discount, billed: int, kind: str = "discount") -> 
     """Takes a discount off taxed and untaxed lines in proportion, never below zero; after tax, off the total."""
     if off.periods is not None and billed >= off.periods:
         return
-    parts = {taxed: book.base(taxed=taxed, fees=off.fees) for taxed in (True, False)}
+    parts = {taxed: fraction(book.base(taxed=taxed, fees=off.fees)) for taxed in (True, False)}
     if book.taxes:
         parts = {False: sum((*parts.values(), *(fraction(tax.exact) for tax in book.taxes)), Fraction(0))}
     whole_base = sum(parts.values(), Fraction(0))
@@ -285,10 +298,12 @@ def _reduce(book: _Book, off: Discount, billed: int, kind: str = "discount") -> 
 def _tax(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
     """Taxes on the taxed sum; what inclusive prices contain is taken out of the lines first."""
     taxes = book.plan.taxes if customer.taxes is None else customer.taxes
-    contained = sum((fraction(tax.rate) for tax in taxes if tax.inclusive), Fraction(0))
-    net = book.base(taxed=True) / (1 + contained)
+    contained = sum(tax.rate for tax in taxes if tax.inclusive)
+    net: Any = book.base(taxed=True)
+    if contained:
+        net = fraction(net) / (1 + fraction(contained))
     for tax in taxes:
-        amount = net * fraction(tax.rate)
+        amount = net * type(net)(tax.rate)
         if tax.inclusive:
             book.add(Line(tax.name, "tax contained", 0, -amount))
         book.add(Line(tax.name, "tax", 0, amount), tax=True)
@@ -297,9 +312,11 @@ def _tax(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
 def _credits(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
     """Prepaid credits, those bought now included, pay everything but the buying of credits."""
     currency = book.plan.currency
-    bought = [fee.price if fee.credits is None else fee.credits
-              for stretch in stretches for fee in stretch.plan.fees if isinstance(fee, Prepaid)]
-    held = (customer.credits or Money(0, currency)) + Money.of(sum(map(fraction, bought), Fraction(0)), currency)
+    bought = sum((fee.price if fee.credits is None else fee.credits
+                  for stretch in stretches for fee in stretch.plan.fees if isinstance(fee, Prepaid)), Decimal(0))
+    if not bought and not customer.credits:
+        return
+    held = (customer.credits or Money(0, currency)) + Money.of(bought, currency)
     payable = sum(line.minor for line in (*book.lines, *book.taxes) if line.kind != "prepaid")
     book.credits = Money(max(0, min(held.minor, payable)), currency)
     book.credits_left = held - book.credits

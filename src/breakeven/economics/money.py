@@ -10,7 +10,22 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_DOWN,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    ROUND_UP,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -21,6 +36,7 @@ from breakeven.errors import Place, UsageError, catalogue, fill
 Rational: TypeAlias = int | Decimal | Fraction
 RoundingMode = Literal["half_up", "half_even", "half_down", "up", "down", "ceiling", "floor"]
 
+_EXACT = Context(prec=2000, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 MAX_DIGITS = 40  # of an amount or quantity; far beyond money, and short enough that no input costs memory
 MAX_PLACES = 12  # decimals of a price
 _FLOAT_DIGITS = 15  # a float written with more digits than this may not be what was written
@@ -62,7 +78,7 @@ def _nearest(code: str) -> str | None:
 @contextmanager
 def exactly() -> Iterator[None]:
     """A block in which Decimal arithmetic is exact or an error: nothing is silently cut to 28 digits."""
-    with localcontext(Context(prec=2000, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])):
+    with localcontext(_EXACT):
         yield
 
 
@@ -144,10 +160,9 @@ Currency = Annotated[str, BeforeValidator(_currency)]
 
 def whole(value: Rational, mode: RoundingMode = "half_up") -> int:
     """The integer a number is rounded to; half up takes ties away from zero, so that a credit mirrors its charge."""
-    if isinstance(value, int):
-        return value
-    number = value if isinstance(value, Fraction) else Fraction(value)
-    return _ROUND[mode](number)
+    if isinstance(value, Decimal):
+        return int(value.to_integral_value(_DECIMAL_ROUND[mode]))
+    return value if isinstance(value, int) else _ROUND[mode](value)
 
 
 def to_places(value: Rational, places: int | None, mode: RoundingMode = "half_up") -> Fraction:
@@ -166,6 +181,10 @@ def _half_toward(number: Fraction) -> int:
     return size if number >= 0 else -size
 
 
+_DECIMAL_ROUND = {
+    "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN, "half_down": ROUND_HALF_DOWN, "up": ROUND_UP,
+    "down": ROUND_DOWN, "ceiling": ROUND_CEILING, "floor": ROUND_FLOOR,
+}
 _ROUND: dict[str, Callable[[Fraction], int]] = {
     "half_up": _half_away,
     "half_down": _half_toward,

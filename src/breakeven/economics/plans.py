@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
@@ -74,7 +75,7 @@ class PerUnit(Metered):
     price: Amount
     per: Literal[1, 10, 100, 1000, 10000, 100000, 1000000, 1000000000] = 1
 
-    @property
+    @cached_property
     def unit_price(self) -> Decimal:
         """The exact price of one unit."""
         with exactly():

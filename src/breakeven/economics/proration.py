@@ -13,6 +13,7 @@ from breakeven.errors import Place, UsageError
 
 Proration = Literal["seconds", "days", "30/360", "none"]
 DayCount = Literal["ACT/365", "ACT/360", "ACT/ACT", "30/360"]
+_WHOLE = Fraction(1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -57,9 +58,9 @@ class Period:
         """How much of the period a part of it is, between 0 and 1; by days a begun day counts at its start only."""
         if part is None:
             return Fraction(0)
-        if method == "none":
-            return Fraction(1)
-        return Fraction(_length(part, method), _length(self, method)) if _length(self, method) else Fraction(1)
+        if method == "none" or part == self:
+            return _WHOLE
+        return Fraction(_length(part, method), _length(self, method)) if _length(self, method) else _WHOLE
 
     def as_json(self) -> dict[str, str]:
         """`{start, end}` in ISO 8601."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from breakeven.economics.money import Rational
@@ -78,7 +79,7 @@ class Stretch:
     seats: tuple[tuple[datetime, int], ...] = ()
     started: datetime | None = None
 
-    @property
+    @cached_property
     def share(self) -> Fraction:
         """How much of the period is charged for."""
         return self.period.share(self.paid, self.plan.prorate)
