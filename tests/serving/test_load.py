@@ -53,8 +53,9 @@ def test_the_page_on_serving_is_true() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(?:GET|POST) (/[^`]*)`", page)) == set(ROUTES)
     limits, guard = Limits(), Guard()
-    for number in (limits.max_batch, f"{limits.max_queue:,}", f"{limits.window_ms:g} ms", f"{limits.request_seconds:g} s",
-                   f"{limits.stuck_seconds:g} s", f"{guard.head_seconds:g} s", f"{guard.connections:,}"):  # fmt: skip
+    numbers = [limits.max_batch, f"{limits.max_queue:,}", f"{limits.window_ms:g} ms", f"{limits.request_seconds:g} s"]
+    numbers += [f"{limits.stuck_seconds:g} s", f"{guard.head_seconds:g} s", f"{guard.connections:,}"]
+    for number in numbers:
         assert str(number) in page
 
 
