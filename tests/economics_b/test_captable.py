@@ -54,6 +54,7 @@ def test_allocation_of_eighteen_shares(allocation: Any, tranches: list[Any]) -> 
     assert allocate(18, [1] * 4, allocation) == tranches
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any), st.sampled_from([
     "CUMULATIVE_ROUNDING", "CUMULATIVE_ROUND_DOWN", "FRONT_LOADED", "BACK_LOADED", "BACK_LOADED_TO_SINGLE_TRANCHE"]))
 def test_every_share_vests_once(shares: int, portions: list[int], allocation: Any) -> None:
@@ -207,7 +208,7 @@ def test_events_that_cannot_have_happened(event: Any, said: str) -> None:
         START.add(event)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["issue", "grant", "promise", "safe", "cancel", "round"]),
                           st.integers(1, 90_000)), max_size=12))
 def test_shares_are_conserved_by_any_history(history: list[tuple[str, int]]) -> None:

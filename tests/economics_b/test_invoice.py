@@ -401,7 +401,7 @@ PLANS = st.fixed_dictionaries(
 ).map(Plan.model_validate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, PLANS, st.randoms(use_true_random=False))
 def test_invoices_conserve_and_do_not_depend_on_arrival(events: list[Any], plan: Plan, random: Any) -> None:
     first = invoice(events, plan, Customer("c"), JANUARY)

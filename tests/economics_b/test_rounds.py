@@ -201,7 +201,7 @@ ROUNDS = st.builds(Round, st.integers(6_000_000, 40_000_000), st.integers(0, 9_0
                    pool_target=st.one_of(st.none(), st.sampled_from(["0.05", "0.15"])))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SAFES, ROUNDS, st.randoms(use_true_random=False))
 def test_any_mix_is_solved_exactly_and_in_any_order(made: list[dict[str, Any]], terms: Round, random: Any) -> None:
     safes = [Safe(f"s{number}", **each) for number, each in enumerate(made)]

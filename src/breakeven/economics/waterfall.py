@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from breakeven.economics.money import Money, Rational, fraction, whole
+from breakeven.economics.normal import Floats, floats
 from breakeven.errors import Place, UsageError
 
 
@@ -192,3 +196,28 @@ def indifference(claim: Claim, claims: Sequence[Claim]) -> Fraction | None:
     if keeps is None or not fraction(keeps) or not fraction(claim.shares):
         return None
     return _sum_at(claims, fraction(keeps) / fraction(claim.shares))
+
+
+@dataclass(frozen=True)
+class PayoutCurve:
+    """What one holder gets as a function of the exit: straight lines between points, the last one going on."""
+
+    exits: tuple[float, ...]
+    payouts: tuple[float, ...]
+
+    def at(self, values: ArrayLike) -> Floats:
+        """The payout at each exit value, in float64 for simulations."""
+        exits, payouts = floats(self.exits), floats(self.payouts)
+        slope = (payouts[-1] - payouts[-2]) / (exits[-1] - exits[-2])
+        beyond = np.maximum(floats(values) - exits[-1], 0.0)
+        return floats(np.interp(floats(values), exits, payouts) + slope * beyond)
+
+
+def payout_curve(claims: Sequence[Claim], holder: str) -> PayoutCurve:
+    """The payouts of a holder at every exit where somebody's choice or rank changes. For tables without open SAFEs."""
+    ranks = sorted({claim.seniority for claim in claims}, reverse=True)
+    owed = [sum((fraction(c.preference) for c in claims if c.seniority >= rank), Fraction(0)) for rank in ranks]
+    bends = sorted({Fraction(0), *(bend for claim in claims for bend in claim.bends())})
+    exits = sorted({Fraction(0), *owed, *(_sum_at(claims, bend) for bend in bends), _sum_at(claims, bends[-1] + 1)})
+    paid = [distribute(value, claims).of(holder) for value in exits]
+    return PayoutCurve(tuple(map(float, exits)), tuple(map(float, paid)))
