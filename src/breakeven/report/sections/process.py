@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Table
-from breakeven.report.sections.cells import number, said
+from breakeven.report.sections.cells import judged, number, said
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -20,25 +20,27 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     if report is None:
         return
     yield _drops(report, words)
-    splits = report.get("splits") or {}
-    rule = report.get("split_rule") or {}
-    how = ", ".join(
-        f"{words.term(str(name))} {value}" for name, value in rule.items() if value not in (None, "", [], {})
-    )
-    if splits:
-        total = sum(value for value in splits.values() if isinstance(value, int))
-        rows = [
-            [Cell(words.term(name)), number(value), Cell(numbers.percent(value / total if total else None))]
-            for name, value in splits.items()
-        ]
-        yield Table(
-            words("split"),
-            [words("part"), words("rows-head"), words("share")],
-            rows,
-            step="process",
-            note=words("split-note", rule=how) if how else "",
-        )
+    yield from _split(report, words)
     yield from _classes(report, words)
+    yield _looked_for(report, words)
+
+
+def _split(report: Mapping[str, Any], words: Words) -> Iterator[Table]:
+    splits, rule = report.get("splits") or {}, report.get("split_rule") or {}
+    total = sum(splits.values())
+    if not total:
+        return
+    rows = []
+    for name, value in splits.items():
+        share = value / total
+        rows.append([Cell(words.term(name)), number(value), judged(share, numbers.percent(share), "measured")])
+    told = [f"{words.term(str(name))} {value}" for name, value in rule.items() if value not in (None, "", [], {})]
+    note = words("split-note", rule=", ".join(told)) if told else ""
+    heads = [words("part"), words("rows-head"), words("share")]
+    yield Table(words("split"), heads, rows, step="process", note=note)
+
+
+def _looked_for(report: Mapping[str, Any], words: Words) -> Facts:
     pairs = [
         *_flat("duplicates", report, words),
         (words("conflicts"), number(report.get("conflicts"))),
@@ -46,16 +48,11 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
         *_flat("personal_data", report, words, unit="found"),
     ]
     columns = report.get("columns") or {}
-    for name in ("missing", "constant"):
-        held = columns.get(name)
-        if held:
-            text = (
-                ", ".join(f"{key} ({value})" for key, value in held.items())
-                if isinstance(held, Mapping)
-                else ", ".join(map(str, held))
-            )
-            pairs.append((words(f"columns-{name}"), said(text, code=True)))
-    yield Facts(words("looked-for"), [pair for pair in pairs if pair[1].text != numbers.MISSING], step="process")
+    missing = ", ".join(f"{name} ({count})" for name, count in (columns.get("missing") or {}).items())
+    pairs.append((words("columns-missing"), said(missing, code=True)))
+    pairs.append((words("columns-constant"), said(", ".join(columns.get("constant") or []), code=True)))
+    known = [pair for pair in pairs if pair[1].text != numbers.MISSING]
+    return Facts(words("looked-for"), known, step="process")
 
 
 def _drops(report: Mapping[str, Any], words: Words) -> Table:
