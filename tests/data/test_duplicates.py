@@ -67,9 +67,9 @@ def test_many_blocks_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_mass_of_one_template_costs_no_more_than_its_size() -> None:
-    texts = [f"your order number {row} has been shipped today and will arrive soon at your door" for row in range(5000)]
+    texts = [f"your order number {row} has been shipped today and will arrive soon at your door" for row in range(2000)]
     result = near(texts)
-    assert (result.parent >= 0).sum() > 4900
+    assert (result.parent >= 0).sum() > 1900
     assert result.skipped == 0
 
 

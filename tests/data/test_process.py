@@ -59,6 +59,17 @@ def test_repeats_are_dropped_as_asked_and_never_on_both_sides(tmp_path: Path, de
     assert by_text.get(near, by_text[rows[0][0]]) == by_text[rows[0][0]]
 
 
+def test_near_repeats_stay_together_under_ids_of_their_own(tmp_path: Path) -> None:
+    texts = [text for text, _ in sentences(60)]
+    pairs = [(text, text.replace(text[:3], "qqq", 1)) for text in texts]
+    lines = [f"{row},{text},{'ab'[row % 2]}\n" for row, text in enumerate(text for pair in pairs for text in pair)]
+    content = "key,text,label\n" + "".join(lines)
+    folder = processed(tmp_path, content, {**FIELDS, "id": "key"}, deduplicate="none")
+    by_id = sides(folder)
+    assert all(by_id[str(2 * pair)] == by_id[str(2 * pair + 1)] for pair in range(60))
+    assert folder.report()["duplicates"] == {**folder.report()["duplicates"], "near": 60, "across_split": 0}
+
+
 def test_no_row_changes_side_as_data_grows(tmp_path: Path) -> None:
     rows = sentences(600)
     before = sides(processed(tmp_path, csv_of(rows[:400])))

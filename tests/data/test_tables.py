@@ -44,6 +44,13 @@ def test_latin1_is_taken_only_by_statement(tmp_path: Path) -> None:
     assert folder.table()["text"].to_list() == ["café crème", "naïve"]
 
 
+def test_latin1_that_happens_to_decode_as_gb18030_is_not_taken_for_chinese(tmp_path: Path) -> None:
+    content = "text,label\nGröße,gut\n".encode("latin-1")
+    assert content.decode("gb18030")
+    with pytest.raises(DataError, match=r"fits none of the encodings tried"):
+        collected(tmp_path, content)
+
+
 def test_a_stated_encoding_that_does_not_fit_names_the_offset(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"byte 0x.. at offset \d+ is not utf-8"):
         collected(tmp_path, CHINESE.encode("gb18030"), source={"path": "data.csv", "encoding": "utf-8"})
@@ -61,6 +68,7 @@ def test_a_stated_encoding_that_does_not_fit_names_the_offset(tmp_path: Path) ->
     (b"text,label\na,b\nc,d,e\n", "data.csv:3: has 3 fields; expected 2"),
     (b'text,label\na,b\n"c,d\ne,f\n', "data.csv:3: a quote .* opens here and never closes"),
     (b'text,label\na,b\n"c,d\ne,"f"\n', "data.csv:3: a quote"),
+    (b'text,label\na,b\nc,"d\ne,f\ng,h\n', "data.csv:3: a quote .* never closes"),
     (b"text,label\na\x00b,c\n", "NUL byte at 12"),
     (b"\x1f\x8b\x08rest", "is compressed"),
 ])  # fmt: skip
@@ -109,6 +117,11 @@ def test_labels_and_ids_stay_text_whatever_they_look_like(tmp_path: Path) -> Non
 def test_missing_words_in_a_column_of_numbers_are_missing(tmp_path: Path) -> None:
     folder = collected(tmp_path, "text,label,n\na,x,1\nb,y,NA\nc,x,\n")
     assert folder.table()["n"].to_list() == [1, None, None]
+
+
+def test_a_quote_inside_a_plain_field_is_text(tmp_path: Path) -> None:
+    folder = collected(tmp_path, 'text,label\na 5" screen,good\n"quoted, well",bad\n')
+    assert folder.table()["text"].to_list() == ['a 5" screen', "quoted, well"]
 
 
 def test_a_file_without_header_and_with_plain_quotes(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def read_delimited(
     except pl.exceptions.NoDataError as error:
         raise DataError("no-rows", at=Place(file=name), found="a header and no rows") from error
     except pl.exceptions.PolarsError as error:
-        raise _explained(data, name, delimiter, quote, len(titles), error) from error
+        frame = _slowly(data, name, (delimiter, quote), titles, header=header, error=error)
     if frame.width != len(titles):
         raise DataError("row-too-long", at=Place(file=name, line=1), found=frame.width, expected_fields=len(titles))
     if not frame.height:
@@ -117,11 +117,16 @@ def _check_quotes(data: bytes, name: str, delimiter: str, quote: str | None) -> 
     """A quote that nobody closes would swallow the rest of the file; the line where it opened is named."""
     if quote is None or data.count(quote.encode()) % 2 == 0:
         return
-    raise DataError("quote-unclosed", at=Place(file=name, line=_open_quote(data, delimiter, quote)), quote=quote)
+    line = _open_quote(data, delimiter, quote)
+    if line is not None:
+        raise DataError("quote-unclosed", at=Place(file=name, line=line), quote=quote)
 
 
-def _open_quote(data: bytes, delimiter: str, quote: str) -> int:
-    """Line of the first quoted field that never ends, or ends in the middle of a field."""
+def _open_quote(data: bytes, delimiter: str, quote: str) -> int | None:
+    """Line of the first quoted field that never ends, or ends in the middle of a field; None where there is none.
+
+    A quote inside a field that does not begin with one (5" screen) is plain text.
+    """
     q, d = re.escape(quote).encode(), re.escape(delimiter).encode()
     opening = re.compile(rb"(?:^|(?<=[\n\r])|(?<=" + d + rb"))" + q)
     closing = re.compile(q + rb"(?!" + q + rb")|" + q + q)
@@ -137,8 +142,7 @@ def _open_quote(data: bytes, delimiter: str, quote: str) -> int:
             return data.count(b"\n", 0, match.start()) + 1
         if not follows.match(data, position):
             return data.count(b"\n", 0, match.start()) + 1
-    last = data.rfind(quote.encode())
-    return data.count(b"\n", 0, last) + 1
+    return None
 
 
 def _check_lines(data: bytes, name: str, limits: Limits) -> None:
@@ -155,16 +159,27 @@ def _check_lines(data: bytes, name: str, limits: Limits) -> None:
         start = end + 1
 
 
-def _explained(data: bytes, name: str, delimiter: str, quote: str | None, width: int, error: Exception) -> DataError:
-    reader = _records(data.decode("utf-8", "replace"), delimiter, quote)
+def _slowly(
+    data: bytes, name: str, marks: tuple[str, str | None], titles: list[str], *, header: bool, error: Exception
+) -> pl.DataFrame:
+    """Record by record, for what the fast reader refuses: finds the line that is wrong, or that nothing is.
+
+    Nothing is wrong with a quote in the middle of a plain field, as in 5" screen.
+    """
+    import polars as pl
+
+    delimiter, quote = marks
+    reader, rows = _records(data.decode(), delimiter, quote), []
     try:
         for row in reader:
-            if len(row) > width:
-                line = reader.line_num
-                return DataError("row-too-long", at=Place(file=name, line=line), found=len(row), expected_fields=width)
+            if len(row) > len(titles):
+                place = Place(file=name, line=reader.line_num)
+                raise DataError("row-too-long", at=place, found=len(row), expected_fields=len(titles))
+            rows.append(row + [None] * (len(titles) - len(row)))
     except csv.Error as broken:
-        return DataError("table-broken", at=Place(file=name), reason=str(broken))
-    if quote is not None:
-        line = _open_quote(data, delimiter, quote)
-        return DataError("quote-unclosed", at=Place(file=name, line=line), quote=quote)
-    return DataError("table-broken", at=Place(file=name), reason=str(error).splitlines()[0])
+        raise DataError("table-broken", at=Place(file=name, line=reader.line_num), reason=str(broken)) from error
+    line = None if quote is None else _open_quote(data, delimiter, quote)
+    if line is not None:
+        raise DataError("quote-unclosed", at=Place(file=name, line=line), quote=quote) from error
+    kept = [[cell or None for cell in row] for row in rows[header:] if any(row)]
+    return pl.DataFrame(kept, schema=dict.fromkeys(titles, pl.String), orient="row")
