@@ -17,14 +17,8 @@ from breakeven.report import numbers, origins
 from breakeven.report.blocks import (
     Block,
     Cell,
-    Facts,
-    Findings,
-    Lines,
-    Listing,
-    Note,
     Picture,
     Report,
-    Table,
     one_origin,
 )
 from breakeven.report.compose import compose
@@ -34,16 +28,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from breakeven.project import Snapshot
-
-KINDS = {
-    Table: "table",
-    Facts: "facts",
-    Picture: "picture",
-    Findings: "findings",
-    Note: "note",
-    Lines: "lines",
-    Listing: "listing",
-}
 
 
 def render(snapshot: Snapshot) -> str:
@@ -89,7 +73,8 @@ def _style() -> str:
 
 
 def _kind(block: Block) -> str:
-    return next(kind.__name__.lower() for kind in KINDS if isinstance(block, kind))
+    """The macro of the template that a block is rendered by."""
+    return type(block).__name__.lower()
 
 
 class _Shower:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.quantity import Origin, Quantity
 from breakeven.report import numbers
 from breakeven.report.blocks import Cell, Tone
-from breakeven.report.origins import counted, measured, quantity
+from breakeven.report.origins import counted, quantity
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def origin_of(found: Mapping[str, Any], name: str) -> Origin:
     return held.origin if held else "assumed"
 
 
-def loose(data: Any, unit: str) -> Cell:
+def loose(data: Any, unit: str, origin: Origin = "measured") -> Cell:
     """A cell of Quantity JSON, or of a bare number that an artifact states in `unit`; n/a for neither."""
     bare = isinstance(data, (int, float)) and not isinstance(data, bool)
-    return cell(data) if not bare else Cell(quantity=measured(data, unit))
+    return Cell(quantity=Quantity(float(data), unit, origin)) if bare else cell(data)
 
 
 def machine_words(hardware: Any) -> str:

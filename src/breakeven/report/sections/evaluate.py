@@ -126,7 +126,7 @@ def _margin(snapshot: Snapshot, words: Words) -> Iterator[Block]:
         (words("cost-more", rival=rival, chosen=chosen), cell(margin.get("cost_more_per_1000"))),
         (words("ahead", chosen=chosen), judged(ahead, share, origin, method=words("best-method"))),
         (words("rival-from", rival=rival), volumes_cell(volumes, origin, words)),
-        (words("rival-at", rival=rival), loose(margin.get("pays_at_metric"), "")),
+        (words("rival-at", rival=rival), loose(margin.get("pays_at_metric"), "", origin)),
     ]
     yield Facts(words("margin", chosen=chosen, rival=rival), pairs, step=STEP)
 
@@ -149,7 +149,10 @@ def _changes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
                 what, now, needed = words.term(unit), cell(gates[unit].get("found")), _wanted(gates[unit], words)
             else:
                 what, unit = (words.term(unit), "") if kind == "metric" else (words.term(kind), unit)
-                now, needed = loose(change.get("found"), unit), loose(change.get("needed"), unit)
+                now, needed = (
+                    loose(change.get("found"), unit),
+                    loose(change.get("needed"), unit, origin_of(found, "value_per_1000")),
+                )
             rows.append([Cell(name), Cell(what), now, needed])
     if rows:
         yield Table(
