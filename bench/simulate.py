@@ -2,8 +2,8 @@
 
     python bench/simulate.py            # all measurements; best of several runs each, one process, threads as they are
 
-The plain program keeps whole arrays [months, scenarios] and knows this one plan only. Both get the same drawn inputs for
-the comparison of results; for the comparison of time each draws its own.
+The plain program keeps whole arrays [months, scenarios] and knows this one plan only. Both get the same drawn inputs
+for the comparison of results; for the comparison of time (CPU seconds) each draws its own.
 """
 
 from __future__ import annotations

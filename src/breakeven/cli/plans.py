@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from breakeven.cli.options import answer, console, project_options
+
+if TYPE_CHECKING:
+    from breakeven.economics.results import Plan
 
 
 @click.command()
@@ -27,25 +32,27 @@ def simulate(target: Path | None, folder: str, overrides: tuple[str, ...], as_js
     settings, document = open_settings(Path(folder).expanduser() / FILE, overrides)
     if settings.business is None:
         raise ConfigError("missing-key", at=Place(document.file, 1, 1), key="business")
-    plan = business.simulate_file(settings.business, seed=settings.seed)
-    written = _write(target, plan) if target else []
+    plans = {"plan": business.simulate_file(settings.business, seed=settings.seed)}
+    data = business.plan_json(plans)
+    written = _write(target, plans, data) if target else []
     if as_json:
-        answer(business.finite({**plan.as_json(), "written": written}))
+        answer({**data, "written": written})
         return
-    from breakeven.report import terminal
-
-    terminal.print_plan(console(), plan.as_json(), settings.business.model_dump(mode="json"))
+    for line in data["summary"]:
+        console().print(line["text"], soft_wrap=True, markup=False)
+    for finding in plans["plan"].findings:
+        console(stderr=True).print(f"{finding.level}: {finding}", soft_wrap=True, markup=False)
     for path in written:
-        click.echo(f"wrote {path}")
+        click.echo(f"wrote {path}", err=True)
 
 
-def _write(target: Path, plan: object) -> list[str]:
+def _write(target: Path, plans: Mapping[str, Plan], data: Mapping[str, Any]) -> list[str]:
     """plan.json, series.parquet and series.csv."""
     import polars as pl
 
     from breakeven.stages import business
 
     target.mkdir(parents=True, exist_ok=True)
-    business.write(target, {"plan": plan})  # type: ignore[dict-item]
+    business.write(target, plans, data)
     pl.read_parquet(target / business.SERIES).write_csv(target / "series.csv")
     return [str(target / name) for name in (business.PLAN, business.SERIES, "series.csv")]

@@ -74,22 +74,17 @@ def copula_factor(names: Sequence[str], correlations: Mapping[tuple[str, str], f
     for (one, other), value in correlations.items():
         for name in (one, other):
             if name not in place:
-                raise ValueError(
-                    f"correlation names '{name}', which is not an uncertain driver; "
-                    f"expected one of {', '.join(sorted(names)) or 'none'}"
-                )
+                known = ", ".join(sorted(names)) or "none"
+                raise ValueError(f"correlations of uncertain drivers ({known}), not of '{name}'")
         if one == other or not -1.0 < value < 1.0:
             raise ValueError(
-                f"the correlation of {one} and {other} is {value:g}; "
-                "expected a number between -1 and 1, of two different drivers"
+                f"a correlation between -1 and 1 of two different drivers, not {value:g} of {one}, {other}"
             )
         matrix[place[one], place[other]] = matrix[place[other], place[one]] = value
     try:
         return normal.floats(np.linalg.cholesky(matrix))
     except np.linalg.LinAlgError:
-        raise ValueError(
-            "the correlations contradict each other (the matrix is not positive definite); lower some of them"
-        ) from None
+        raise ValueError("correlations that can hold together; these contradict each other: lower some") from None
 
 
 def normals(names: Sequence[str], seed: int, count: int, *, block: int = 0, factor: Floats | None = None) -> Floats:

@@ -65,7 +65,7 @@ class Driver:
             limits.check_decimals(float(declared))
             return cls("point", (float(declared),), "declared", declared=declared).checked(limits)
         if not isinstance(declared, Mapping):
-            raise ValueError(f"found {declared!r}; expected {FORMS}")
+            raise ValueError(f"{FORMS}, not {declared!r}")
         return _from_mapping(declared, limits)
 
     @classmethod
@@ -76,13 +76,13 @@ class Driver:
     def checked(self, limits: Range) -> Driver:
         """Itself, if what it can draw stays inside `limits`; nothing is ever clipped."""
         if self.certain:
-            limits.check(self.mean, "the number")
+            limits.check(self.mean)
             return self
         low, high = self.support
         if low < limits.low or high > limits.high:
             raise ValueError(
-                f"this {self.family} distribution draws from {low:g} to {high:g}, and a {limits.what} lies between "
-                f"{limits.low:g} and {limits.high:g}; use a form that stays inside, such as {inside(limits)}"
+                f"a form that stays between {limits.low:g} and {limits.high:g}, such as {inside(limits)}; "
+                f"this {self.family} one draws from {low:g} to {high:g}"
             )
         return self
 
@@ -219,10 +219,10 @@ def _from_mapping(declared: Mapping[str, Any], limits: Range) -> Driver:
     origin: Origin = "declared" if family == "point" else "assumed"
     source, as_of = declared.get("source"), declared.get("as_of")
     if (source is None) != (as_of is None):
-        raise ValueError("a quoted number needs both, 'source' and 'as_of' (its date)")
+        raise ValueError("both, 'source' and 'as_of' (its date), for a quoted number")
     each = declared.get("each", limits.each if family != "point" else "once")
     if each not in ("once", "month", "customer"):
-        raise ValueError(f"each is {each!r}; expected month or customer")
+        raise ValueError(f"month or customer for 'each', not {each!r}")
     driver = Driver(
         family,
         parameters,

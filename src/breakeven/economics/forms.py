@@ -38,24 +38,23 @@ class Range:
     whole: bool = False
     what: str = "number"
 
-    def check(self, value: float, label: str) -> None:
-        """Raises ValueError in plain words if `value` may not be."""
+    def check(self, value: float) -> None:
+        """Raises ValueError, which says what is expected, if `value` may not be."""
         if not math.isfinite(value):
-            raise ValueError(f"{label} is {value}, and a finite number is expected")
+            raise ValueError(f"a finite number, not {value}")
         if value < self.low:
-            word = "negative" if self.low == 0 else f"below {self.low:g}"
-            raise ValueError(f"{label} is {value:g}, which is {word}; a {self.what} is at least {self.low:g}")
+            raise ValueError(f"a {self.what} of at least {self.low:g}, not {value:g}")
         if value > self.high:
-            raise ValueError(f"{label} is {value:g}; a {self.what} is at most {self.high:g}")
+            raise ValueError(f"a {self.what} of at most {self.high:g}, not {value:g}")
         if self.whole and value != round(value):
-            raise ValueError(f"{label} is {value:g}; a {self.what} is a whole number")
+            raise ValueError(f"a whole {self.what}, not {value:g}")
 
     def check_decimals(self, written: float) -> None:
         """Raises ValueError for a number written with more decimals than it may have; computed ones may have any."""
         if self.decimals is not None and math.isfinite(written):
             found = -int(Decimal(repr(float(written))).as_tuple().exponent)
             if found > self.decimals:
-                raise ValueError(f"the number is {written!r}, with more than {self.decimals} decimals")
+                raise ValueError(f"a {self.what} of at most {self.decimals} decimals, not {written!r}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -77,15 +76,15 @@ class Range:
 def _number(shape: Mapping[str, Any], key: str) -> float:
     value = shape[key]
     if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
-        raise ValueError(f"{key} is {value!r}, and a number is expected")
+        raise ValueError(f"a number for {key}, not {value!r}")
     if not math.isfinite(float(value)):
-        raise ValueError(f"{key} is {value}, and a finite number is expected")
+        raise ValueError(f"a finite number for {key}, not {value}")
     return float(value)
 
 
 def _numbers(value: Any, name: str) -> tuple[float, ...]:
     if isinstance(value, (str, Mapping)) or not hasattr(value, "__iter__"):
-        raise ValueError(f"{name} is {value!r}, and a list of numbers is expected")
+        raise ValueError(f"a list of numbers for {name}, not {value!r}")
     return tuple(_number({name: item}, name) for item in value)
 
 
@@ -101,7 +100,7 @@ def _point(shape: Mapping[str, Any], limits: Range) -> Built:
 def _pert(shape: Mapping[str, Any], limits: Range) -> Built:
     low, mode, high = (_number(shape, key) for key in ("low", "mode", "high"))
     if not low <= mode <= high:
-        raise ValueError(f"low {low:g}, mode {mode:g}, high {high:g} are out of order; expected low <= mode <= high")
+        raise ValueError(f"low <= mode <= high, not {low:g}, {mode:g}, {high:g}")
     if low == high:
         return "point", (low,)
     rise = 4.0 * (mode - low) / (high - low)
@@ -111,15 +110,15 @@ def _pert(shape: Mapping[str, Any], limits: Range) -> Built:
 def _uniform(shape: Mapping[str, Any], limits: Range) -> Built:
     low, high = _number(shape, "low"), _number(shape, "high")
     if low > high:
-        raise ValueError(f"low {low:g} is above high {high:g}")
+        raise ValueError(f"low <= high, not {low:g} and {high:g}")
     return ("point", (low,)) if low == high else ("uniform", (low, high))
 
 
 def _moments(shape: Mapping[str, Any], limits: Range) -> Built:
     mean, sd = _number(shape, "mean"), _number(shape, "sd")
     if sd < 0.0:
-        raise ValueError(f"sd is {sd:g}, which is negative")
-    limits.check(mean, "mean")
+        raise ValueError(f"an sd of at least 0, not {sd:g}")
+    limits.check(mean)
     if sd == 0.0:
         return "point", (mean,)
     if math.isfinite(limits.low) and math.isfinite(limits.high):
@@ -127,7 +126,7 @@ def _moments(shape: Mapping[str, Any], limits: Range) -> Built:
     if math.isfinite(limits.low):
         above = mean - limits.low
         if above == 0.0:
-            raise ValueError(f"mean is {mean:g} with a positive sd; a {limits.what} with that mean has no spread")
+            raise ValueError(f"a mean above {limits.low:g} where there is an sd, not {mean:g}")
         sigma2 = math.log1p((sd / above) ** 2)
         return "lognormal", (math.log(above) - 0.5 * sigma2, math.sqrt(sigma2), limits.low)
     return "normal", (mean, sd)
@@ -139,7 +138,7 @@ def _beta_by_moments(mean: float, sd: float, limits: Range) -> Built:
     room = share * (1.0 - share)
     if spread**2 >= room:
         most = math.sqrt(room) * width
-        raise ValueError(f"sd {sd:g} is too wide for a {limits.what} with mean {mean:g}; expected below {most:.3g}")
+        raise ValueError(f"an sd below {most:.3g} for a {limits.what} with mean {mean:g}, not {sd:g}")
     total = room / spread**2 - 1.0
     return "beta", (share * total, (1.0 - share) * total, limits.low, limits.high)
 
@@ -147,9 +146,9 @@ def _beta_by_moments(mean: float, sd: float, limits: Range) -> Built:
 def _median(shape: Mapping[str, Any], limits: Range) -> Built:
     median, p90 = _number(shape, "median"), _number(shape, "p90")
     if median <= 0.0:
-        raise ValueError(f"median is {median:g}; a lognormal one is above 0")
+        raise ValueError(f"a median above 0, not {median:g}")
     if p90 < median:
-        raise ValueError(f"p90 {p90:g} is below median {median:g}")
+        raise ValueError(f"median <= p90, not {median:g} and {p90:g}")
     if p90 == median:
         return "point", (median,)
     return "lognormal", (math.log(median), math.log(p90 / median) / Z90, 0.0)
@@ -158,11 +157,11 @@ def _median(shape: Mapping[str, Any], limits: Range) -> Built:
 def _deciles(shape: Mapping[str, Any], limits: Range) -> Built:
     low, high = _number(shape, "p10"), _number(shape, "p90")
     if shape.get("shape") not in ("normal", "lognormal"):
-        raise ValueError("{p10, p90} needs shape: normal or shape: lognormal")
+        raise ValueError("shape: normal or shape: lognormal beside p10 and p90")
     if low > high:
-        raise ValueError(f"p10 {low:g} is above p90 {high:g}")
+        raise ValueError(f"p10 <= p90, not {low:g} and {high:g}")
     if shape["shape"] == "lognormal" and low <= 0.0:
-        raise ValueError(f"p10 is {low:g}; a lognormal one is above 0")
+        raise ValueError(f"a p10 above 0 for shape: lognormal, not {low:g}")
     if low == high:
         return "point", (low,)
     if shape["shape"] == "normal":
@@ -173,21 +172,21 @@ def _deciles(shape: Mapping[str, Any], limits: Range) -> Built:
 def _beta(shape: Mapping[str, Any], limits: Range) -> Built:
     parameters = _numbers(shape["beta"], "beta")
     if len(parameters) != 2 or min(parameters) <= 0.0:
-        raise ValueError(f"beta is {list(parameters)}; expected two numbers above 0: [a, b]")
+        raise ValueError(f"two numbers above 0 for beta: [a, b], not {list(parameters)}")
     return "beta", (*parameters, 0.0, 1.0)
 
 
 def _values(shape: Mapping[str, Any], limits: Range) -> Built:
     values = _numbers(shape["values"], "values")
     if not values:
-        raise ValueError("values is empty; expected at least one number")
+        raise ValueError("at least one number in values")
     weights = _numbers(shape["weights"], "weights") if "weights" in shape else (1.0 / len(values),) * len(values)
     if len(weights) != len(values):
-        raise ValueError(f"there are {len(values)} values and {len(weights)} weights")
+        raise ValueError(f"as many weights as values ({len(values)}), not {len(weights)}")
     if min(weights) < 0.0:
-        raise ValueError("a weight is negative")
+        raise ValueError(f"weights of at least 0, not {min(weights):g}")
     if abs(sum(weights) - 1.0) > 1e-6:
-        raise ValueError(f"weights sum to {sum(weights):g}, and 1 is expected")
+        raise ValueError(f"weights that sum to 1, not {sum(weights):g}")
     return "values", (*values, *(weight / sum(weights) for weight in weights))
 
 
@@ -207,7 +206,7 @@ def shape_of(shape: Mapping[str, Any], limits: Range) -> Built:
     """Family and parameters of one declared distribution; ValueError in plain words where it is none."""
     build = _BUILDERS.get(frozenset(shape)) or _BUILDERS.get(frozenset(shape) - {"shape", "weights"})
     if build is None:
-        raise ValueError(f"found keys {', '.join(map(str, shape)) or 'none'}; expected {FORMS}")
+        raise ValueError(f"{FORMS}, not the keys {', '.join(map(str, shape)) or '(none)'}")
     return build(shape, limits)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from breakeven.economics.draws import copula_factor
 from breakeven.economics.drivers import Amount, Driver, Number, Rate
 from breakeven.economics.sections import (
     NAME,
@@ -72,7 +73,7 @@ class BusinessPlan(Section):
         spread = [name for name, driver in self.drivers().items() if driver.each == "customer" and not driver.certain]
         wrong = [name for name in spread if not name.endswith("_each")]
         if wrong:
-            raise ValueError(f"each: customer is for what each customer uses (answers_each); found at {wrong[0]}")
+            raise ValueError(f"each: customer only where each customer has its own (answers_each), not at {wrong[0]}")
         named = {milestone.name for milestone in self.milestones}
         waiting = [item.needs for item in self.team] + [item.needs for item in self.funding]
         waiting += [item.needs for item in self.costs.fixed] + [item.needs for item in self.costs.capital]
@@ -82,7 +83,13 @@ class BusinessPlan(Section):
         for label, names in self._names().items():
             twice = {name for name in names if names.count(name) > 1}
             if twice:
-                raise ValueError(f"names in {label} differ; found '{sorted(twice)[0]}' twice")
+                raise ValueError(f"names in {label} that differ, not '{sorted(twice)[0]}' twice")
+        return self
+
+    @model_validator(mode="after")
+    def _correlated(self) -> BusinessPlan:
+        once = [name for name, driver in self.drivers().items() if not driver.certain and driver.each == "once"]
+        copula_factor(once, {(one, other): value for one, other, value in self.correlations})
         return self
 
     def _names(self) -> dict[str, list[str]]:

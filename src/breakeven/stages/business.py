@@ -6,7 +6,7 @@ It recomputes no verdict. `simulate_file` does the same from the business sectio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from breakeven.errors import UsageError
 from breakeven.pipeline import Context, Setup, Stage, Step
 
 if TYPE_CHECKING:
-    from breakeven.economics.assessment import Assessment
     from breakeven.economics.measured import Measured
     from breakeven.economics.results import Plan
 
@@ -54,29 +53,12 @@ def _run(context: Context) -> None:
     for plan in plans.values():
         for finding in plan.findings:
             context.find(finding)
-    shown = verdict.get("chosen") or best(plans)
-    able = [name for name, judged in verdict["candidates"].items() if judged.get("pays")] or [shown]
-    assessment = assess_choice(plans, shown, able)
-    write(
-        context.folder,
-        plans,
-        shown=shown,
-        chosen=verdict.get("chosen"),
-        assessment=assessment,
-        judged=verdict["candidates"][shown],
-    )
+    write(context.folder, plans, plan_json(plans, verdict))
 
 
 def best(plans: Mapping[str, Plan]) -> str:
     """The candidate with the highest expected NPV: shown where the verdict ships none."""
     return max(plans, key=lambda name: plans[name].figure("worth").value)
-
-
-def assess_choice(plans: Mapping[str, Plan], shown: str, able: Sequence[str]) -> Assessment:
-    """The doubt about the plan that is shown; every candidate that pays is a decision it could be exchanged for."""
-    from breakeven.economics.assessment import assess
-
-    return assess(plans[shown], {name: plans[name].settings for name in able})
 
 
 def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int) -> dict[str, Plan]:
@@ -167,49 +149,39 @@ def _driver(data: Mapping[str, Any] | None, factor: float = 1.0) -> Any:
     return driver.shifted(factor).checked(AMOUNT)
 
 
-def write(
-    folder: Path,
-    plans: Mapping[str, Plan],
-    *,
-    shown: str,
-    assessment: Assessment,
-    chosen: str | None = None,
-    judged: Mapping[str, Any] | None = None,
-) -> None:
-    """plan.json and series.parquet of every candidate; summary and doubt are those of the one that is shown."""
-    write_json(
-        folder / PLAN, finite(plan_json(plans, shown=shown, chosen=chosen, assessment=assessment, judged=judged))
-    )
+def write(folder: Path, plans: Mapping[str, Plan], data: Mapping[str, Any] | None = None) -> None:
+    """plan.json and series.parquet of every candidate."""
+    write_json(folder / PLAN, plan_json(plans) if data is None else data)
     _write_series(folder / SERIES, plans)
 
 
-def plan_json(
-    plans: Mapping[str, Plan],
-    *,
-    shown: str,
-    assessment: Assessment,
-    chosen: str | None = None,
-    judged: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What plan.json holds."""
-    from breakeven.economics.assessment import summary
+def plan_json(plans: Mapping[str, Plan], verdict: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What plan.json holds. Summary and doubt are those of the candidate that the verdict chose, or of the best plan;
+    every candidate that pays is a decision it could be exchanged for."""
+    from breakeven.economics.assessment import assess, summary
 
+    judged: Mapping[str, Any] = (verdict or {}).get("candidates") or {}
+    chosen = (verdict or {}).get("chosen")
+    shown = chosen or best(plans)
+    able = [name for name in plans if judged.get(name, {}).get("pays")] or [shown]
     first = plans[shown]
-    settings = first.settings
-    return {
-        "format": FORMAT,
-        "currency": settings.currency,
-        "months": settings.months,
-        "scenarios": first.run.scenarios,
-        "seed": first.run.seed,
-        "random": settings.random,
-        "chosen": chosen,
-        "shown": shown,
-        "discount_rate": settings.discount_rate,
-        "summary": [line.as_json() for line in summary(first, assessment, judged)],
-        "doubt": assessment.as_json(),
-        "candidates": {name: plan.as_json() for name, plan in plans.items()},
-    }
+    assessment = assess(first, {name: plans[name].settings for name in able})
+    return finite(  # type: ignore[no-any-return]
+        {
+            "format": FORMAT,
+            "currency": first.settings.currency,
+            "months": first.settings.months,
+            "scenarios": first.run.scenarios,
+            "seed": first.run.seed,
+            "random": first.settings.random,
+            "chosen": chosen,
+            "shown": shown,
+            "discount_rate": first.settings.discount_rate,
+            "summary": [line.as_json() for line in summary(first, assessment, judged.get(shown))],
+            "doubt": assessment.as_json(),
+            "candidates": {name: plan.as_json() for name, plan in plans.items()},
+        }
+    )
 
 
 def _write_series(path: Path, plans: Mapping[str, Plan]) -> None:
