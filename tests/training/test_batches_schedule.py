@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.training.batches import epoch, sorted_batches
-from breakeven.training.schedule import Plan, Speed, affordable, evaluation_count, evaluation_steps, rate
+from breakeven.training.schedule import Plan, Speed, affordable, evaluation_count, evaluation_steps, rate, warmup_steps
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=200)
 
@@ -87,3 +87,8 @@ def test_a_plan_survives_json():
     import json
 
     assert Plan.from_json(json.loads(json.dumps(plan().as_json()))) == plan()
+
+
+def test_a_short_run_still_warms_up():
+    assert [warmup_steps(steps, 0.06) for steps in (1, 6, 66, 1000)] == [1, 2, 10, 60]
+    assert warmup_steps(66, 0.0) == 1

@@ -37,7 +37,7 @@ def fit(
     progress: Callable[[int, int, float], None],
 ) -> Head:
     """Stops weakening the penalty once validation log loss has risen twice; vectors [n, size], truths [n]."""
-    centre, spread = vectors.double().mean(0), vectors.double().std(0).clamp_min(1e-8)
+    centre, spread = vectors.double().mean(0), vectors.double().std(0, correction=0).clamp_min(1e-8)
     inputs, unseen = (vectors.double() - centre) / spread, (held_out[0].double() - centre) / spread
     weight = torch.zeros(classes, inputs.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)

@@ -156,7 +156,7 @@ class _Run:
         step_seconds = max(speed.per_token * sum(tokens) / len(tokens), 1e-6)
         return Plan(
             steps=steps,
-            warmup_steps=max(1, round(options.warmup * steps)),
+            warmup_steps=schedule.warmup_steps(steps, options.warmup),
             evaluate_at=schedule.evaluation_steps(steps, count),
             checkpoint_every=max(1, int(schedule.CHECKPOINT_SECONDS / step_seconds)),
             limited_by=limited,

@@ -28,9 +28,9 @@ def choose(wanted: bool | None, where: torch.device, attempt: Callable[[torch.dt
 
 
 def _times(attempt: Callable[[torch.dtype], None], kinds: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
-    """The shortest of three interleaved attempts each: a neighbour's load then disturbs both kinds alike."""
+    """The shorter of two interleaved attempts each: a neighbour's load then disturbs both kinds alike."""
     found = dict.fromkeys(kinds, float("inf"))
-    for number in range(4):
+    for number in range(3):
         for kind in kinds:
             started = time.perf_counter()
             attempt(kind)

@@ -73,6 +73,14 @@ def evaluation_steps(steps: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(steps * (number + 1) / count)) for number in range(count)}))
 
 
+def warmup_steps(steps: int, share: float) -> int:
+    """Steps over which the rate rises: the share, but not fewer than ten (a third of a short run).
+
+    Adam's first step moves every weight by the full rate, whatever its gradient: at its peak that wrecks a good start.
+    """
+    return max(1, round(share * steps), min(10, steps // 3) if share else 0)
+
+
 def rate(step: int, plan: Plan, peak: float) -> float:
     """The learning rate of a step (from 0): linear up over the warm-up, then linear down to zero at the end."""
     if step < plan.warmup_steps:
