@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from breakeven.economics.drivers import Driver
 from breakeven.errors import ConfigError, Finding
 from breakeven.measuring.market import Business
+from breakeven.measuring.quality import quantiles
 from breakeven.measuring.settings import Settings
 from breakeven.measuring.verdict import bench_of, conclude
 from breakeven.measuring.worth import enough_draws
@@ -310,3 +312,21 @@ def test_every_class_is_named_in_the_rule_that_serving_will_apply() -> None:
 
 def test_a_very_large_test_set_gets_fewer_draws() -> None:
     assert [enough_draws(2000, rows) for rows in (100, 50_000, 100_000, 10_000_000)] == [2000, 2000, 1000, 400]
+
+
+def test_somebody_elses_answers_cost_their_quoted_price_and_need_no_machine() -> None:
+    held = cases()
+    api, own = files(held), files(held)
+    quoted = {"value": 0.001, "source": "https://example.org/prices", "as_of": "2026-01-01"}
+    api = replace(
+        api, speed=None, quality={**api.quality, "price_per_answer": quoted, "latency_ms": quantiles([300.0] * 40)}
+    )
+    settings = Settings.model_validate({"payoff": PAYOFF, "draws": 200, "gates": {"latency_ms_p95": {"max": 500}}})
+    found = {"linear": own, "theirs": api}
+    bench = bench_of(TextClassification(), held, found, settings, 0)
+    answers = {"linear": raw(held, 0.9), "theirs": raw(held, 0.96)}
+    result = conclude(bench, found, answers, settings=settings, business=SOLD, looks=1)
+    theirs = result.verdict["candidates"]["theirs"]
+    assert theirs["machine"] is None and theirs["marginal_per_1000"]["value"] == pytest.approx(1.0)
+    assert theirs["cost_parts"]["api"]["origin"] == "quoted" and theirs["gates"][0]["passes"] == "yes"
+    assert result.verdict["chosen"] == "theirs" and "speed-missing" not in codes(result.findings)

@@ -187,7 +187,7 @@ def test_a_name_that_means_nothing_is_refused_before_anything_runs(
         ({"gates": {"macro_f1": {"min": 0, "max": 1}}}, "exactly one"),
         ({"base_rates": {"a": 0.7, "b": 0.7}}, "sum to 1"),
         ({"machines": [MACHINE, MACHINE]}, "used once"),
-        ({"machines": [{"name": "x", "price_per_hour": -1}]}, "negative"),
+        ({"machines": [{"name": "x", "price_per_hour": -1}]}, "at least 0"),
         ({"reject": 1.5}, "less than 1"),
         ({"lod": {}}, "Extra inputs"),
     ],
@@ -219,6 +219,7 @@ def test_the_real_server_is_loaded_once_and_a_new_payoff_loads_nothing(project: 
     speed = read_json(tmp_path / "artifacts" / "evaluate" / "speed" / "speed.json")
     one = speed["candidates"]["majority"]
     assert len(one["rounds"]) == 2 and one["latency_ms_p95"]["value"] > 0 and speed["reference"]["per_second"] > 0
+    assert one["batch_cases"]["value"] >= 1 and one["cpu_seconds_per_answer"]["value"] > 0
     assert sum(step["answers"] for step in one["rounds"][0]["trail"]) > 20
     assert run(setup(tmp_path, payoff={"correct": 1}, **load), faked=False) == ["evaluate/verdict"]
     again = read_json(tmp_path / "artifacts" / "evaluate" / "speed" / "speed.json")

@@ -97,7 +97,7 @@ def measurements(files: Files, worth: Worth, settings: declared.Settings, limit:
         "batch_cases",
         "joules_per_answer",
     ):
-        quantity = _quantity(files.speed or {}, name)
+        quantity = _quantity(files.speed or files.quality.get("latency_ms") or {}, name)
         if quantity is not None:
             found[name] = quantity
     capacity = capacity_within((files.speed or {}).get("rounds", []), limit, hardware=files.hardware)
@@ -226,7 +226,7 @@ def _training(files: Files, settings: declared.Settings) -> Driver | None:
 
 def _api(files: Files) -> Driver | None:
     """A remote's quoted price an answer."""
-    quoted = files.package.get("facts", {}).get("price_per_answer")
+    quoted = files.quality.get("price_per_answer")
     return None if quoted is None else Driver.parse(quoted)
 
 

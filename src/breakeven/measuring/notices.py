@@ -155,5 +155,5 @@ def of_files(files: Mapping[str, Any], chosen: str | None) -> list[Finding]:
     return [
         _finding("speed-missing", "warning", name, candidate=name)
         for name, one in files.items()
-        if one.speed is None and not one.package.get("facts", {}).get("price_per_answer")
+        if one.speed is None and not one.quality.get("price_per_answer")
     ]

@@ -15,6 +15,7 @@ from breakeven.task import Cases, Model, Task
 FORMAT = 1
 PACKAGE, TEST, QUALITY = "package", "test.npz", "quality.json"
 POOR_CALIBRATION = 0.10
+SINGLE_CALLS = 40  # of an API, timed one by one
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def judge(
         seconds=seconds,
         licences=_licences(trained),
     )
+    price = _trained(trained).get("price_per_answer")
     with open_package(folder / PACKAGE, task=task) as package:
-        started = time.perf_counter()
-        raw = package.raw(data.test.inputs)
-        spent = time.perf_counter() - started
-        validation = _validation(task, package.raw(data.validation.inputs), data)
+        raw, spent, alone = _answers(package, data.test.inputs, SINGLE_CALLS if price else 0)
+        # Somebody else's answers are paid for: validation rows were asked while packaging, and are not asked again.
+        validation = {} if price else _validation(task, package.raw(data.validation.inputs), data)
     arrays: dict[str, Any] = {"ids": np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw)}
     np.savez_compressed(folder / TEST, **arrays)
     chosen = next(tried for tried in info["runtimes"]["tried"] if tried["runtime"] == info["runtimes"]["chosen"])
@@ -95,11 +96,45 @@ def judge(
             "agreement": chosen.get("agreement"),
             "calibration": info["calibration"],
             "seconds_per_case": spent / len(data.test),
+            "price_per_answer": price,
+            "latency_ms": quantiles(alone),
             "identity": identity(folder / PACKAGE),
             "package_mb": _megabytes(folder / PACKAGE),
         },
     )
     return _findings(candidate, validation)
+
+
+def _answers(package: Any, inputs: list[Any], single: int) -> tuple[list[Any], float, list[float]]:
+    """(raw outputs, seconds for all, milliseconds of each of the first `single` rows, which are asked one by one)."""
+    raw, alone = [], []
+    for item in inputs[:single]:
+        started = time.perf_counter()
+        raw += package.raw([item])
+        alone.append((time.perf_counter() - started) * 1000)
+    started = time.perf_counter()
+    raw += package.raw(inputs[len(raw) :])
+    return raw, time.perf_counter() - started + sum(alone) / 1000, alone
+
+
+def quantiles(milliseconds: Sequence[float]) -> dict[str, Any]:
+    """Quantiles of single answers as quantities in JSON, with bootstrap intervals; {} for none."""
+    import numpy as np
+
+    from breakeven.metrics.intervals import percentile
+    from breakeven.quantity import Quantity
+
+    found: dict[str, Any] = {}
+    if milliseconds:
+        values = np.asarray(milliseconds)
+        drawn = np.random.default_rng(0).choice(values, (2000, len(values)))
+        for share in (50, 95, 99):
+            interval = percentile(np.percentile(drawn, share, axis=1))
+            found[f"latency_ms_p{share}"] = Quantity(
+                float(np.percentile(values, share)), "ms", "measured", interval.low, interval.high, n=len(values),
+                method=f"calls of the evaluation, one by one; {interval.method}",
+            ).as_json()  # fmt: skip
+    return found
 
 
 def read_answers(folder: Path, task: Task, ids: Sequence[str]) -> list[Any]:
@@ -155,9 +190,13 @@ def _allowed(model: Model, limit: int | Sequence[str] | None) -> list[str] | Non
 
 def _licences(trained: Path) -> dict[str, Any]:
     """The licence of the pretrained weights, as training recorded it."""
-    path = trained / "training.json"
-    base = read_json(path).get("base") if path.is_file() else None
+    base = _trained(trained).get("base")
     return {base.get("weights", "weights"): base.get("licence")} if isinstance(base, dict) else {}
+
+
+def _trained(trained: Path) -> dict[str, Any]:
+    path = trained / "training.json"
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _megabytes(folder: Path) -> float:

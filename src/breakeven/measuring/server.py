@@ -40,33 +40,38 @@ class LoadedServer:
         """One open-loop step at a rate, as `Served.load` says."""
         from breakeven.serving.load import open_loop
 
-        spent = self._server.cpu_seconds()
+        before = self._counters()
         result = open_loop(self._server.url, self._server.key, self._bodies, rate, seconds, cpu=self._generator_cpu,
                            drain=DRAIN_SECONDS, lag_limit_ms=float("inf"))  # fmt: skip
-        return self._step(result, rate, spent)
+        return self._step(result, rate, before)
 
     def alone(self, connections: int, seconds: float) -> dict[str, Any]:
         """One closed-loop step: so many clients, each asking when its last answer came."""
         from breakeven.serving.load import closed_loop
 
-        spent = self._server.cpu_seconds()
+        before = self._counters()
         result = closed_loop(
             self._server.url, self._server.key, self._bodies, connections, seconds, cpu=self._generator_cpu
         )
-        return self._step(result, result.achieved, spent)
+        return self._step(result, result.achieved, before)
 
-    def _step(self, result: LoadResult, rate: float, spent: float) -> dict[str, Any]:
+    def _step(self, result: LoadResult, rate: float, before: tuple[float, float, float]) -> dict[str, Any]:
         if not result.answers:
             raise EnvironmentFault("load-refused", errors=result.errors, said=self._server.stderr())
+        cpu, cases, batches = (after - earlier for after, earlier in zip(self._counters(), before, strict=True))
         return {
             "rate": rate, "seconds": result.seconds, "answers": result.answers,
             "offered_per_second": result.sent / max(result.seconds, 1e-9), "answered_per_second": result.achieved,
             "latency_ms_p50": result.p50_ms, "latency_ms_p95": result.p95_ms, "latency_ms_p99": result.p99_ms,
             "errors": sum(result.errors.values()), "lagged": result.lag_ms > LAG_LIMIT_MS,
             "lag_ms": result.lag_ms, "growth_ms": result.growth_ms,
-            "cpu_seconds_per_answer": (self._server.cpu_seconds() - spent) / max(result.answers, 1),
+            "cpu_seconds_per_answer": cpu / max(result.answers, 1), "batch_cases": cases / batches if batches else None,
             "memory_mb": self._server.memory_mb(), "blocks": blocks(result.latencies_ms),
         }  # fmt: skip
+
+    def _counters(self) -> tuple[float, float, float]:
+        """CPU seconds, cases and batches so far."""
+        return self._server.cpu_seconds(), *self._server.batches()
 
     def close(self) -> None:
         """Ends the server."""

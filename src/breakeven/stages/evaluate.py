@@ -77,7 +77,10 @@ def _speed_step(setup: Setup, names: list[str]) -> Step:
 def _run_speed(context: Context) -> None:
     setup = context.setup
     names = [candidate.name for candidate in setup.config.train.candidates]
-    packages = {name: context.need(f"evaluate/{name}") / quality.PACKAGE for name in names}
+    judged = {name: context.need(f"evaluate/{name}") for name in names}
+    # Somebody else's API is never load-tested: its price is quoted, its latency that of the evaluation's calls.
+    ours = [name for name, folder in judged.items() if not read_json(folder / quality.QUALITY).get("price_per_answer")]
+    packages = {name: judged[name] / quality.PACKAGE for name in ours}
     former = context.store.folder(SPEED) / speed.SPEED
     data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
     load = setup.config.evaluate.load
