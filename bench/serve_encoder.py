@@ -3,9 +3,9 @@ plain FastAPI handler, and LitServe where it is installed.
 
     python bench/serve_encoder.py PACKAGE TEXTS.txt [--rounds 3] [--seconds 4] [--connections 1 16 64]
 
-PACKAGE: for example demo/artifacts/evaluate/encoder/package. TEXTS: a text a line. The peers host the very same package,
-so that the servers are compared and not the models; LitServe batches up to 64 within 10 ms. Rounds take turns; the other
-core generates the load. Answers are compared first: all servers must say the same.
+PACKAGE: for example demo/artifacts/evaluate/encoder/package. TEXTS: a text a line. The peers host the very same
+package, so that the servers are compared and not the models; LitServe batches up to 64 within 10 ms. Rounds take turns;
+the other core generates the load. Answers are compared first: all servers must say the same.
 """
 
 from __future__ import annotations

@@ -137,6 +137,16 @@ def test_a_slow_head_is_closed_at_its_deadline(server: ServerProcess) -> None:
     assert time.monotonic() - started < 5
 
 
+def test_a_second_head_has_a_deadline_too(server: ServerProcess) -> None:
+    started = time.monotonic()
+    with connect(server) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHo")
+        answer = read_all(client)
+    assert status(answer) == 200
+    assert b"HTTP/1.1 408" in answer
+    assert time.monotonic() - started < 6
+
+
 def test_an_idle_connection_is_closed_at_its_deadline(server: ServerProcess) -> None:
     started = time.monotonic()
     with connect(server) as client:

@@ -71,9 +71,9 @@ class Ledger:
         self.writer = Writer(
             stores, "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         )
-        remember = None if stores.sqlite else 0.5
-        self.customers = Customers(self.writer, stores.reading)
-        self.keys = Keys(self.writer, stores.reading, remember_seconds=remember)
+        alone = stores.sqlite  # then every change passes through this process
+        self.customers = Customers(self.writer, stores.reading, remember_seconds=None if alone else 10.0)
+        self.keys = Keys(self.writer, stores.reading, remember_seconds=None if alone else 0.5)
         self.feedback = Feedback(self.writer, stores.reading, stores.private_reading)
         self.replay = Replay(self.writer, stores, self._fact("salt"))
         self.balances: Balances = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -75,10 +76,12 @@ class Customer:
 class Customers:
     """The door `ledger.customers`."""
 
-    def __init__(self, writer: Writer, reading: sa.Engine) -> None:
+    def __init__(self, writer: Writer, reading: sa.Engine, *, remember_seconds: float | None) -> None:
+        """`remember_seconds`: how long terms are trusted; None where this process sees every change itself."""
         self._writer = writer
         self._reading = reading
-        self._terms: dict[str, Terms] = {}
+        self._remember = remember_seconds
+        self._terms: dict[str, tuple[Terms, float]] = {}
 
     def add(self, name: str, *, terms: Terms | None = None, actor: str = "local") -> Customer:
         """A new customer; the same name again returns the one there is."""
@@ -137,12 +140,14 @@ class Customers:
 
     def terms(self, customer: str) -> Terms:
         """A customer's terms by id; remembered until they change."""
-        terms = self._terms.get(customer)
-        if terms is None:
-            with self._reading.connect() as connection:
-                query = sa.select(schema.customers.c.terms).where(schema.customers.c.id == customer)
-                text = connection.execute(query).scalar()
-            terms = self._terms[customer] = Terms.from_json(json.loads(text)) if text else Terms()
+        known = self._terms.get(customer)
+        if known is not None and (self._remember is None or time.monotonic() - known[1] < self._remember):
+            return known[0]
+        with self._reading.connect() as connection:
+            query = sa.select(schema.customers.c.terms).where(schema.customers.c.id == customer)
+            text = connection.execute(query).scalar()
+        terms = Terms.from_json(json.loads(text)) if text else Terms()
+        self._terms[customer] = terms, time.monotonic()
         return terms
 
     def forget(self) -> None:

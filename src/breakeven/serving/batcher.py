@@ -27,7 +27,7 @@ _UNREAD_PARTS = 64
 class Job:
     """The cases of one request on their way through the worker."""
 
-    __slots__ = ("deadline", "error", "future", "inputs", "missing", "outputs")
+    __slots__ = ("deadline", "error", "future", "inputs", "missing", "outputs", "timer")
 
     def __init__(self, inputs: list[Any], future: asyncio.Future[list[Any]], deadline: float) -> None:
         self.inputs = inputs
@@ -36,6 +36,7 @@ class Job:
         self.future = future
         self.deadline = deadline
         self.error: Exception | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class Parts:
@@ -113,6 +114,7 @@ class Batcher:
         if self._closing or self._queued + len(inputs) > self._max_queue or wait > seconds:
             raise HttpError(503, "overloaded", queued=self._queued, retry_after=max(1, math.ceil(wait)))
         job = Job(inputs, asyncio.get_running_loop().create_future(), time.monotonic() + seconds)
+        job.timer = job.future.get_loop().call_later(seconds, _expire, job)
         with self._wake:
             queue = self._lanes.get(lane)
             if queue is None:
@@ -254,8 +256,16 @@ class Batcher:
             self._streams.remove(parts)
 
 
+def _expire(job: Job) -> None:
+    """A model that hangs holds its thread, not its callers."""
+    if not job.future.done():
+        job.future.set_exception(HttpError(504, "deadline-passed"))
+
+
 def _finish(jobs: list[Job]) -> None:
     for job in jobs:
+        if job.timer is not None:
+            job.timer.cancel()
         if not job.future.done():
             if job.error is not None:
                 job.future.set_exception(job.error)

@@ -124,13 +124,9 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
                 self.active.disconnected = True
             self.transport.abort()
             return
-        if (self.in_head and (self.cycle is None or self.head_size) and waited > self.guard.head_seconds) or (
-            not self.in_head
-            and self.cycle is not None
-            and self.cycle.more_body
-            and not self.cycle.response_complete
-            and waited > self.guard.body_seconds
-        ):
+        cycle = self.cycle
+        in_body = not self.in_head and cycle is not None and cycle.more_body and not cycle.response_complete
+        if (self.in_head and waited > self.guard.head_seconds) or (in_body and waited > self.guard.body_seconds):
             self.refuse(HttpError(408, "client-slow"))
 
 
