@@ -88,7 +88,7 @@ def break_even_volumes(
     count = np.arange(first, min(last, first + MOST_STEPS) + 1)
     start = np.where(count == minimum, 0.0, (count - 1) * answers_per_machine)
     lows = np.maximum(start, (count * machine_per_month + fixed_per_month) / margin_per_answer)
-    highs = count * answers_per_machine
+    highs = count * float(answers_per_machine)
     kept = lows <= highs * (1.0 + 1e-12)
     return Volumes(_merged(list(zip(lows[kept].tolist(), highs[kept].tolist(), strict=True)), endless=gain > 0.0))
 
