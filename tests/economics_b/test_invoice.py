@@ -351,6 +351,11 @@ def test_events_that_cannot_be_billed(row: Any, error: type[Exception], said: st
         invoice([row], Plan.model_validate({"per_answer": 1}), Customer("c"), JANUARY)
 
 
+def test_the_very_same_event_counts_once() -> None:
+    event = Event(START, "a", "answers", 7)
+    assert invoice([event, event], Plan.model_validate({"per_answer": 1}), Customer("c"), JANUARY).total.amount == 7
+
+
 def test_one_id_with_two_contents_stops_the_invoice() -> None:
     with pytest.raises(DataError, match="reported twice"):
         invoice([(START, "a", "answers", 1), (START, "a", "answers", 2)], Plan(), Customer("c"), JANUARY)
@@ -408,7 +413,7 @@ def test_invoices_conserve_and_do_not_depend_on_arrival(events: list[Any], plan:
     assert sum(line.minor for line in (*first.lines, *first.taxes)) == first.total.minor
     assert first.due + first.credits == first.total
     assert first.total.minor >= 0
-    again = events * 2
+    again = [Event.of(event) for event in events] * 2
     random.shuffle(again)
     assert invoice(again, plan, Customer("c"), JANUARY) == first
     if plan.rounding.per == "document":

@@ -201,8 +201,10 @@ def count_events(
                 continue
         except TypeError:
             raise UsageError("time-without-zone", at=Place(field="time"), found=str(time)) from None
-        first = seen.setdefault((name, meter), event)
-        if first is not event:
+        first = seen.get((name, meter))
+        if first is None:
+            seen[name, meter] = event
+        else:
             if first != event:
                 raise DataError("event-conflict", id=name, meter=meter, first=str(first.quantity), second=str(quantity))
             continue
