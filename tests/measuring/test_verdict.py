@@ -141,6 +141,13 @@ def test_a_gate_inside_the_interval_is_refused_on_the_bound_and_passed_on_the_po
     assert lenient.verdict["candidates"]["linear"]["gates"][0]["passes"] == "yes"
 
 
+def test_a_latency_inside_its_gate_asks_for_a_quieter_machine_not_for_more_rows() -> None:
+    value = verdict({"linear": 0.9}).measurements["linear"]["latency_ms_p95"]["value"]
+    result = verdict({"linear": 0.9}, gates={"latency_ms_p95": {"max": value + 0.01}})
+    assert "gate-straddled-speed" in codes(result.findings)
+    assert result.verdict["candidates"]["linear"]["gates"][0]["cases_needed"] is None
+
+
 def test_too_few_cases_cannot_be_told_and_do_not_pass() -> None:
     result = verdict({"linear": 0.95}, n=20, gates={"accuracy": {"min": 0.5}})
     assert result.verdict["candidates"]["linear"]["gates"][0]["passes"] == "cannot_tell"

@@ -78,8 +78,9 @@ def speeds(files: Files, settings: declared.Settings, limit: float | None) -> tu
             scaled = replace(
                 scaled, origin="assumed", method=f"{capacity.method}; times {factor:g} x {machine.cores} cores"
             )
-        if latency is not None and factor != 1.0:
-            latency = replace(latency.scaled(1 / factor, latency.unit), origin="assumed")
+        if latency is not None:
+            origin = latency.origin if factor == 1.0 else "assumed"
+            latency = replace(latency.scaled(1 / factor, latency.unit), origin=origin, n=None)
         found.append(Speed(machine.name, scaled, latency, _quantity(files.speed, "memory_mb")))
     return tuple(found)
 
@@ -149,13 +150,15 @@ def candidate(
     measured: Mapping[str, Quantity],
 ) -> CandidateFacts:
     """One candidate as the arithmetic of the verdict takes it."""
+    # Requests are counted beside a latency, but more test rows would not make its interval narrower.
+    judged = {key: one if key in worth.metrics else replace(one, n=None) for key, one in measured.items()}
     return CandidateFacts(
         name,
         _with_damages(worth.value, business),
-        measured,
+        judged,
         speeds(files, settings, latency_limit(settings)),
         _with_damages(worth.value_at_test_rates, business),
-        measured.get("latency_ms_p95"),
+        judged.get("latency_ms_p95"),
         api_per_answer=_api(files),
         per_answer=business.per_answer,
         monthly=business.monthly,

@@ -81,7 +81,7 @@ def of_gates(decided: Verdict) -> list[Finding]:
             ):
                 found.append(
                     _finding(
-                        "gate-straddled",
+                        "gate-straddled-speed" if quantity.n is None else "gate-straddled",
                         "warning",
                         name,
                         candidate=name,
