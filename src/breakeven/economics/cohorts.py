@@ -7,7 +7,7 @@ churn in their first month.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,55 +42,37 @@ def flows(
 ) -> Flows:
     """The customers of one segment. `factors`: what risks do to new_customers, churn and answers, [months, n] or 1."""
     name = f"{prefix}customers."
-    months, size = inputs.months, inputs.size
     offered, marketing = _offered(name, customers, inputs, growth_in_month_1)
     offered = offered * factors.get("new_customers", 1.0)
     leaving = Leaving.of(name, customers, inputs, factors.get("churn", 1.0))
-    new_cap = _sales_limit(name, customers, inputs, sellers)
-    size_of_market = _market_size(prefix, market, inputs)
-    kept = {key: np.empty((months, size)) for key in ("active", "new", "churned", "units", "churned_units", "expanded")}
-    active = np.zeros(size) + inputs[f"{name}start"]
+    most = _sales_limit(name, customers, inputs, sellers)
+    whole = _market_size(prefix, market, inputs)
+    shape = (inputs.months, inputs.size)
+    active, new, churned, units, lost, more = (np.empty(shape) for _ in range(6))
+    kept = Flows(active, new, churned, units, lost, more, marketing, answers=active)
+    active = np.zeros(inputs.size) + inputs[f"{name}start"]
     units, adopted = active.copy(), active.copy()
     leaving.open(active)
-    for month in range(months):
-        grows = month > 0 or growth_in_month_1
+    for month in range(inputs.months):
+        grows = 1.0 if month > 0 or growth_in_month_1 else 0.0
         churned, rate = leaving.step(month, active)
-        churned_units = units * rate
-        staying = units - churned_units
-        expanded = staying * at(inputs[f"{name}expansion_per_month"], month) if grows else np.zeros(size)
+        kept.churned_units[month] = lost = units * rate
+        kept.expanded_units[month] = more = (units - lost) * (at(inputs[f"{name}expansion_per_month"], month) * grows)
         remaining = active - churned
-        new = offered[month].copy()
-        if grows:
-            new += remaining * at(inputs[f"{name}growth_per_month"], month)
+        new = offered[month] + remaining * (at(inputs[f"{name}growth_per_month"], month) * grows)
         if market is not None:
             new = _market_limit(
-                prefix, market, inputs, new=new, month=month, remaining=remaining, adopted=adopted, whole=size_of_market
+                prefix, market, inputs, new=new, month=month, remaining=remaining, adopted=adopted, whole=whole
             )
             adopted = adopted + new
-        if new_cap is not None:
-            np.minimum(new, new_cap[month], out=new)
-        active, units = remaining + new, staying + expanded + new
-        leaving.join(month, new)
-        for key, value in (
-            ("active", active),
-            ("new", new),
-            ("churned", churned),
-            ("units", units),
-            ("churned_units", churned_units),
-            ("expanded", expanded),
-        ):
-            kept[key][month] = value
-    answers = _answers(prefix, customers, inputs, kept["active"], kept["units"]) * factors.get("answers", 1.0)
-    return Flows(
-        kept["active"],
-        kept["new"],
-        kept["churned"],
-        kept["units"],
-        kept["churned_units"],
-        kept["expanded"],
-        marketing,
-        answers,
-    )
+        if most is not None:
+            np.minimum(new, most[month], out=new)
+        leaving.join(new)
+        kept.active[month] = active = remaining + new
+        kept.units[month] = units = units - lost + more + new
+        kept.new[month], kept.churned[month] = new, churned
+    answers = _answers(prefix, customers, inputs, kept.active, kept.units) * factors.get("answers", 1.0)
+    return replace(kept, answers=answers)
 
 
 def _offered(name: str, customers: Customers, inputs: Inputs, growth_in_month_1: bool) -> tuple[Floats, Floats]:
@@ -207,7 +189,7 @@ class Leaving:
             lost += gone
         return lost, np.divide(lost, active, out=np.zeros_like(lost), where=active > 0.0)
 
-    def join(self, month: int, new: Floats) -> None:
+    def join(self, new: Floats) -> None:
         """Customers won in the month: one cohort."""
         if self._by_age is not None:
             self._cohorts.append(new.copy())

@@ -39,8 +39,8 @@ class BusinessPlan(Section):
     """The business section of breakeven.yaml; complete in itself, with or without a model."""
 
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code; every amount is in it")
-    months: int = Field(36, ge=1, le=600)
-    scenarios: int = Field(10_000, ge=1, le=10_000_000)
+    months: int = Field(36, ge=1, le=600, description="How far the plan looks")
+    scenarios: int = Field(10_000, ge=1, le=10_000_000, description="How many futures are drawn")
     random: Literal["pseudo", "quasi"] = Field("pseudo", description="quasi: 16 scramblings of a Sobol sequence")
     seed: int | None = Field(None, ge=0, lt=2**32, description="Default: the project's")
     what: str | None = Field(None, description="What you sell, in one sentence")
@@ -58,7 +58,7 @@ class BusinessPlan(Section):
     other_per_month: Number = Field(ZERO, description="Other money in a month; below 0: money out")
     tax: Taxes = Field(default_factory=Taxes)
     discount_rate: Annotated[float, Field(ge=0, le=10)] = Field(0.15, description="A year, for NPV")
-    interest_on_cash_per_year: Rate = ZERO
+    interest_on_cash_per_year: Rate = Field(ZERO, description="Earned on what is on the account")
     exit: Exit | None = None
     liquidation_value: Amount = Field(ZERO, description="What is left to the owners at ruin")
     growth_in_month_1: bool = Field(False, description="True: rates of growth act before the first invoice, not after")

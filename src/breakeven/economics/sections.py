@@ -48,11 +48,11 @@ class Pricing(Section):
 class Channel(Section):
     """A way to win customers with money: spend / cac, flattening out at `saturation_per_month`."""
 
-    spend_per_month: Amount
+    spend_per_month: Amount = Field(description="Money spent in a month")
     cac: Amount = Field(description="Spend that wins one customer while the channel is fresh")
     saturation_per_month: Count | None = Field(None, description="The most customers it can ever win in a month")
-    start: Month = 1
-    end: Month | None = None
+    start: Month = Field(1, description="First month")
+    end: Month | None = Field(None, description="Last month; empty: it goes on")
 
     @field_validator("cac")
     @classmethod
@@ -65,15 +65,15 @@ class Channel(Section):
 class Curve(Section):
     """Churn that falls with age: each customer's rate is drawn from beta(alpha, beta) (shifted beta-geometric)."""
 
-    alpha: Amount
-    beta: Amount
+    alpha: Amount = Field(description="Beta parameter of churning")
+    beta: Amount = Field(description="Beta parameter of staying")
 
 
 class Sales(Section):
     """New customers are limited by the people who sell: each of `role` closes so many a month."""
 
-    role: str
-    closes_per_month: Count
+    role: str = Field(description="A role of the team")
+    closes_per_month: Count = Field(description="Customers that each of them can win in a month")
 
 
 class Customers(Section):
@@ -145,7 +145,7 @@ class Serving(Section):
     machine_per_hour: Amount | None = Field(None, description="Price of one machine")
     capacity_per_second: Amount | None = Field(None, description="Answers a second that one machine gives in time")
     peak_factor: Amount = Field(Driver.of(3.0, origin="assumed"), description="Busiest hour over the mean hour")
-    minimum_machines: int = Field(1, ge=0, le=100_000)
+    minimum_machines: int = Field(1, ge=0, le=100_000, description="Machines that run whatever is asked")
     utilization: Rate | None = Field(None, description="Declared; only compared with what the simulation finds")
     per_customer: Amount = Field(ZERO, description="A month: support, storage, accounts")
     review_per_answer: Amount = Field(ZERO, description="Checking by our own people, in the mean per answer")
@@ -161,36 +161,38 @@ class Serving(Section):
 class Payments(Section):
     """What being paid costs."""
 
-    percentage: Rate = ZERO
+    percentage: Rate = Field(ZERO, description="Share of what is billed that the payment provider keeps")
     per_invoice: Amount = Field(ZERO, description="Each customer gets one invoice a month")
 
 
 class Fixed(Section):
     """Something paid every month, whatever is sold."""
 
-    name: NAME
-    per_month: Amount
-    start: Month = 1
-    end: Month | None = None
-    growth_per_year: Growth = ZERO
-    kind: Literal["general", "sales", "development", "serving"] = "general"
+    name: NAME = Field(description="What you call it")
+    per_month: Amount = Field(description="Money a month")
+    start: Month = Field(1, description="First month")
+    end: Month | None = Field(None, description="Last month; empty: it goes on")
+    growth_per_year: Growth = Field(ZERO, description="Rise from each year to the next")
+    kind: Literal["general", "sales", "development", "serving"] = Field(
+        "general", description="Where it stands among the costs; serving lowers the gross margin"
+    )
     needs: str | None = Field(None, description="Begins when this milestone is met")
 
 
 class Capital(Section):
     """Something bought that lasts: paid in its month, written off evenly over its life."""
 
-    name: NAME
-    amount: Amount
-    month: Month = 0
-    life_months: int = Field(36, ge=1, le=600)
-    needs: str | None = None
+    name: NAME = Field(description="What you call it")
+    amount: Amount = Field(description="Its price")
+    month: Month = Field(0, description="When it is bought; 0: before the first month")
+    life_months: int = Field(36, ge=1, le=600, description="Months over which it is written off")
+    needs: str | None = Field(None, description="Bought when this milestone is met")
 
 
 class Training(Section):
     """Training and retraining of the model."""
 
-    per_run: Amount = ZERO
+    per_run: Amount = Field(ZERO, description="Money for one training")
     every_months: int = Field(0, ge=0, le=600, description="0: once, before the first month")
 
 
@@ -207,15 +209,17 @@ class Costs(Section):
 class Role(Section):
     """People with one job. `per_customers` hires one more for every so many customers."""
 
-    role: NAME
-    salary_per_month: Amount
-    count: Count = Driver.of(1.0)
+    role: NAME = Field(description="The job")
+    salary_per_month: Amount = Field(description="For one of them, before the load")
+    count: Count = Field(Driver.of(1.0), description="How many")
     load: Growth = Field(Driver.of(0.2, origin="assumed"), description="What an employer pays on top, as a share")
-    start: Month = 1
-    end: Month | None = None
-    per_customers: Count | None = None
-    raise_per_year: Growth = ZERO
-    kind: Literal["general", "sales", "development", "support"] = "general"
+    start: Month = Field(1, description="First month")
+    end: Month | None = Field(None, description="Last month; empty: they stay")
+    per_customers: Count | None = Field(None, description="One more for every so many customers")
+    raise_per_year: Growth = Field(ZERO, description="Rise from each year to the next")
+    kind: Literal["general", "sales", "development", "support"] = Field(
+        "general", description="Where they stand among the costs; support lowers the gross margin"
+    )
     needs: str | None = Field(None, description="Hired when this milestone is met")
 
     @field_validator("per_customers")
@@ -229,32 +233,34 @@ class Role(Section):
 class Milestone(Section):
     """A gate in time: met in the first month in which the metric is at least `value`, if that is not after `by`."""
 
-    name: NAME
-    metric: Milestoned
-    value: Amount
-    by: Month | None = None
+    name: NAME = Field(description="What you call it")
+    metric: Milestoned = Field(description="What is measured")
+    value: Amount = Field(description="At least this")
+    by: Month | None = Field(None, description="At the latest in this month; empty: any")
 
 
 class Funding(Section):
     """Money from outside: a round or a grant (kept), or a loan (paid back evenly, with interest)."""
 
-    name: NAME
-    kind: Literal["round", "grant", "loan"] = "round"
-    amount: Amount
-    month: Month = 0
+    name: NAME = Field(description="What you call it")
+    kind: Literal["round", "grant", "loan"] = Field(
+        "round", description="A round and a grant are kept, a loan is paid back"
+    )
+    amount: Amount = Field(description="Money")
+    month: Month = Field(0, description="When it comes; 0: before the first month")
     probability: Rate | None = Field(None, description="That it closes; drawn in every scenario")
     needs: str | None = Field(None, description="Closes only where this milestone was met before its month")
     closed: bool = Field(False, description="True: agreed and certain. An open round with neither counts for nothing")
-    interest_per_year: Rate = ZERO
+    interest_per_year: Rate = Field(ZERO, description="Of a loan")
     months: int = Field(36, ge=1, le=600, description="Of a loan, until it is paid back")
 
 
 class Mitigation(Section):
     """Something done against a risk, with its cost; it changes the likelihood, the effect, or both."""
 
-    name: NAME
+    name: NAME = Field(description="What you would do")
     cost: Amount = Field(ZERO, description="Once, at the start")
-    cost_per_month: Amount = ZERO
+    cost_per_month: Amount = Field(ZERO, description="Every month")
     likelihood: Rate = Field(Driver.of(1.0), description="Factor on the likelihood")
     effect: Rate = Field(Driver.of(1.0), description="Part of the effect that is left")
     chosen: bool = Field(False, description="True: it is part of the plan")
@@ -263,14 +269,14 @@ class Mitigation(Section):
 class Risk(Section):
     """Something that may happen, once, inside the simulation."""
 
-    name: NAME
+    name: NAME = Field(description="What may happen")
     likelihood: Rate = Field(description="That it happens within the plan's months; any of them alike")
     effect: dict[Stream, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="Factor on a stream while it lasts: {churn: 2, new_customers: 0.5}"
     )
     cost: Amount = Field(ZERO, description="Paid when it happens")
     duration_months: int | None = Field(None, ge=1, le=1200, description="None: it stays")
-    owner: str | None = None
+    owner: str | None = Field(None, description="Who looks after it")
     source: str | None = Field(None, description="The finding that raised it")
     mitigations: list[Mitigation] = Field(default_factory=list)
 
@@ -278,11 +284,11 @@ class Risk(Section):
 class Taxes(Section):
     """Tax on profit: max(0, profit after losses carried forward) x rate, month by month."""
 
-    rate: Rate = ZERO
+    rate: Rate = Field(ZERO, description="Share of the profit")
     losses: Amount = Field(ZERO, description="Losses from before month 1 that may still be set off")
 
 
 class Exit(Section):
     """What the company is worth at the end, as a multiple of the yearly recurring revenue."""
 
-    arr_multiple: Amount
+    arr_multiple: Amount = Field(description="Price of the company at the end, in years of recurring revenue")
