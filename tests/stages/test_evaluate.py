@@ -181,7 +181,7 @@ def test_a_name_that_means_nothing_is_refused_before_anything_runs(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"payoff": {"wrong": "-1 times amount"}}, "wrong: found '-1 times amount'"),
+        ({"payoff": {"wrong": "-1 times amount"}}, "found '-1 times amount'"),
         ({"payoff": {"wrong": None}}, "wrong"),
         ({"gates": {"macro_f1": {}}}, "exactly one of min and max"),
         ({"gates": {"macro_f1": {"min": 0, "max": 1}}}, "exactly one"),

@@ -53,13 +53,13 @@ def read_term(declared: Any) -> Term:
     if isinstance(declared, str):
         found = _PRODUCT.match(declared)
         if found is None:
-            raise ValueError(f"found {declared!r}; expected {FORMS}")
+            raise ValueError(f"{FORMS}; found {declared!r}")
         return Term(Driver.parse(float(found["number"] or 1.0)), found["column"])
     if isinstance(declared, Mapping):
         rest = {key: value for key, value in declared.items() if key != "times"}
         return Term(Driver.parse(rest), declared.get("times"))
     if declared is None or isinstance(declared, (bool, list)):
-        raise ValueError(f"found {declared!r}; expected {FORMS}")
+        raise ValueError(f"{FORMS}; found {declared!r}")
     return Term(Driver.parse(declared))
 
 
