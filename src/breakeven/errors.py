@@ -158,7 +158,7 @@ class _Lenient(string.Formatter):
         if isinstance(value, (list, tuple, set)):
             value = ", ".join(str(item) for item in value)
         try:
-            return super().format_field(value, format_spec)
+            return str(super().format_field(value, format_spec))
         except (ValueError, TypeError):
             return str(value)
 
