@@ -43,7 +43,7 @@ def run(
     with shown(quiet=quiet) as progress:
         ran = project.run(chosen, refresh=refresh, progress=progress)
     snapshot = project.snapshot()
-    written = _write_report(project, snapshot)
+    written = _write_report(project, snapshot, ran)
     if as_json:
         answer(
             {
@@ -110,11 +110,15 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
     )
 
 
-def _write_report(project: Project, snapshot: Snapshot) -> list[str]:
-    from breakeven import report
-
+def _write_report(project: Project, snapshot: Snapshot, ran: list[str]) -> list[str]:
+    """The report, written anew where something ran; else the one that stands."""
     if snapshot.verdict is None:
         return []
+    former = [project.root / name for name in ("report.html", "report.md")]
+    if not ran and all(path.is_file() for path in former):
+        return [str(path) for path in former]
+    from breakeven import report
+
     return [str(path) for path in report.write(snapshot, project.root)]
 
 
