@@ -22,7 +22,7 @@ from breakeven.economics.fitting import (
     student_quantile,
 )
 from breakeven.economics.likelihood import log_beta, log_gamma, maximise
-from breakeven.errors import DataError
+from breakeven.errors import DataError, UsageError
 
 HIGH_END = [1000, 869, 743, 653, 593, 551, 517, 491]
 
@@ -104,6 +104,10 @@ def test_repeat_purchases_of_one_customer() -> None:
     cdnow = Repeat(0.243, 4.414, 0.793, 2.426)
     assert cdnow.expected(39, 2, 30.43, 38.86) == pytest.approx(1.226, abs=5e-4)
     assert cdnow.alive([0, 2], [0, 30.43], [38.86, 38.86])[0] == 1.0
+    near = [Repeat(0.243, 4.414, a, 2.426).expected(39, 2, 30.43, 38.86) for a in (1.0, 1.001)]
+    assert near[0] == pytest.approx(near[1], rel=1e-2)
+    with pytest.raises(UsageError, match="too far"):
+        cdnow.expected(1e9, 2, 30.43, 38.86)
 
 
 def test_repeat_purchases_are_recovered() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -325,6 +326,14 @@ def test_events_of_other_periods_are_not_of_this_one() -> None:
     assert invoice(edges, plan, Customer("c"), JANUARY).total.amount == 6
 
 
+def test_the_hour_that_comes_twice_keeps_its_order() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    early, late = (datetime(2026, 10, 25, 2, 30 - 20 * fold, tzinfo=berlin, fold=fold) for fold in (0, 1))
+    plan = Plan.model_validate({"fees": [{**RATE, "fixed": 0, "free_events": 1}]})
+    events = [(late, "late", "payments", 1000), (early, "early", "payments", 500)]
+    assert invoice(events, plan, Customer("c"), Period.month(2026, 10, berlin)).total.amount == 13
+
+
 def test_events_may_be_mappings_with_text_times() -> None:
     rows = [
         {"time": "2026-01-31T23:30:00-05:00", "id": 1, "meter": "answers", "quantity": 1},
@@ -338,6 +347,7 @@ def test_events_may_be_mappings_with_text_times() -> None:
     [
         ((START, "a", "answers", -1), DataError, "negative quantity"),
         ((START, "a", "answers", 1.5), UsageError, "a float"),
+    ((START, "a", "answers", 10**41), DataError, "40 digits"),
         ((START, "a", "answers"), DataError, "no usage event"),
         ({"time": START}, DataError, "no usage event"),
         (7, DataError, "no usage event"),

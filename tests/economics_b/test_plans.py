@@ -133,3 +133,10 @@ def test_a_volume_price_that_falls_at_an_edge_is_found() -> None:
     assert [finding.fields["edge"] for finding in findings] == ["100"]
     assert "pays less for more" in str(findings[0])
     assert plan_findings(plan(fees=[tiers(10, None)])) == []
+
+
+def test_a_fee_on_a_meter_that_nobody_counts_is_found() -> None:
+    typo = plan(per_anser=1, per_month=5, per_image=2)
+    found = plan_findings(typo, meters=["answers", "images"])
+    assert [(finding.code, finding.fields["meter"]) for finding in found] == [("plan-meter-unknown", "ansers")]
+    assert plan_findings(typo) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -64,13 +65,26 @@ def test_actual_actual_weighs_each_year_by_its_length() -> None:
         (lambda: years(date(2026, 1, 2), date(2026, 1, 1)), "dates in order"),
         (lambda: Period(APRIL.end, APRIL.start), "no length"),
         (lambda: Period(datetime(2026, 1, 1), APRIL.end), "time zone"),
-        (lambda: moment("noon"), "no moment in time"),
+        (lambda: moment("noon"), "no moment in time"), (lambda: Period.month(2026, 13), "a month from 1 to 12"),
+    (lambda: Period.month(9999, 12), "of a year"),
         (lambda: recognise(usd(1), date(2026, 1, 2), date(2026, 1, 1)), "dates in order"),
     ],
 )
 def test_times_that_cannot_be_meant(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()
+
+
+def test_summer_time_is_counted_as_it_passed() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    march, october = (Period.month(2026, month, berlin) for month in (3, 10))
+    first = Period(march.start, datetime(2026, 3, 16, tzinfo=berlin))
+    assert march.share(first) == Fraction(15 * 24, 743)
+    assert march.share(first, "days") == Fraction(15, 31)
+    twice = [datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1)]
+    assert october.share(Period(*twice)) == Fraction(1, 745)
+    assert twice[1] in Period(twice[0], october.end)
+    assert october.overlap(twice[1], None) == Period(twice[1], october.end)
 
 
 def test_periods_and_shares() -> None:

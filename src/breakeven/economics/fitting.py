@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 
 from breakeven.economics.likelihood import Fit, log_beta, log_gamma, maximise
 from breakeven.economics.normal import Floats, beta_cdf, floats
-from breakeven.errors import DataError
+from breakeven.errors import DataError, UsageError
 from breakeven.quantity import Origin, Quantity
+
+_FARTHEST = 0.999  # of the hypergeometric series' argument: beyond it a horizon is a thousand times what was seen
 
 
 @dataclass(frozen=True)
@@ -213,8 +215,12 @@ class Repeat:
 
     def expected(self, horizon: float, frequency: float, recency: float, age: float) -> float:
         """Purchases to be expected in the next `horizon` of time."""
-        a, b, r, x = self.a, self.b, self.r, frequency
+        # The formula has a removable gap at a = 1.
+        a = self.a if abs(self.a - 1.0) > 1e-7 else 1.0 + 1e-7
+        b, r, x = self.b, self.r, frequency
         z = horizon / (self.alpha + age + horizon)
+        if not 0.0 <= z <= _FARTHEST:
+            raise UsageError("horizon-far", found=horizon, most=_FARTHEST / (1.0 - _FARTHEST) * (self.alpha + age))
         ratio = ((self.alpha + age) / (self.alpha + age + horizon)) ** (r + x)
         bracket = 1.0 - ratio * _hypergeometric((r + x, b + x, a + b + x - 1.0), z)
         return float((a + b + x - 1.0) / (a - 1.0) * bracket * self.alive(x, recency, age))

@@ -9,16 +9,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from breakeven.economics.money import Money, Rational, exact, exactly, exponent, fraction, plain, whole
+from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, exponent, fraction, plain, whole
 from breakeven.economics.plans import Discount, Plan, Prepaid, Step, Tax, label
-from breakeven.economics.proration import Period, moment
+from breakeven.economics.proration import Period, in_utc, moment
 from breakeven.economics.rating import Stretch, Usage, charge, ordered_meters
 from breakeven.errors import DataError, Place, UsageError
+
+_TOO_MANY = 10**MAX_DIGITS
 
 
 class Event(NamedTuple):
@@ -37,7 +39,7 @@ class Event(NamedTuple):
         except (KeyError, TypeError, ValueError):
             raise DataError("event-shape", found=repr(row)[:120]) from None
         number = quantity if type(quantity) is int else exact(quantity, field=str(meter))
-        return cls(moment(time), str(name), str(meter), number)
+        return cls(moment(time).astimezone(UTC), str(name), str(meter), number)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def cut(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], 
     """The served part of the period cut where the plan changes, and the end of the trial."""
     served = period.overlap(customer.started, customer.ended)
     trial_end = customer.started + timedelta(days=plan.trial_days) if customer.started and plan.trial_days else None
-    changes = sorted(customer.plans, key=lambda entry: entry[0])
+    changes = sorted(customer.plans, key=lambda entry: in_utc(entry[0]))
     for _, later in changes:
         if later.currency != plan.currency:
             raise UsageError("currency-mix", first=plan.currency, second=later.currency)
@@ -190,17 +192,15 @@ def count_events(
     With `keep`, a list for each stretch, the events themselves are kept there instead.
     """
     seen: dict[tuple[str, str], Event] = {}
-    start, end = period.start, period.end
+    start, end = period.start.astimezone(UTC), period.end.astimezone(UTC)
     trial, usages = Usage(), [stretch.usage for stretch in stretches]
-    starts = [stretch.part.start for stretch in stretches]
+    starts = [stretch.part.start.astimezone(UTC) for stretch in stretches]
     for row in events:
-        event = row if type(row) is Event and type(row[3]) is int else Event.of(row)
+        # In UTC, because Python compares two times of one zone by the wall clock, which repeats an hour in autumn.
+        event = row if type(row) is Event and type(row[3]) is int and row[0].tzinfo is UTC else Event.of(row)
         time, name, meter, quantity = event
-        try:
-            if not start <= time < end:
-                continue
-        except TypeError:
-            raise UsageError("time-without-zone", at=Place(field="time"), found=str(time)) from None
+        if not start <= time < end:
+            continue
         first = seen.get((name, meter))
         if first is None:
             seen[name, meter] = event
@@ -208,8 +208,9 @@ def count_events(
             if first != event:
                 raise DataError("event-conflict", id=name, meter=meter, first=str(first.quantity), second=str(quantity))
             continue
-        if quantity < 0:
-            raise DataError("event-negative", at=Place(field=meter), id=name, found=str(quantity))
+        if not 0 <= quantity < _TOO_MANY:
+            code = "event-negative" if quantity < 0 else "event-too-many"
+            raise DataError(code, at=Place(field=meter), id=name, found=str(quantity)[:60])
         if trial_end is not None and time < trial_end:
             trial.add(time, name, meter, quantity)
             continue

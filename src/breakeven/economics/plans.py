@@ -7,7 +7,7 @@ Rates are shares (0.013 is 1.3%), prices are per unit of a meter, tiers are incl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -258,7 +258,7 @@ class Plan(Terms):
     currency: Currency = "USD"
     fees: tuple[Fee, ...] = ()
     minimum: Amount = Decimal(0)
-    trial_days: Annotated[int, Field(ge=0)] = 0
+    trial_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     discounts: tuple[Discount, ...] = ()
     coupons: tuple[Discount, ...] = ()
     taxes: tuple[Tax, ...] = ()
@@ -355,12 +355,18 @@ def price_text(plan: Plan, usage: Mapping[str, Rational | str]) -> str | None:
     return None if price is None else plain(price)
 
 
-def plan_findings(plan: Plan) -> list[Finding]:
-    """What a reader of a plan should know: a total that falls at a tier's edge."""
-    return [
+def plan_findings(plan: Plan, meters: Collection[str] | None = None) -> list[Finding]:
+    """What a reader of a plan should know: a total that falls at a tier's edge; a fee on none of the `meters`."""
+    found = [
         Finding("price-falls-at-edge", "warning", "business", label(fee), {"fee": label(fee), "edge": plain(edge)})
         for fee in plan.fees if isinstance(fee, Volume) for edge in _falling_edges(fee)
     ]
+    for fee in plan.fees:
+        meter = getattr(fee, "meter", None)
+        if meters is not None and meter is not None and meter not in meters:
+            fields = {"fee": label(fee), "meter": meter, "allowed": sorted(meters)}
+            found.append(Finding("plan-meter-unknown", "warning", "business", label(fee), fields))
+    return found
 
 
 def _falling_edges(fee: Volume) -> list[Decimal]:

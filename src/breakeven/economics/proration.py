@@ -28,6 +28,11 @@ def moment(value: object, *, field: str = "time") -> datetime:
     return time
 
 
+def in_utc(time: datetime) -> datetime:
+    """The moment to compare by: the wall clock of a zone repeats an hour in autumn and lacks one in spring."""
+    return time.astimezone(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """From `start`, included, to `end`, not included; both know their time zone."""
@@ -36,23 +41,25 @@ class Period:
     end: datetime
 
     def __post_init__(self) -> None:
-        if moment(self.start, field="start") >= moment(self.end, field="end"):
+        if in_utc(moment(self.start, field="start")) >= in_utc(moment(self.end, field="end")):
             raise UsageError("period-empty", start=self.start.isoformat(), end=self.end.isoformat())
 
     @classmethod
     def month(cls, year: int, month: int, zone: tzinfo = UTC) -> Period:
         """A calendar month in a time zone."""
+        if not (1 <= month <= 12 and 1 < year < 9999):
+            raise UsageError("month-range", year=year, month=month)
         following = (year + 1, 1) if month == 12 else (year, month + 1)
         return cls(datetime(year, month, 1, tzinfo=zone), datetime(*following, 1, tzinfo=zone))
 
     def __contains__(self, time: datetime) -> bool:
-        return self.start <= time < self.end
+        return in_utc(self.start) <= in_utc(time) < in_utc(self.end)
 
     def overlap(self, start: datetime | None, end: datetime | None) -> Period | None:
         """The part of the period between two moments (None: unbounded), None where there is none."""
-        first = self.start if start is None else max(self.start, start)
-        last = self.end if end is None else min(self.end, end)
-        return Period(first, last) if first < last else None
+        first = self.start if start is None else max(self.start, start, key=in_utc)
+        last = self.end if end is None else min(self.end, end, key=in_utc)
+        return Period(first, last) if in_utc(first) < in_utc(last) else None
 
     def share(self, part: Period | None, method: Proration = "seconds") -> Fraction:
         """How much of the period a part of it is, between 0 and 1; by days a begun day counts at its start only."""
@@ -69,7 +76,7 @@ class Period:
 
 def _length(period: Period, method: Proration) -> int:
     if method == "seconds":
-        return (period.end - period.start) // _MICROSECOND
+        return (in_utc(period.end) - in_utc(period.start)) // _MICROSECOND
     if method == "days":
         return (period.end.date() - period.start.date()).days
     return days_30_360(period.start.date(), period.end.date())

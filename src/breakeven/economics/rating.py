@@ -34,7 +34,7 @@ from breakeven.economics.plans import (
     Tiered,
     Volume,
 )
-from breakeven.economics.proration import Period
+from breakeven.economics.proration import Period, in_utc
 
 
 class Usage:
@@ -157,7 +157,7 @@ def _seat_time(fee: Seats, stretch: Stretch) -> Fraction:
 
 def _seat_pieces(stretch: Stretch) -> list[tuple[int, Period]]:
     """The paid part cut where the number of seats changes."""
-    changes = sorted(stretch.seats)
+    changes = sorted(stretch.seats, key=lambda entry: in_utc(entry[0]))
     starts = [None, *(time for time, _ in changes)]
     ends = [*(time for time, _ in changes), None]
     numbers = [0, *(number for _, number in changes)]

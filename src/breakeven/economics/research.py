@@ -48,8 +48,9 @@ def van_westendorp(
         raise DataError("answers-order", n=len(table))
     prices = np.unique(kept)
     # The part of respondents for whom a price is too cheap, cheap, expensive, too expensive.
-    very_low, low = ((kept[:, column][None, :] >= prices[:, None]).mean(axis=1) for column in (0, 1))
-    high, very_high = ((kept[:, column][None, :] <= prices[:, None]).mean(axis=1) for column in (2, 3))
+    columns = np.sort(kept, axis=0)
+    very_low, low = (1.0 - np.searchsorted(columns[:, n], prices, "left") / len(kept) for n in (0, 1))
+    high, very_high = (np.searchsorted(columns[:, n], prices, "right") / len(kept) for n in (2, 3))
     return PriceSensitivity(
         (_crossing(prices, very_low, 1.0 - low), _crossing(prices, 1.0 - high, very_high)),
         (_crossing(prices, very_low, high), _crossing(prices, low, very_high)),

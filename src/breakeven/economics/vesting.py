@@ -70,7 +70,8 @@ class Vesting:
     allocation: Allocation = "CUMULATIVE_ROUND_DOWN"
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.months < self.every or self.months % self.every or not 0 <= self.cliff <= self.months:
+        whole_steps = self.every >= 1 and self.every <= self.months <= 1200 and self.months % self.every == 0
+        if not whole_steps or not 0 <= self.cliff <= self.months:
             raise UsageError("vesting-months", months=self.months, every=self.every, cliff=self.cliff)
 
     def schedule(self, shares: int) -> list[tuple[date, Fraction]]:

@@ -119,10 +119,12 @@ def distribute(
     # which nobody would rather have the money back is the one that holds.
     count = len(by_cap)
     while True:
-        extra, capitalization = _as_claims(claims, by_cap, count)
-        payouts, per_share = _share_out(value, [*claims, *extra])
-        if all(payouts[len(claims) + number] >= fraction(by_cap[number].amount) for number in range(count)):
-            break
+        counted = _as_claims(claims, by_cap, count)
+        if counted is not None:
+            extra, capitalization = counted
+            payouts, per_share = _share_out(value, [*claims, *extra])
+            if all(payouts[len(claims) + number] >= fraction(by_cap[number].amount) for number in range(count)):
+                break
         count -= 1
     names = [*(claim.holder for claim in claims), *(safe.holder for safe in by_cap)]
     converted = [claim.holder for claim in claims if _converts(claim, per_share)]
@@ -135,14 +137,19 @@ def _converts(claim: Claim, per_share: Fraction) -> bool:
     return bool(preference) and fraction(claim.shares) * per_share == claim.at(per_share) > preference
 
 
-def _as_claims(claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int) -> tuple[list[Claim], Fraction]:
-    """The first `count` SAFEs as shares, the others as money, and the capitalization with those shares."""
+def _as_claims(
+    claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int
+) -> tuple[list[Claim], Fraction] | None:
+    """The first `count` SAFEs as shares, the others as money, and the capitalization with those shares.
+
+    None where those would own everything: so many cannot all convert.
+    """
     base = sum((fraction(claim.shares) for claim in claims), Fraction(0))
     parts = [fraction(safe.amount) / fraction(safe.cap) for safe in safes]
     before = sum((base * part for safe, part in zip(safes[:count], parts, strict=False) if not safe.post), base)
     owned = sum((part for safe, part in zip(safes[:count], parts, strict=False) if safe.post), Fraction(0))
     if owned >= 1:
-        raise UsageError("safes-own-all")
+        return None
     whole_company = before / (1 - owned)
     extra = [
         Claim(safe.holder, part * (whole_company if safe.post else base)) if number < count
