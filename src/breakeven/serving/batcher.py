@@ -106,13 +106,17 @@ class Batcher:
         """How long a case that came now would wait, by the pace of late."""
         return self._queued * self._seconds_per_case
 
+    def check(self, cases: int, seconds: float) -> None:
+        """HttpError 503 when `cases` more could hardly be answered in `seconds`: half of it is kept for the way back."""
+        wait = self.wait_seconds()
+        if self._closing or self._queued + cases > self._max_queue or wait > 0.5 * seconds:
+            raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))
+
     def submit(self, inputs: list[Any], *, lane: str, seconds: float) -> asyncio.Future[list[Any]]:
         """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within
         `seconds`.
         """
-        wait = self.wait_seconds()
-        if self._closing or self._queued + len(inputs) > self._max_queue or wait > seconds:
-            raise HttpError(503, "overloaded", queued=self._queued, retry_after=max(1, math.ceil(wait)))
+        self.check(len(inputs), seconds)
         job = Job(inputs, asyncio.get_running_loop().create_future(), time.monotonic() + seconds)
         job.timer = job.future.get_loop().call_later(seconds, _expire, job)
         with self._wake:
@@ -128,7 +132,7 @@ class Batcher:
     def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
         """Runs an iterator on the worker, a step between batches."""
         if self._closing or len(self._streams) >= self._max_cases:
-            raise HttpError(503, "overloaded", queued=self._queued, retry_after=1)
+            raise HttpError(503, "overloaded", retry_after=1)
         parts = Parts(make, asyncio.get_running_loop())
         with self._wake:
             self._streams.append(parts)

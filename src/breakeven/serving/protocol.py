@@ -42,7 +42,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.stalled_since: float | None = None
         self.active: Any = None
         if len(self.connections) > self.guard.connections:
-            self.refuse(HttpError(503, "overloaded", queued=len(self.connections), retry_after=1))
+            self.refuse(HttpError(503, "overloaded", retry_after=1))
 
     def data_received(self, data: bytes) -> None:
         """Counts a head's bytes, which the parser would collect without end."""

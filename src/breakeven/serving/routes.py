@@ -34,9 +34,10 @@ async def predict(service: Service, exchange: Exchange) -> Response | None:
     """POST /v1/predict."""
     from breakeven.serving.streaming import stream
 
+    _open(service)
+    service.batcher.check(1, service.limits.request_seconds)  # before anything costs: a flood must be cheap to refuse
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
-    _open(service)
     body = await exchange.body(service.limits.max_bytes)
     if len(body) <= _SMALL_BODY:
         request, inputs = _parse(service, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,26 +94,35 @@ def status_of(error: BreakevenError) -> int:
 def error_response(error: BreakevenError, request_id: str) -> Response:
     """`{"error": {type, code, message, param, hint, request_id}}` with the words of the catalogue."""
     status = status_of(error)
-    known = error.as_json()
+    extra = error.headers if isinstance(error, HttpError) else {}
+    try:
+        head, headers = _words(status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items()))
+    except TypeError:  # a field that cannot be a key of the cache
+        head, headers = _words.__wrapped__(
+            status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items())
+        )
+    return Response(status, head + encode(request_id).encode() + b"}}", list(headers))
+
+
+@functools.lru_cache(maxsize=512)
+def _words(
+    status: int, code: str, at: Place, fields: tuple[tuple[str, Any], ...], extra: tuple[tuple[str, str], ...]
+) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    """The body up to the request id, and the headers. Kept: a server that refuses a flood must do it in microseconds."""
+    known = BreakevenError(code, at=at, **dict(fields)).as_json()
     kind = _TYPE_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    body = {
-        "error": {
-            "type": kind,
-            "code": error.code,
-            "message": known["message"],
-            "param": known["param"],
-            "hint": known["hint"],
-            "request_id": request_id,
-        }
-    }
-    headers = dict(error.headers) if isinstance(error, HttpError) else {}
-    if "retry_after" in error.fields:
-        headers.setdefault("retry-after", str(error.fields["retry_after"]))
-    elif status == 503:
+    shown = {"type": kind, "code": code, "message": known["message"], "param": known["param"], "hint": known["hint"]}
+    headers = dict(extra)
+    for name, value in fields:
+        if name == "retry_after":
+            headers.setdefault("retry-after", str(value))
+    if status == 503:
         headers.setdefault("retry-after", "1")
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    return json_response(status, body, headers)
+    pairs = tuple((name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
+    head = encode({"error": shown})[:-2] + ',"request_id":'
+    return head.encode(), (JSON_TYPE, *pairs)
 
 
 def _integer(text: str) -> int:
