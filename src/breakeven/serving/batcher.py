@@ -107,7 +107,7 @@ class Batcher:
         return self._queued * self._seconds_per_case
 
     def check(self, cases: int, seconds: float) -> None:
-        """HttpError 503 when `cases` more could hardly be answered in `seconds`: half of it is kept for the way back."""
+        """HttpError 503 when `cases` more could hardly be answered in `seconds`: half is kept for the way back."""
         wait = self.wait_seconds()
         if self._closing or self._queued + cases > self._max_queue or wait > 0.5 * seconds:
             raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))

@@ -108,7 +108,7 @@ def error_response(error: BreakevenError, request_id: str) -> Response:
 def _words(
     status: int, code: str, at: Place, fields: tuple[tuple[str, Any], ...], extra: tuple[tuple[str, str], ...]
 ) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-    """The body up to the request id, and the headers. Kept: a server that refuses a flood must do it in microseconds."""
+    """The body up to the request id, and the headers. Kept: a flood must be refused in microseconds."""
     known = BreakevenError(code, at=at, **dict(fields)).as_json()
     kind = _TYPE_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     shown = {"type": kind, "code": code, "message": known["message"], "param": known["param"], "hint": known["hint"]}
