@@ -39,7 +39,7 @@ class EncoderSettings(BaseModel):
     epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the training rows, if time allows")
     steps: int | None = Field(None, ge=1, description="A fixed number of steps instead of what the time budget allows")
     batch_tokens: int = Field(768, ge=8, le=1_000_000, description="Tokens a training batch")
-    learning_rate: float | None = Field(None, gt=0, lt=1, description="Peak; default 3e-5 (full) or 5e-4 (LoRA)")
+    learning_rate: float | None = Field(None, gt=0, lt=1, description="Peak; default 5e-5 (full) or 5e-4 (LoRA)")
     weight_decay: float = Field(0.01, ge=0, lt=1)
     warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps over which the learning rate rises")
     dropout: float = Field(0.1, ge=0, lt=1, description="Of hidden values, while training")
@@ -130,8 +130,6 @@ class Encoder(Model):
             device=precision.device(),
             key=self._key(weights, rows),
         )
-        torch.set_num_threads(context.threads)
-        learner.start_head()
         trained = sum(value.numel() for value in learner.named().values())
         outcome = loop.run(learner, self._loop_options(), context, started=started)
         learner.widen(outcome.weights)
@@ -153,7 +151,7 @@ class Encoder(Model):
         from breakeven.training.loop import Options
 
         chosen = self.options
-        rate = chosen.learning_rate or (5e-4 if chosen.adapt == "lora" else 3e-5)
+        rate = chosen.learning_rate or (5e-4 if chosen.adapt == "lora" else 5e-5)
         return Options(
             chosen.epochs,
             chosen.batch_tokens,

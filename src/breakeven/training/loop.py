@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -181,11 +182,12 @@ class _Run:
             for number in range(schedule.MEASURED_STEPS)
         ]
         self._step(optimiser, spread[0], 0.0)  # allocators and kernels settle
-        begun = time.monotonic()
+        paces = []
         for rows in spread:
+            begun = time.monotonic()
             self._step(optimiser, rows, 0.0)
-        tokens = sum(self.learner.lengths[row] for rows in spread for row in rows)
-        per_token = (time.monotonic() - begun) / max(tokens, 1)
+            paces.append((time.monotonic() - begun) / max(sum(self.learner.lengths[row] for row in rows), 1))
+        per_token = statistics.median(paces)  # one step that a neighbour disturbed must not decide
         begun = time.monotonic()
         if self.context.budget_seconds is not None:
             self._validated()
