@@ -30,7 +30,7 @@ def held(value: float, unit: str = "ms", origin: str = "measured", low: float | 
         (held(0.1 + 0.2, "CHF", "declared"), "CHF 0.30"),
         (held(3, "answers", low=2, high=5), "3 [2, 5] answers"),
         (held(4.25, "ms", low=None, high=5.0), "4.25 [.., 5.00] ms"),
-        (held(-12.1, "USD", low=-19.3, high=-4.6), "-$12 [-19, -5]"),
+        (held(-12.1, "USD", low=-19.3, high=-4.6), "-$12.10 [-19.30, -4.60]"),
         (held(60.3, "ms", low=1.249, high=2840.0), "60 [1.2, 2,800] ms"),
         (held(math.nan, "ms"), "n/a ms"),
         (held(math.inf, "USD"), "$∞"),
@@ -38,6 +38,11 @@ def held(value: float, unit: str = "ms", origin: str = "measured", low: float | 
 )
 def test_a_quantity_in_full(quantity, shown):
     assert numbers.full(quantity) == shown
+
+
+def test_a_number_computed_of_declared_ones_is_not_a_declared_one():
+    computed = Quantity(0.000189114099, "USD", "declared", inputs={"price": "declared", "capacity": "measured"})
+    assert numbers.amount(computed) == "$0.000189"
 
 
 def test_what_nobody_knows_is_not_zero():

@@ -41,15 +41,16 @@ def currency_of(unit: str) -> tuple[str | None, str]:
 def decimals_for(quantity: Quantity) -> int:
     """Decimal places that suit the interval; negative: tens, hundreds ...
 
-    The last digit is at most a tenth of the interval's width, for money above a cent a fifth.
+    The last digit is at most a tenth of the interval's width, for money above a cent a fifth; below 100 it has cents.
     """
     low, high = quantity.low, quantity.high
     if low is not None and high is not None and math.isfinite(high - low) and high - low > TINY:
         if _exact(quantity.value) and _exact(low) and _exact(high) and high - low < 1000:
             return 0
-        coarse = currency_of(quantity.unit)[0] is not None and high - low > 0.01
-        steps = 5 if coarse else 10
-        return math.ceil(-math.log10((high - low) / steps) - 1e-9)
+        money = currency_of(quantity.unit)[0] is not None
+        places = math.ceil(-math.log10((high - low) / (5 if money and high - low > 0.01 else 10)) - 1e-9)
+        small = max(abs(low), abs(high), abs(quantity.value)) < 100
+        return max(places, 2) if money and small else places
     return _significant(quantity.value, 3)
 
 
@@ -166,7 +167,9 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
     if quantity.unit == "probability":
         return percent
     code, _ = currency_of(quantity.unit)
-    given = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
+    computed = len(quantity.inputs or ()) > 1
+    stated = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
+    given = stated and not computed
     places = decimals_for(quantity)
     skewed = _skewed(quantity)
 
@@ -193,9 +196,9 @@ def _skewed(quantity: Quantity) -> bool:
 
 
 def with_sign(text: str, code: str) -> str:
-    """A formatted number with its currency: `-$1.20`."""
+    """A formatted number with its currency: `-$1.20`, `+$1.20`."""
     sign = SIGNS.get(code, f"{code} ")
-    return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
+    return f"{text[0]}{sign}{text[1:]}" if text[:1] in "+-" else f"{sign}{text}"
 
 
 def _exact(value: float) -> bool:

@@ -126,5 +126,8 @@ def _difference(left: Quantity | None, right: Quantity | None, paired: Quantity 
     if left is None or right is None:
         return Cell(numbers.MISSING, tone="quiet")
     digits = max(0, min(numbers.decimals_for(left), numbers.decimals_for(right)))
-    text = numbers.amount(Quantity(round(left.value - right.value, digits), left.unit, "measured"))
-    return Cell(text if text.startswith("-") or left.value == right.value else f"+{text}")
+    code, _ = numbers.currency_of(left.unit)
+    text = numbers.plain(left.value - right.value, digits)
+    if float(text.replace(",", "")) > 0:
+        text = f"+{text}"
+    return Cell(text if code is None else numbers.with_sign(text, code))

@@ -168,7 +168,7 @@ def _wanted(gate: Mapping[str, Any], words: Words) -> Cell:
         "gate-asks",
         judged=words(f"judged-{gate.get('judged', 'bound')}"),
         kind=words.term(str(gate.get("kind"))),
-        limit=numbers.amount(limit),
+        limit=numbers.amount(limit) + numbers.suffix(limit),
     )
     needed = gate.get("cases_needed")
     return Cell(words("cases-needed", said=asked, n=numbers.count(needed)) if needed else asked, limit)
