@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from breakeven.economics.money import InexactNumber
-from breakeven.economics.plans import Flat, PerUnit, Plan, Seats, label, plan_findings, price_text, rate
+from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.plans import Flat, PerUnit, Plan, Seats, label, plan_findings, price_text, rate, steady
 
 
 def plan(**settings: Any) -> Plan:
@@ -133,6 +134,28 @@ def test_a_volume_price_that_falls_at_an_edge_is_found() -> None:
     assert [finding.fields["edge"] for finding in findings] == ["100"]
     assert "pays less for more" in str(findings[0])
     assert plan_findings(plan(fees=[tiers(10, None)])) == []
+
+
+def test_the_steady_plan_is_what_a_later_month_bills() -> None:
+    start = plan(per_month=5, per_year=120, fees=[{"kind": "one_off", "price": 900}, {"kind": "seats", "price": 1}],
+                 trial_days=30, coupons=[{"rate": 0.5, "periods": 1}, {"rate": 0.1}])
+    later = steady(start)
+    assert [label(fee) for fee in later.fees] == ["per_month", "per_year", "seats"]
+    assert later.fees[1] == Flat(name="per_year", price=Decimal(10))
+    assert (later.trial_days, [coupon.rate for coupon in later.coupons]) == (0, [Decimal("0.1")])
+
+
+def test_a_plan_in_the_business_section_is_in_its_currency() -> None:
+    price = {"plan": {"per_answer": 1}}
+    assert BusinessPlan.model_validate({"currency": "EUR", "price": price}).price.plan.currency == "EUR"  # type: ignore[union-attr]
+    parts = BusinessPlan.model_validate({"currency": "EUR", "segments": {"a": {"price": price, "customers": {}}}}).parts()
+    assert parts["segments.a."].price.plan.currency == "EUR"  # type: ignore[union-attr]
+    with pytest.raises(ValidationError, match="one currency; found EUR and a price plan in JPY"):
+        BusinessPlan.model_validate({"currency": "EUR", "price": {"plan": {"per_answer": 1, "currency": "JPY"}}})
+    with pytest.raises(ValidationError, match="valid dictionary"):
+        BusinessPlan.model_validate([])
+    with pytest.raises(ValidationError, match=r"price\.plan"):
+        BusinessPlan.model_validate({"price": {"plan": 5}})
 
 
 def test_a_fee_on_a_meter_that_nobody_counts_is_found() -> None:

@@ -35,6 +35,15 @@ class Part(NamedTuple):
     market: Market | None
 
 
+def _in_currency(part: Any, currency: Any) -> Any:
+    """A section (or segment) whose price plan states its currency."""
+    price = part.get("price") if isinstance(part, Mapping) else None
+    plan = price.get("plan") if isinstance(price, Mapping) else None
+    if not isinstance(plan, Mapping) or "currency" in plan:
+        return part
+    return {**part, "price": {**price, "plan": {**plan, "currency": currency}}}  # type: ignore[dict-item]
+
+
 class BusinessPlan(Section):
     """The business section of breakeven.yaml; complete in itself, with or without a model."""
 
@@ -65,6 +74,25 @@ class BusinessPlan(Section):
     correlations: list[tuple[str, str, float]] = Field(
         default_factory=list, description="[driver, driver, correlation], of the normals behind them"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _currency_of_plans(cls, data: Any) -> Any:
+        """A price plan that states no currency is in the section's."""
+        if not isinstance(data, Mapping):
+            return data
+        given, currency = dict(data), data.get("currency", "USD")
+        if isinstance(given.get("segments"), Mapping):
+            given["segments"] = {name: _in_currency(part, currency) for name, part in given["segments"].items()}
+        return _in_currency(given, currency)
+
+    @model_validator(mode="after")
+    def _one_currency(self) -> BusinessPlan:
+        for part in self.parts().values():
+            plan = part.price.plan if part.price else None
+            if plan is not None and plan.currency != self.currency:
+                raise ValueError(f"one currency; found {self.currency} and a price plan in {plan.currency}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> BusinessPlan:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from breakeven.economics.money import (
+    MAX_PLACES,
     Amount,
     Currency,
     Rational,
@@ -353,6 +354,18 @@ def price_text(plan: Plan, usage: Mapping[str, Rational | str]) -> str | None:
     """`rate` as exact decimal text without an exponent, None where it is not known until the invoice."""
     price = rate(plan, usage)
     return None if price is None else plain(price)
+
+
+def steady(plan: Plan) -> Plan:
+    """The plan as it bills a customer long after the start: no trial, nothing once, yearly fees by twelfths."""
+    fees: list[Fee] = []
+    for fee in plan.fees:
+        if isinstance(fee, Flat) and fee.every == "year":
+            fees.append(fee.model_copy(update={"every": "period", "price": round(fee.price / 12, MAX_PLACES)}))
+        elif not isinstance(fee, OneOff):
+            fees.append(fee)
+    offs = {name: tuple(off for off in getattr(plan, name) if not off.periods) for name in ("discounts", "coupons")}
+    return plan.model_copy(update={"fees": tuple(fees), "trial_days": 0, **offs})
 
 
 def plan_findings(plan: Plan, meters: Collection[str] | None = None) -> list[Finding]:

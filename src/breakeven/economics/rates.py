@@ -15,7 +15,7 @@ import numpy as np
 from breakeven.economics import normal
 from breakeven.economics.drivers import Driver
 from breakeven.economics.normal import Floats, floats
-from breakeven.economics.plans import Plan
+from breakeven.economics.plans import Plan, steady
 
 USES = 240
 NODES = 48
@@ -29,7 +29,7 @@ def revenue_of(plan: Plan, answers: float) -> float:
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     end = datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC)
     event = Event(start, "use", "answers", Decimal(repr(round(float(answers), 6))))
-    made = invoice([event], plan, Customer("someone", start), Period(start, end))
+    made = invoice([event], steady(plan), Customer("someone"), Period(start, end))
     return float(made.subtotal.amount)
 
 
