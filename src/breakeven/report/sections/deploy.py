@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DECISION = ("decision", "number", "release", "candidate", "verdict", "created", "key")
 RELEASE = ("id", "package", "model", "model_version", "task", "runtimes", "hardware", "created", "key", "licences")
+WITHHELD = "deploy-withheld"
 CODES = ("release", "verdict", "key", "id", "package", "hardware", "sha256")
 Pairs = list[tuple[str, Cell]]
 
@@ -28,7 +29,8 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     if decision:
         yield Facts(words("deploy-decision"), _chosen(decision, DECISION, words), step="deploy")
     if decision and not decision.get("release"):
-        reasons = "; ".join(str(reason) for reason in decision.get("reasons") or [])
+        told = any(finding.get("code") == WITHHELD for finding in snapshot.findings)  # it names the reasons
+        reasons = "" if told else "; ".join(str(reason) for reason in decision.get("reasons") or [])
         yield Note(f"{words('withheld')} {reasons}".strip(), tone="bad")
     if release:
         yield Facts(words("deploy-release"), _chosen(release, RELEASE, words), step="deploy")
