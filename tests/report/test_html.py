@@ -201,9 +201,9 @@ def test_stale_steps_are_said_before_the_table():
 
 def test_none_pays_is_an_answer():
     verdict = {**example.verdict(), "chosen": None, "sentence": {"code": "x", "text": "none pays; nearest is 'linear'"}}
-    page = Page(html.render(example.snapshot(verdict=verdict)))
-    assert {"class": "none"} in page.all("h1")
     text = html.render(example.snapshot(verdict=verdict))
+    page = Page(text)
+    assert {"class": "none"} in page.all("h1")
     assert text.index("What would have to change") < text.index('id="collect"')
     assert text.count("<caption>What would have to change") == 1 == text.count("does not pass its gates: macro_f1")
     assert text.count("<nav>") == 1
