@@ -109,7 +109,12 @@ class Cases:
 
 
 class Predictor(ABC):
-    """A loaded model that answers. One object answers one batch at a time; it keeps no state between calls."""
+    """A loaded model that answers. One object answers one batch at a time; it keeps no state between calls.
+
+    `spends`: every call costs money at a provider, so packaging asks about each row once and nothing is timed again.
+    """
+
+    spends: ClassVar[bool] = False
 
     @abstractmethod
     def predict(self, inputs: list[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import packaging_toy
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from breakeven.artifacts import read_json, write_json
 from breakeven.errors import BreakevenError, DataError, IntegrityError
 from breakeven.packaging.package import Tried, build, choose, identity
-from breakeven.task import Cases
+from breakeven.task import Cases, Predictor
 
 BOTH = ("reference", "fast")
 
@@ -176,3 +177,23 @@ def test_rows_to_recheck_are_kept_only_where_a_second_transform_changes_nothing(
     make: Callable[..., Path], ending: str, kept: bool
 ) -> None:
     assert (make(chain=Appending(ending)) / "check.json").is_file() is kept
+
+
+def test_a_model_whose_calls_cost_money_is_asked_once_a_row(tmp_path: Path) -> None:
+    from breakeven.packaging.package import _measure
+
+    class Paid(Predictor):
+        spends = True
+        asked = 0
+
+        def predict(self, inputs: list[Any]) -> list[Any]:
+            self.asked += len(inputs)
+            return [[1.0, 0.0] for _ in inputs]
+
+    class Agreeing:
+        def agree(self, one: Any, other: Any, tolerance: float) -> bool:
+            raise AssertionError("nothing is asked twice, so nothing is compared")
+
+    paid, found = Paid(), Tried("reference", 1)
+    _measure(found, paid, ["a"] * 30, task=Agreeing(), tolerance=0.1, seconds=1.0)  # type: ignore[arg-type]
+    assert paid.asked == 30 and found.batch_independent and len(found.raw) == 30

@@ -142,6 +142,8 @@ class Remote(Model):
 class RemotePredictor(Predictor):
     """One call a text, several at a time; an answer that names no class gets the training rates."""
 
+    spends: ClassVar[bool] = True
+
     def __init__(self, task: Any, options: RemoteSettings, data: Mapping[str, Any], calls: Calls) -> None:
         self._text_of, self._options, self._calls = task.text_of, options, calls
         self._classes: list[str] = list(data["classes"])
