@@ -187,7 +187,7 @@ class Model(ABC):
         return ()
 
     def trains_by_steps(self) -> bool:
-        """Whether `fit` can stop at a step: such candidates share the stage's time budget, the others take what they take."""
+        """Whether `fit` can stop at a step: such candidates share the time budget, the others take what they take."""
         return False
 
     def estimate(self, rows: int) -> dict[str, float]:
