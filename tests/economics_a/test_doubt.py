@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from breakeven.economics import normal
-from breakeven.economics.assessment import assess, next_steps, summary
+from breakeven.economics.assessment import assess, decisions_of, next_steps, summary
 from breakeven.economics.doubt import (
     CHANCE,
     correlated_groups,
@@ -261,6 +261,18 @@ def test_a_measurement_that_would_change_the_decision():
     assert found.knowledge.changes_decision
     measure = next(line for line in next_steps(doubtful, found) if line.code == "next-measure")
     assert measure.fields["driver"] == "customers.new_per_month"
+
+
+def test_where_customers_answer_to_the_price_it_is_a_decision_too():
+    response = {"reference": 0.004, "elasticity": {"low": -3, "mode": -1.5, "high": -0.2}}
+    made = simulate(plan(price={"per_answer": 0.004, "response": response}))
+    assert next(iter(decisions_of({"a": made.settings}))) == "a at 0.002"
+    found = assess(made).knowledge
+    assert found.changes_decision
+    assert found.assumptions[0].driver == "price.response.elasticity"
+    lean = assess(simulate(plan(team=[], price={"per_answer": 0.004, "response": {**response, "elasticity": -0.2}})))
+    assert lean.knowledge.best == "plan at 0.008"
+    assert list(decisions_of({"a": plan()})) == ["a"]
 
 
 def test_a_decision_that_no_measurement_changes():

@@ -36,13 +36,38 @@ def plan(**more):
         ),
         ({"team": [{"role": "dev", "salary_per_month": 1}] * 2}, "'dev' twice"),
         ({"team": [{"role": "support", "salary_per_month": 1, "per_customers": 0}]}, "customers per person above 0"),
+        ({"price": {"per_new_customer": 9, "response": {"reference": 9, "elasticity": -1}}}, "where a response"),
+        ({"price": {"per_answer": 9, "response": {"reference": 9}}}, "one of elasticity and curve"),
+        ({"price": {"per_answer": 9, "response": {"reference": 0, "elasticity": -1}}}, "reference price above 0"),
+        ({"price": {"per_answer": 9, "response": {"reference": 9, "curve": [[2, 0.5], [1, 0.9]]}}}, "rising prices"),
+        ({"price": {"per_answer": 9, "response": {"reference": 9, "curve": [[1, 0.9], [2, 0.5]]}}}, "on the curve"),
         ({"correlations": [["cash", "price", 0.5]]}, "correlations of uncertain drivers"),
+        ({"price": {"per_answer": {"value": 1, "unit": "USD/month"}}}, "per_answer in USD/answer, not USD/month"),
+        ({"price": {"per_answer": {"value": 1, "unit": "USD/1000 answers"}}}, "not USD/1000 answers"),
+        ({"cash": {"value": 1, "unit": "EUR"}}, "cash in USD, not EUR: one plan has one currency"),
+        ({"cash": {"value": 1, "unit": "$$"}}, "a unit such as USD/answer"),
+        ({"cash": {"low": 1, "high": 2, "each": "month"}}, "each: month only for"),
+        ({"customers": {"sales": {"role": "seller", "closes_per_month": 3}}}, "not 'seller'"),
+        (
+            {"price": {"plan": {"name": "p", "currency": "EUR", "fees": []}}},
+            "one currency; found USD and a price plan in EUR",
+        ),
         ({"market": {"customers": 100, "innovation": 0.01}}, "innovation and imitation together"),
     ],
 )
 def test_what_cannot_be_meant(section, message):
     with pytest.raises(ValidationError, match=message):
         plan(**section)
+
+
+def test_a_price_plan_without_a_currency_is_in_that_of_the_section():
+    tiers = {"name": "p", "fees": [{"kind": "flat", "price": "9"}]}
+    made = plan(currency="EUR", price={"plan": tiers})
+    assert made.price.plan.currency == "EUR"
+    parts = {"b2b": {"price": {"plan": tiers}, "customers": {}}}
+    assert BusinessPlan.model_validate({"segments": parts}).segments["b2b"].price.plan.currency == "USD"
+    with pytest.raises(ValidationError, match="valid dictionary"):
+        BusinessPlan.model_validate("a plan")
 
 
 def test_every_number_has_a_dotted_name():

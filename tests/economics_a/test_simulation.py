@@ -399,6 +399,20 @@ def test_a_price_plan_by_meters_is_rated_exactly():
     assert months_of(base(spread), "mrr")[0] == pytest.approx(4 * (5 + 10 + 22.5) / 2, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("price", "response", "factor"),
+    [
+        (20.0, {"reference": 10, "elasticity": -1.5}, 2.0**-1.5),
+        (10.0, {"reference": 10, "elasticity": -1.5}, 1.0),
+        (15.0, {"reference": 10, "curve": [[0, 1.0], [10, 0.5], [20, 0.1]]}, 0.3 / 0.5),
+        (25.0, {"reference": 10, "curve": [[0, 1.0], [10, 0.5], [20, 0.1]]}, 0.0),
+    ],
+)
+def test_new_customers_answer_to_the_price(price, response, factor):
+    made = base({"price": {"per_customer": price, "response": response}, "customers": {"new_per_month": 8}})
+    assert made.base["new_customers"][0] == pytest.approx(8 * factor)
+
+
 def test_spread_among_customers_fades_as_there_are_more_of_them():
     def spread(start):
         section = {

@@ -40,6 +40,7 @@ _PLACES = {
     "carbon": ("footprint", "sci"),
     "figures": ("default_alive",),
     "results": ("Plan", "simulate"),
+    "dimensions": ("Unit", "product", "total"),
     "measured": ("Measured", "fill"),
     "verdict": ("CandidateVerdict", "Change", "Margin", "Verdict", "decide"),
     "money": ("Money",),

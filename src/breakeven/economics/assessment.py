@@ -14,7 +14,7 @@ import numpy as np
 
 from breakeven.economics.doubt import Bar, Knowledge, tornado, what_to_measure
 from breakeven.economics.goal import Goal, Sought, seek
-from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.plan import BusinessPlan, replaced
 from breakeven.economics.register import Entry, register
 from breakeven.economics.results import Plan
 from breakeven.errors import Finding
@@ -75,13 +75,35 @@ class Assessment:
 
 
 def assess(plan: Plan, decisions: Mapping[str, BusinessPlan] | None = None) -> Assessment:
-    """Tornado, worth of knowing, risks and goal of a plan; `decisions` default to launching it or not."""
+    """Tornado, worth of knowing, risks and goal of a plan; `decisions`: plans it could be exchanged for, and itself."""
     settings, seed = plan.settings, plan.run.seed
     base, bars = tornado(settings, seed=seed)
     knowledge = what_to_measure(
-        decisions or {plan.name: settings}, seed=seed, scenarios=min(KNOW_SCENARIOS, max(1000, plan.run.scenarios))
+        decisions_of(decisions or {plan.name: settings}),
+        seed=seed,
+        scenarios=min(KNOW_SCENARIOS, max(1000, plan.run.scenarios)),
     )
     return Assessment(base, tuple(bars), knowledge, tuple(register(settings, seed=seed)), _sought(plan))
+
+
+GRID = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
+
+
+def decisions_of(plans: Mapping[str, BusinessPlan]) -> dict[str, BusinessPlan]:
+    """What could be decided besides not launching: each plan, at a grid of prices where it says how customers answer.
+
+    Without an answer of the customers a higher price would always win, and only the declared one is taken.
+    """
+    found: dict[str, BusinessPlan] = {}
+    for name, plan in plans.items():
+        if plan.price is None or plan.price.response is None:
+            found[name] = plan
+            continue
+        driver = f"price.{plan.price.leading}"
+        price = plan.drivers()[driver]
+        for factor in GRID:
+            found[f"{name} at {price.mean * factor:.4g}"] = replaced(plan, {driver: price.shifted(factor)})
+    return found
 
 
 def _sought(plan: Plan) -> Sought | None:

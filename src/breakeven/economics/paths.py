@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from breakeven.economics import cash, cohorts, expenses
-from breakeven.economics.normal import Floats
+from breakeven.economics.normal import Floats, floats
 from breakeven.economics.plan import BusinessPlan, Part
 from breakeven.economics.sampling import Inputs, Value
+from breakeven.economics.sections import Pricing
 
 Tables = Mapping[str, Callable[[Floats], Floats]]
 HEADLINE = ("customers", "mrr", "revenue", "ebitda", "cash_flow", "cash")
@@ -68,12 +69,13 @@ def _sold(plan: BusinessPlan, inputs: Inputs, *, tables: Tables, factors: Mappin
     sellers = {role.role: expenses.headcount(role, inputs, active=None, met=None) for role in plan.team}
     total: dict[str, Floats] = {}
     for prefix, part in plan.parts().items():
+        answered = answer_to_price(prefix, part.price, inputs) * factors.get("new_customers", 1.0)
         flow = cohorts.flows(
             prefix,
             part.customers,
             part.market,
             inputs=inputs,
-            factors=factors,
+            factors={**factors, "new_customers": answered},
             growth_in_month_1=plan.growth_in_month_1,
             sellers=sellers,
         )
@@ -102,6 +104,20 @@ def _sold(plan: BusinessPlan, inputs: Inputs, *, tables: Tables, factors: Mappin
         for name, value in made.items():
             total[name] = total[name] + value if name in total else value
     return total
+
+
+def answer_to_price(prefix: str, asked: Pricing | None, inputs: Inputs) -> Value:
+    """Factor on new customers at the price asked, against the price at which they were declared."""
+    response = asked.response if asked is not None else None
+    if asked is None or response is None:
+        return 1.0
+    price, reference = inputs[f"{prefix}price.{asked.leading}"], inputs[f"{prefix}price.response.reference"]
+    if response.curve is None:
+        elasticity = inputs[f"{prefix}price.response.elasticity"]
+        return floats((np.maximum(price, 1e-12) / reference) ** elasticity)
+    prices, shares = zip(*response.curve, strict=True)
+    # Nobody is known to buy beyond the last price that was asked.
+    return floats(np.interp(price, prices, shares, right=0.0) / np.interp(reference, prices, shares))
 
 
 def _billed(

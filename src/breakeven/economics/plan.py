@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from breakeven.economics import dimensions
 from breakeven.economics.draws import copula_factor
 from breakeven.economics.drivers import Amount, Driver, Number, Rate
 from breakeven.economics.sections import (
@@ -24,6 +25,37 @@ from breakeven.economics.sections import (
     Section,
     Segment,
     Taxes,
+)
+
+# What may be drawn anew every month; everything else happens once, or is a rate of growth.
+MONTHLY = frozenset(
+    [
+        "per_answer",
+        "per_customer",
+        "per_new_customer",
+        "new_per_month",
+        "growth_per_month",
+        "churn_per_month",
+        "churn_per_year",
+        "expansion_per_month",
+        "answers_each",
+        "spend_per_month",
+        "cac",
+        "saturation_per_month",
+        "closes_per_month",
+        "bad_debt",
+        "per_month",
+        "salary_per_month",
+        "other_per_month",
+        "cost_per_month",
+        "machine_per_hour",
+        "capacity_per_second",
+        "peak_factor",
+        "review_per_answer",
+        "liability_per_answer",
+        "percentage",
+        "per_invoice",
+    ]
 )
 
 
@@ -98,10 +130,6 @@ class BusinessPlan(Section):
     def _consistent(self) -> BusinessPlan:
         if self.segments and self.model_fields_set & {"price", "customers", "market"}:
             raise ValueError("segments, or price, customers and market; found both")
-        spread = [name for name, driver in self.drivers().items() if driver.each == "customer" and not driver.certain]
-        wrong = [name for name in spread if not name.endswith("_each")]
-        if wrong:
-            raise ValueError(f"each: customer only where each customer has its own (answers_each), not at {wrong[0]}")
         named = {milestone.name for milestone in self.milestones}
         waiting = [item.needs for item in self.team] + [item.needs for item in self.funding]
         waiting += [item.needs for item in self.costs.fixed] + [item.needs for item in self.costs.capital]
@@ -115,9 +143,39 @@ class BusinessPlan(Section):
         return self
 
     @model_validator(mode="after")
+    def _drawn(self) -> BusinessPlan:
+        for name, driver in self.drivers().items():
+            last = name.rsplit(".", 1)[-1]
+            if driver.each == "customer" and not driver.certain and not last.endswith("_each"):
+                raise ValueError(f"each: customer only where each customer has its own (answers_each), not at {name}")
+            if driver.each == "month" and last not in MONTHLY:
+                raise ValueError(f"each: month only for what is paid, used, won or lost every month, not at {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _sellable(self) -> BusinessPlan:
+        roles = {role.role: role for role in self.team}
+        for part in self.parts().values():
+            sales = part.customers.sales
+            if sales is not None and (sales.role not in roles or roles[sales.role].needs is not None):
+                raise ValueError(f"a role of the team that waits for no milestone in sales, not '{sales.role}'")
+        return self
+
+    @model_validator(mode="after")
     def _correlated(self) -> BusinessPlan:
         once = [name for name, driver in self.drivers().items() if not driver.certain and driver.each == "once"]
         copula_factor(once, {(one, other): value for one, other, value in self.correlations})
+        return self
+
+    @model_validator(mode="after")
+    def _in_units(self) -> BusinessPlan:
+        for name, driver in self.drivers().items():
+            expected = dimensions.FIELDS.get(name.rsplit(".", 1)[-1])
+            if driver.unit is not None and expected is not None:
+                try:
+                    dimensions.check(driver.unit, expected, currency=self.currency)
+                except ValueError as error:
+                    raise ValueError(f"{name} in {error}") from None
         return self
 
     def _names(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from breakeven.economics.drivers import Amount, Count, CountEach, Driver, Growth, Price, Rate
+from breakeven.economics.drivers import Amount, Count, CountEach, Driver, Growth, Number, Price, Rate
 from breakeven.economics.plans import Plan as PricePlan
 
 ZERO = Driver.of(0.0, origin="assumed")
@@ -26,6 +26,29 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Response(Section):
+    """How many come at another price than `reference`: by one elasticity, or by a curve of price and share."""
+
+    reference: Price = Field(description="The price at which the new customers were declared")
+    elasticity: Number | None = Field(None, description="Percent of new customers for a percent of price; below 0")
+    curve: list[tuple[float, float]] | None = Field(
+        None, min_length=2, description="[price, share that buys], from price research"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Response:
+        if (self.elasticity is None) == (self.curve is None):
+            raise ValueError("one of elasticity and curve")
+        if self.reference.mean <= 0.0:
+            raise ValueError("a reference price above 0")
+        prices = [price for price, _ in self.curve or []]
+        if prices != sorted(set(prices)) or any(not 0.0 <= share <= 1.0 for _, share in self.curve or []):
+            raise ValueError("rising prices and shares from 0 to 1 in curve")
+        if self.curve is not None and not self.curve[0][0] <= self.reference.mean < self.curve[-1][0]:
+            raise ValueError(f"a reference price on the curve ({prices[0]:g} to {prices[-1]:g})")
+        return self
+
+
 class Pricing(Section):
     """What customers pay. The parts add up; a plan by meters (`plan`) stands instead of them."""
 
@@ -34,6 +57,7 @@ class Pricing(Section):
     per_new_customer: Price | None = Field(None, description="Once, when a customer comes: setup, hardware, project")
     plan: PricePlan | None = Field(None, description="A price plan by meters (see the pricing page)")
     change_per_year: Growth = Field(ZERO, description="Price rise a year, from the second year on")
+    response: Response | None = Field(None, description="How new customers answer to per_answer, else per_customer")
 
     @model_validator(mode="after")
     def _some(self) -> Pricing:
@@ -42,7 +66,14 @@ class Pricing(Section):
             raise ValueError("either a plan, or per_answer, per_customer and per_new_customer; found both")
         if self.plan is None and all(part is None for part in parts):
             raise ValueError("one of per_answer, per_customer, per_new_customer or plan")
+        if self.response is not None and self.per_answer is None and self.per_customer is None:
+            raise ValueError("per_answer or per_customer where a response is declared")
         return self
+
+    @property
+    def leading(self) -> str:
+        """The part of the price that customers look at."""
+        return "per_answer" if self.per_answer is not None else "per_customer"
 
 
 class Channel(Section):
