@@ -90,6 +90,7 @@ def test_the_table_before_a_round() -> None:
     assert state.raised == 1_000_000 + 925
     assert state.exit(10_000_000, DAY).of("angel") == 500_000
     assert START.state(date(2023, 1, 1)).pool == 0
+    assert START.state(DAY).pool == 100_000
 
 
 def test_a_round_turns_everything_into_shares() -> None:

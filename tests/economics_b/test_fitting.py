@@ -38,6 +38,12 @@ def test_high_end_segment() -> None:
     assert low < 0.668 < high
 
 
+def test_regular_segment() -> None:
+    """Fader and Hardie, How to project customer retention: Regular, seven years: alpha .704, beta 1.182."""
+    curve = fit_survivors([1000, 631, 468, 382, 326, 289, 262, 241])
+    assert (curve.alpha, curve.beta) == (pytest.approx(0.704, abs=5e-4), pytest.approx(1.182, abs=5e-4))
+
+
 def test_constant_churn_of_the_first_year_misleads() -> None:
     """Fader and Hardie: constant churn fitted on year one gives .185 after twelve years, not .378."""
     first_year = fit_constant_churn([1] * 1000, [True] * 131 + [False] * 869)
@@ -68,6 +74,7 @@ def test_who_is_still_there_is_censored() -> None:
     seen = generator.integers(1, 25, size=6000)
     curve = fit_churn_curve(np.minimum(life, seen), life <= seen)
     assert curve.fit is not None
+    assert curve.fit.identified
     for name, truth in (("alpha", 1.2), ("beta", 8.0)):
         low, high = curve.fit.interval(name, 0.999)
         assert low < truth < high
@@ -122,6 +129,7 @@ def test_repeat_purchases_are_recovered() -> None:
         history.append((count, last))
     model = fit_repeat([count for count, _ in history], [last for _, last in history], age)
     assert model.fit is not None
+    assert model.fit.identified
     for name, truth in (("r", 0.5), ("alpha", 4.0), ("a", 0.8), ("b", 2.4)):
         low, high = model.fit.interval(name, 0.999)
         assert low < truth < high
@@ -133,6 +141,7 @@ def test_spending_is_recovered_and_drawn_towards_the_mean() -> None:
     mean = np.array([generator.gamma(6.0, 1 / each, max(n, 1)).mean() for each, n in zip(rate, count, strict=True)])
     model = fit_spending(count, mean)
     assert model.fit is not None
+    assert model.fit.identified
     for name, truth in (("p", 6.0), ("q", 4.0), ("v", 15.0)):
         low, high = model.fit.interval(name, 0.9999)
         assert low < truth < high
@@ -149,15 +158,16 @@ def test_usage_is_lognormal_with_idle_customers_apart() -> None:
     assert usage.idle == pytest.approx(500 / 5500)
     assert usage.median == pytest.approx(20_000, rel=0.05)
     assert usage.p90 == pytest.approx(80_000, rel=0.06)
-    for quantity in (usage.mean_log, usage.sd_log):
-        assert quantity.low is not None
-        assert quantity.high is not None
-        assert quantity.low < quantity.value < quantity.high
+    sd, count = usage.sd_log.value, 5000
+    for quantity, error in ((usage.mean_log, sd / count**0.5), (usage.sd_log, sd / (2 * count) ** 0.5)):
+        assert (quantity.low, quantity.high) == pytest.approx(
+            (quantity.value - 1.96 * error, quantity.value + 1.96 * error), rel=1e-3)
 
 
 def test_growth_with_a_student_interval() -> None:
     exact = fit_growth([100 * 1.1**month for month in range(6)])
     assert (exact.value, exact.low) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert fit_growth([1, 2, 4]).value == pytest.approx(1.0)
     noisy = fit_growth([100, 112, 119, 135])
     assert noisy.low is not None
     assert noisy.low < noisy.value

@@ -72,6 +72,12 @@ def test_gabor_granger_recovers_the_curve() -> None:
     assert low < 0.97 < high
     assert best_price(demand, unit_cost=3).price == pytest.approx(7.351, abs=0.3)
     assert fit.n == 4000
+    everybody, certain = gabor_granger(prices, generator.random(4000) < LogitDemand(8.3, 0.97).share(prices))
+    share = everybody.share(prices)
+    columns = np.stack([np.ones(4000), -prices], axis=1)
+    information = columns.T @ ((share * (1 - share))[:, None] * columns)
+    assert certain.covariance == pytest.approx(np.linalg.inv(information), rel=1e-3)
+    assert everybody.ceiling == 1.0
 
 
 def test_other_demand_curves_have_a_best_price_too() -> None:
@@ -99,7 +105,7 @@ def test_shares_are_made_to_fall() -> None:
     assert curve.prices == (1, 2, 3, 4)
     assert curve.shares == pytest.approx((0.9, 0.425, 0.425, 0.1))
     assert curve.share([0.5, 2.5, 3.5, 9]) == pytest.approx([0.9, 0.425, 0.2625, 0.0])
-    assert falling([1, 2], [0.5, 0.4]).shares == (0.5, 0.4)
+    assert falling([1, 2], [1.0, 0.0]).shares == (1.0, 0.0)
 
 
 def test_elasticities() -> None:

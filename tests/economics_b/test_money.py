@@ -166,6 +166,7 @@ class _Settings(BaseModel):
 def test_settings_take_a_float_as_the_text_it_was_read_from() -> None:
     assert _Settings(price=0.004).price == Decimal("0.004")  # type: ignore[arg-type]
     assert _Settings(price=1e-7).price == Decimal("0.0000001")  # type: ignore[arg-type]
+    assert _Settings(rate=1).rate == 1  # type: ignore[arg-type]
     assert _Settings(rate="0.5", currency="JPY").rate == Decimal("0.5")  # type: ignore[arg-type]
 
 

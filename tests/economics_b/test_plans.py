@@ -148,7 +148,8 @@ def test_the_steady_plan_is_what_a_later_month_bills() -> None:
 def test_a_plan_in_the_business_section_is_in_its_currency() -> None:
     price = {"plan": {"per_answer": 1}}
     assert BusinessPlan.model_validate({"currency": "EUR", "price": price}).price.plan.currency == "EUR"  # type: ignore[union-attr]
-    parts = BusinessPlan.model_validate({"currency": "EUR", "segments": {"a": {"price": price, "customers": {}}}}).parts()
+    segments = {"a": {"price": price, "customers": {}}}
+    parts = BusinessPlan.model_validate({"currency": "EUR", "segments": segments}).parts()
     assert parts["segments.a."].price.plan.currency == "EUR"  # type: ignore[union-attr]
     with pytest.raises(ValidationError, match="one currency; found EUR and a price plan in JPY"):
         BusinessPlan.model_validate({"currency": "EUR", "price": {"plan": {"per_answer": 1, "currency": "JPY"}}})

@@ -103,8 +103,8 @@ def charge(fee: Charge, stretch: Stretch) -> Charged:
     return _CHARGE[type(fee)](fee, stretch)
 
 
-def _prorated(amount: Decimal | int, share: Fraction) -> Rational:
-    return Decimal(amount) if share == 1 else amount * share if isinstance(amount, int) else Fraction(amount) * share
+def _prorated(amount: Decimal, share: Fraction) -> Rational:
+    return amount if share == 1 else Fraction(amount) * share
 
 
 def _free(fee: Free, stretch: Stretch) -> Charged:
