@@ -131,7 +131,8 @@ def test_checkpoints_of_another_training_are_refused(context):
         loop.run(Line(), dataclasses.replace(OPTIONS, learning_rate=0.2), context, started=time.monotonic())
 
 
-def test_ctrl_c_keeps_the_last_checkpoint_and_resuming_gives_the_same(context, tmp_path):
+def test_ctrl_c_keeps_the_last_checkpoint_and_resuming_gives_the_same(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, "CHECKPOINT_SECONDS", 1e-9)  # after every step
     whole = loop.run(Line(), OPTIONS, Fitting(tmp_path / "whole"), started=time.monotonic())
     learner = Line(fault=KeyboardInterrupt())
     learner.loss_before = learner.loss

@@ -241,10 +241,9 @@ class _Run:
         state.step += 1
         state.loss_sum += loss * len(rows)
         state.loss_rows += len(rows)
-        judged = state.step in plan.evaluate_at
-        if judged:
+        if state.step in plan.evaluate_at:
             self._judge()
-        if state.step - self.checkpointed >= plan.checkpoint_every or (judged and state.step < plan.steps):
+        if state.step - self.checkpointed >= plan.checkpoint_every:
             self._save()
 
     def _judge(self) -> None:
