@@ -26,7 +26,11 @@ _SECRET_KEY = re.compile(r"(?i)(^|_)(password|passwd|secret|token|api_?key|acces
 _SECRET_VALUE = re.compile(
     r"^(sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|-----BEGIN )"
 )
-_URL_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(
+    r"(?i)^[a-z][a-z0-9+.-]*://([^/@\s:]*:[^/@\s]+@|[^\s#]*[?&](access_?|auth_?|x-amz-)?"
+    r"(password|secret|token|api_?key|key|sig|signature|credential)=[^&\s])"
+)
+_PYDANTIC_WORDS = re.compile(r"a (valid string)|a valid dictionary( or (instance|object) .*)?")
 
 
 @dataclass
@@ -235,7 +239,12 @@ def _expected(item: Mapping[str, Any]) -> str:
     message = str(item["msg"])
     for prefix in ("Value error, ", "Input should be ", "Assertion failed, "):
         message = message.removeprefix(prefix)
-    return message
+    message = _PYDANTIC_WORDS.sub(lambda match: "text" if match[1] else "a mapping", message)
+    # The message says "found X" by itself; a scalar is not told twice.
+    found = item.get("input")
+    if isinstance(found, (dict, list)):
+        return message
+    return message.removesuffix(f", not {found!r}").removesuffix(f", not {found}")
 
 
 def _shown(value: Any) -> str:

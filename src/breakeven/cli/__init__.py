@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -95,9 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(0)
     except MemoryError:
-        click.echo(
-            "error: not enough memory; use fewer rows (--set collect.limit=1000) or a smaller candidate", err=True
-        )
+        _tell_memory(as_json="--json" in arguments)
         _leave(5)
     except OSError as error:
         tell_system(error, as_json="--json" in arguments)
@@ -133,6 +132,17 @@ def tell_system(error: OSError, *, as_json: bool) -> None:
     tell(fault, as_json=as_json)
 
 
+def _tell_memory(*, as_json: bool) -> None:
+    """Memory ran out; a limit that somebody set on this process is named."""
+    import resource
+
+    from breakeven.errors import EnvironmentFault
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    limited = "" if soft == resource.RLIM_INFINITY else f": this process may hold {soft / 2**30:.1f} GiB (ulimit -v)"
+    tell(EnvironmentFault("memory-short", limit=limited), as_json=as_json)
+
+
 def _terminated(signum: int, frame: Any) -> None:
     """SIGTERM unwinds like Ctrl-C, so that scratch folders and servers are cleaned up, and leaves with 143."""
     raise click.exceptions.Exit(143)
@@ -146,21 +156,21 @@ def _bug(error: Exception, arguments: list[str]) -> None:
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("BREAKEVEN_DEBUG"):
         click.echo(trace, err=True)
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="breakeven-bug-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as report:
+    place = "no file: none could be written; set BREAKEVEN_DEBUG=1 to see it"
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="breakeven-bug-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as report,
+    ):
         report.write(f"breakeven {__version__}, python {sys.version}\narguments: {arguments}\n\n{trace}")
-    click.echo(
-        f"error: this is a bug of breakeven ({type(error).__name__}: {str(error)[:200]}); "
-        f"please report it with {report.name}",
-        err=True,
-    )
+        place = report.name
+    bug = BreakevenError("our-bug", kind=type(error).__name__, reason=str(error)[:200], report=place)
+    tell(bug, as_json="--json" in arguments)
     _leave(70)
 
 
 def _leave(code: int) -> None:
-    import contextlib
-
     with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
     sys.exit(code)

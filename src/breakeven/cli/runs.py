@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakeven.cli.options import answer, console, open_project, project_options
-from breakeven.errors import Refused, UsageError
+from breakeven.errors import Place, Refused, UsageError
 
 if TYPE_CHECKING:
     from breakeven.project import Project, Snapshot
@@ -209,6 +209,8 @@ def compare(one: str, other: str, folder: str, overrides: tuple[str, ...], as_js
     project = open_project(folder, overrides)
     snapshot = project.snapshot()
     measured = (snapshot.verdict or {}).get("candidates", {})
+    if not measured:
+        raise UsageError("nothing-measured", at=Place(file=str(project.root)))
     for name in (one, other):
         if name not in measured:
             near = difflib.get_close_matches(name, measured, 1)

@@ -14,7 +14,7 @@ from breakeven.data import delimited, structured
 from breakeven.data.columns import typed
 from breakeven.data.encoding import to_utf8
 from breakeven.data.limits import Limits, check_size, is_folder, read_bytes
-from breakeven.errors import DataError, Finding, Place
+from breakeven.errors import ConfigError, DataError, Finding, Place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,7 +105,9 @@ class Source(BaseModel):
 
 def of_text(text: str) -> Source:
     """The shorthand: an address if it begins with http, else a path."""
-    return Source.model_validate({"url" if text.lower().startswith(("http://", "https://")) else "path": text})
+    if "://" in text and not text.lower().startswith(("http://", "https://")):
+        raise ConfigError("web-scheme", at=Place(field="collect.source"), scheme=text.split("://")[0])
+    return Source.model_validate({"url" if "://" in text else "path": text})
 
 
 @dataclass
@@ -162,6 +164,8 @@ def sniff(data: bytes, name: str) -> Format:
         return "parquet"
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"
+    if data[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError("web-page", at=Place(file=name))
     if data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")):
         raise DataError("source-compressed", at=Place(file=name))
     start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")

@@ -16,7 +16,7 @@ from breakeven.artifacts import Manifest, file_hash, fingerprint, now, write_jso
 from breakeven.data import card as cards
 from breakeven.data.cases import SHARED_ROLES, columns_of, names_of
 from breakeven.data.expressions import derived, kept
-from breakeven.data.limits import Limits, is_folder, regular
+from breakeven.data.limits import Limits, check_size, is_folder, regular
 from breakeven.data.packages import cache_folder
 from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
@@ -241,10 +241,14 @@ def write(context: Context, table: Gathered) -> None:
 
 def _files(setup: Setup, sources: dict[str, Source]) -> tuple[Path, ...]:
     files: list[Path] = []
+    memory = setup.config.collect.memory_mb
     for source in sources.values():
         if source.path is not None:
             path = setup.root / Path(source.path).expanduser()
             files.append(regular(path, folder=is_folder(path)))
+            if not is_folder(path):
+                # Asked before planning hashes the content, which takes long for a file that is refused anyway.
+                check_size(path.stat().st_size, str(path), Limits(memory_mb=memory, max_mb=source.max_mb))
     return tuple(files)
 
 

@@ -130,10 +130,18 @@ def _drop_rare(rows: Selection, settings: Settings, context: Context) -> None:
     single = {label for label, count in counts.items() if count == 1}
     place = Place(field=rows.roles["target"])
     if single and settings.rare_classes == "stop" and len(counts) > 1:
-        raise DataError("class-of-one", at=place, classes=sorted(single)[:10], counts=_counts(counts))
+        raise DataError(
+            "class-of-one", at=place, classes=sorted(single)[:10], counts=_counts(counts), before=_dropped(rows)
+        )
     if len(counts) - len(single) < 2:
-        raise DataError("one-class", at=place, counts=_counts(counts))
+        raise DataError("one-class", at=place, counts=_counts(counts), before=_dropped(rows))
     rows.keep([target not in single for target in rows.targets()], "rare_class")
+
+
+def _dropped(rows: Selection) -> str:
+    """What was dropped before, as the end of a sentence; empty where nothing was."""
+    listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in rows.dropped.items())
+    return f", after dropping {listed}" if listed else ""
 
 
 def _is_category(context: Context) -> bool:
