@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write plan.json and every series (Parquet, CSV) into DIR.",
 )
+@click.option(
+    "--xlsx",
+    "workbook",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a spreadsheet with live formulas for the base case (needs breakeven[excel]).",
+)
 @project_options
-def simulate(target: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def simulate(
+    target: Path | None, workbook: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
+) -> None:
     """Simulate the `business` section month by month over its scenarios; no data and no model are needed."""
     from breakeven.errors import ConfigError, Place
     from breakeven.project import FILE, open_settings
@@ -35,6 +44,11 @@ def simulate(target: Path | None, folder: str, overrides: tuple[str, ...], as_js
     plans = {"plan": business.simulate_file(settings.business, seed=settings.seed)}
     data = business.plan_json(plans)
     written = _write(target, plans, data) if target else []
+    if workbook is not None:
+        from breakeven.report.spreadsheet import write_plan
+
+        write_plan(workbook, plans["plan"])
+        written.append(str(workbook))
     if as_json:
         answer({**data, "written": written})
         return

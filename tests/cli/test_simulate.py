@@ -1,0 +1,62 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SECTION = """version: 1
+business:
+  months: 12
+  scenarios: 200
+  cash: 20000
+  price: {per_customer: 49}
+  customers: {start: 3, new_per_month: {low: 2, mode: 5, high: 9}, churn_per_month: 0.04}
+  team: [{role: founder, salary_per_month: 1000}]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "breakeven.yaml").write_text(SECTION)
+    return tmp_path
+
+
+def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "breakeven.cli", "simulate", *more]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_a_section_alone_becomes_a_plan_that_one_can_read(project: Path) -> None:
+    done = run(project, "--write", "out", "--xlsx", "plan.xlsx")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("you sell ")
+    assert any(line.startswith("operating break-even within 12 months in ") for line in lines)
+    assert any(line.startswith("1. customers.new_per_month: ") for line in lines)
+    assert {path.name for path in (project / "out").iterdir()} == {"plan.json", "series.parquet", "series.csv"}
+    assert (project / "plan.xlsx").stat().st_size > 5000
+
+
+def test_json_is_the_plan(project: Path) -> None:
+    done = run(project, "--json", "--set", "business.price.per_customer=60")
+    data = json.loads(done.stdout)
+    assert data["candidates"]["plan"]["inputs"]["price.per_customer"]["value"] == 60
+    assert data["summary"][0]["code"] == "summary-what"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("49", "-1", "breakeven.yaml:6:25: business.price.per_customer: found -1; expected a price of at least 0"),
+        ("months: 12", "months: 0", "breakeven.yaml:3:11: business.months: found 0"),
+        ("churn_per_month: 0.04", "churn_per_month: 1.2", "found 1.2; expected a rate of at most 1"),
+        ("low: 2", "low: 7", "expected low <= mode <= high, not 7, 5, 9"),
+        ("price: {per_customer: 49}", "what: a thing", "a plan without a model needs a price"),
+    ],
+)
+def test_what_cannot_be_meant_is_exit_2_with_its_place(project: Path, before: str, after: str, message: str) -> None:
+    (project / "breakeven.yaml").write_text(SECTION.replace(before, after))
+    done = run(project)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
