@@ -473,6 +473,7 @@ def test_beyond_exact_size_quantiles_are_the_means_of_the_blocks():
     plan = BusinessPlan.model_validate({**UNCERTAIN, "months": 6})
     exact, blocks = run(plan, scenarios=20_000), run(plan, scenarios=22_000)
     assert blocks.quantiles["mrr"] == pytest.approx(exact.quantiles["mrr"], rel=0.03)
+    assert len(blocks.outcomes["worth"]) == 22_000 and len(blocks.outcomes["nrr"]) == 20_480
 
 
 def test_cash_is_conserved():

@@ -1,7 +1,8 @@
 """The simulation of a plan: blocks of scenarios, gathered into means, quantiles, probabilities and figures.
 
 Memory does not grow with the number of scenarios but for a handful of numbers a scenario: up to `EXACT` scenarios the
-headline streams are kept whole and their quantiles are exact; beyond, quantiles are the means of the blocks' own.
+headline streams are kept whole and their quantiles are exact; beyond, quantiles are the means of the blocks' own, and
+figures (LTV, NRR ...) are of the first `EXACT` scenarios.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ def run(plan: BusinessPlan, *, seed: int | None = None, scenarios: int | None = 
 def _gather(plan: BusinessPlan, blocks: Iterable[Inputs], priced: Tables, *, exact: bool) -> Gathered:
     gathered = Gathered(exact)
     for inputs in blocks:
-        paths, figures = _one(plan, inputs, priced)
+        paths = simulate_block(plan, inputs, priced)
+        # The spread of a ratio is known well enough from these; what decides (ruin, NPV ...) is kept of all.
+        figures = scenario_figures(plan, inputs, paths.streams) if gathered.count < EXACT else {}
         gathered.add(paths, figures, inputs.size)
     return gathered
 
