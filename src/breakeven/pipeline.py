@@ -167,6 +167,8 @@ def _state(
     manifest = store.manifest(step.name)
     if manifest is None:
         return "missing", "never run"
+    if (lost := _lost(step, store, manifest)) is not None:
+        return "missing", f"{lost} was removed or cut short"
     waiting = [need for need in step.needs if planned[need].state != "fresh"]
     if manifest.fingerprint != digest:
         reasons = differences(manifest.inputs, inputs)
@@ -179,6 +181,17 @@ def _state(
     if step.volatile:
         return "stale", "refresh asked for"
     return "fresh", ""
+
+
+def _lost(step: Step, store: Store, manifest: Manifest) -> str | None:
+    """A file of the artifact that is gone or of another size; sizes only, so that planning stays quick."""
+    place = store.folder(step.name)
+    listed = {place / name: facts.get("bytes") for name, facts in manifest.files.items()}
+    listed |= {store.root / step.stage / name: manifest.files.get(name, {}).get("bytes") for name in step.exports}
+    for path, size in listed.items():
+        if not path.is_file() or (size is not None and path.stat().st_size != size):
+            return path.relative_to(store.root).as_posix()
+    return None
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
