@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from breakeven.errors import InputError, Place
+
+_BLOCK = bytes(1 << 17)
 
 
 class FakeTask:
@@ -33,13 +36,16 @@ class Streaming(FakeTask):
 
 
 class EchoPackage:
-    """Gives back what it gets. `seconds`: a batch's time. "boom" fails, "nan" is no JSON."""
+    """Gives back what it gets. `seconds`: a batch's time, asleep. `work`: a case's CPU seconds. "boom" fails, "nan" is
+    no JSON.
+    """
 
-    def __init__(self, task: FakeTask | None = None, *, seconds: float = 0.0) -> None:
+    def __init__(self, task: FakeTask | None = None, *, seconds: float = 0.0, work: float = 0.0) -> None:
         self.task = task or FakeTask()
         self.facts: dict[str, Any] = {}
         self.info = {"candidate": "echo", "limits": {"max_inputs": 64, "max_bytes": 1 << 20}, "example": "hello"}
         self.seconds = seconds
+        self.work = work
         self.batches: list[int] = []
         self.closed = False
 
@@ -52,6 +58,9 @@ class EchoPackage:
         self.batches.append(len(inputs))
         if self.seconds:
             time.sleep(self.seconds)
+        until = time.thread_time() + self.work * len(inputs)
+        while time.thread_time() < until:
+            hashlib.sha256(_BLOCK).digest()  # leaves the interpreter to others meanwhile, as a model does
         if "boom" in inputs:
             raise ValueError("boom")
         return list(inputs)

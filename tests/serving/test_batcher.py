@@ -146,6 +146,53 @@ def test_a_queue_too_long_for_the_deadline_refuses_early(batchers: list[Batcher]
     assert sum(1 for error in refused if error.code == "overloaded") >= 10
 
 
+def test_one_keys_flood_is_refused_and_another_keys_request_is_not(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: (time.sleep(0.01), inputs)[1], max_cases=1, patience=0.1)
+    batchers.append(batcher)
+
+    async def crowd() -> tuple[list[Any], Any]:
+        await _one(batcher, 0)
+        flood = [asyncio.ensure_future(_one(batcher, number, lane="noisy")) for number in range(100)]
+        await asyncio.sleep(0)
+        quiet = await _one(batcher, "quiet", lane="quiet")
+        return await asyncio.gather(*flood, return_exceptions=True), quiet
+
+    answers, quiet = run(crowd())
+    assert quiet == ["quiet"]
+    answered = sum(1 for answer in answers if not isinstance(answer, HttpError))
+    assert 5 <= answered <= 20  # a tenth of a second at a hundredth a case
+
+
+def test_a_slow_model_keeps_four_batches_waiting(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: (time.sleep(0.05), inputs)[1], max_cases=1, patience=0.0)
+    batchers.append(batcher)
+
+    async def crowd() -> list[Any]:
+        await _one(batcher, 0)
+        return await asyncio.gather(*(_one(batcher, number) for number in range(20)), return_exceptions=True)
+
+    assert 4 <= sum(1 for answer in run(crowd()) if not isinstance(answer, HttpError)) <= 6
+
+
+def test_a_pace_measured_before_counts_from_the_first_request(batchers: list[Batcher]) -> None:
+    hold = threading.Event()
+    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_cases=1, pace=10.0)
+    batchers.append(batcher)
+
+    async def crowd() -> int:
+        asks = []
+        for number in range(2):
+            asks.append(asyncio.ensure_future(_one(batcher, number)))
+            await asyncio.sleep(0.02)
+        with pytest.raises(HttpError, match="more work") as caught:
+            await _one(batcher, 2)
+        hold.set()
+        await asyncio.gather(*asks)
+        return int(caught.value.fields["retry_after"])
+
+    assert run(crowd()) == 10
+
+
 def test_what_waited_past_its_deadline_is_not_computed(batchers: list[Batcher]) -> None:
     seen: list[str] = []
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from breakeven.errors import EnvironmentFault
+from breakeven.ledger import commands
 from breakeven.serving.app import ROUTES, Limits
 from breakeven.serving.generator import _growth, _quantile
 from breakeven.serving.launch import ServerProcess
@@ -67,8 +68,6 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.mark.slow
 def test_an_open_loop_sends_at_its_rate_and_every_request_is_metered(server: ServerProcess) -> None:
-    from breakeven.ledger import commands
-
     before = sum(row["quantity"] for row in commands.usage(server.ledger))
     found = open_loop(server.url, server.key, BODIES, 100, 2.0, lag_limit_ms=1000)
     assert found.errors == {}
@@ -120,3 +119,21 @@ def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatc
         found = find_capacity(slow, BODIES, 5000.0, seconds_budget=4)
     assert found.slow
     assert [probe["probe"] for probe in found.trail] == ["alone", "four"]
+
+
+@pytest.mark.slow
+def test_three_times_what_it_can_do_costs_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cannot be answered soon hears so at once; everybody else is answered, soon; only answers are charged."""
+    monkeypatch.setenv("ECHO_SECONDS", "0.02")
+    limits = {"max_batch": 1, "queue_seconds": 0.5}
+    with ServerProcess("nowhere", module="tests.serving.echo_server", limits=limits) as fifty:
+        once = open_loop(fifty.url, fifty.key, BODIES, 45, 3.0, connections=300, lag_limit_ms=1000)
+        thrice = open_loop(fifty.url, fifty.key, BODIES, 135, 3.0, connections=300, lag_limit_ms=1000)
+        charged = sum(row["quantity"] for row in commands.usage(fifty.ledger))
+    assert thrice.achieved >= 0.7 * once.achieved
+    assert set(thrice.errors) == {"503"}
+    assert thrice.answers + thrice.errors["503"] == thrice.sent
+    assert charged == once.answers + thrice.answers
+    assert thrice.p99_ms is not None and thrice.refused_p99_ms is not None
+    assert thrice.p99_ms < 2000
+    assert thrice.refused_p99_ms < 500  # of a machine that tests share; alone it is a few ms

@@ -22,6 +22,8 @@ log = logging.getLogger("breakeven.serving")
 
 Answer = Callable[[list[Any]], list[Any]]
 _UNREAD_PARTS = 64
+_BATCHES_AHEAD = 4
+_LANES_LOOKED_AT = 256
 
 
 class Job:
@@ -78,12 +80,15 @@ class Batcher:
         max_cases: int = 64,
         max_queue: int = 2048,
         window: float = 0.002,
+        patience: float = 1.0,
+        pace: float = 0.0,
         observe: Callable[[int, float], None] = lambda cases, seconds: None,
     ) -> None:
         self._answer = answer
         self._max_cases = max_cases
         self._max_queue = max_queue
         self._window = window
+        self._patience = patience
         self._observe = observe
         self._lanes: dict[str, deque[tuple[Job, int]]] = {}
         self._turns: deque[str] = deque()
@@ -92,7 +97,8 @@ class Batcher:
         self._wake = threading.Condition()
         self._closing = False
         self._last: tuple[float, int] = (0.0, 0)  # when the last batch ended, how many cases it had
-        self._seconds_per_case = 0.0
+        self._seconds_per_case = pace  # known before the first batch where the package was measured on this machine
+        self._seconds_per_batch = 0.0
         self.busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
@@ -102,21 +108,36 @@ class Batcher:
         """Cases that wait."""
         return self._queued
 
-    def wait_seconds(self) -> float:
-        """How long a case that came now would wait, by the pace of late."""
-        return self._queued * self._seconds_per_case
+    def wait_seconds(self, lane: str | None = None) -> float:
+        """How long a case of `lane` that came now would wait, by the pace of late; None: behind everybody.
 
-    def check(self, cases: int, seconds: float) -> None:
-        """HttpError 503 when `cases` more could hardly be answered in `seconds`: half is kept for the way back."""
-        wait = self.wait_seconds()
-        if self._closing or self._queued + cases > self._max_queue or wait > 0.5 * seconds:
+        Lanes take turns, so of every other lane only as many cases go first as this one has already.
+        """
+        if lane is None or len(self._lanes) > _LANES_LOOKED_AT:
+            return self._queued * self._seconds_per_case
+        with self._wake:
+            mine = len(self._lanes.get(lane, ()))
+            ahead = sum(
+                len(queue) if name == lane else min(len(queue), mine + 1) for name, queue in self._lanes.items()
+            )
+        return ahead * self._seconds_per_case
+
+    def check(self, cases: int, seconds: float, *, lane: str | None = None) -> None:
+        """HttpError 503 when `cases` more of a lane would wait too long, or could hardly be answered in `seconds`.
+
+        A queue that is longer than it needs to be serves nobody: it only makes everybody late. It holds `patience`
+        seconds of work, or four batches where batches take longer, and never more than half of `seconds`.
+        """
+        wait = self.wait_seconds(lane)
+        patience = min(0.5 * seconds, max(self._patience, _BATCHES_AHEAD * self._seconds_per_batch))
+        if self._closing or wait > patience or self._queued + cases > self._max_queue:
             raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))
 
     def submit(self, inputs: list[Any], *, lane: str, seconds: float) -> asyncio.Future[list[Any]]:
         """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within
         `seconds`.
         """
-        self.check(len(inputs), seconds)
+        self.check(len(inputs), seconds, lane=lane)
         job = Job(inputs, asyncio.get_running_loop().create_future(), time.monotonic() + seconds)
         job.timer = job.future.get_loop().call_later(seconds, _expire, job)
         with self._wake:
@@ -204,7 +225,8 @@ class Batcher:
         ended = time.monotonic()
         if live:
             pace = (ended - started) / len(live)
-            self._seconds_per_case = pace if not self._seconds_per_case else 0.8 * self._seconds_per_case + 0.2 * pace
+            self._seconds_per_case = _smooth(self._seconds_per_case, pace)
+            self._seconds_per_batch = _smooth(self._seconds_per_batch, ended - started)
             self._observe(len(live), ended - started)
         self._last = (ended, len(live))
         self._hand_back(batch)
@@ -258,6 +280,10 @@ class Batcher:
             close()
         with self._wake:
             self._streams.remove(parts)
+
+
+def _smooth(before: float, found: float) -> float:
+    return found if not before else 0.8 * before + 0.2 * found
 
 
 def _expire(job: Job) -> None:

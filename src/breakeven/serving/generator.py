@@ -80,6 +80,7 @@ class Load:
         )
         self.requests = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in job["bodies"]]
         self.latencies: list[tuple[float, float]] = []  # due (seconds from the start), latency
+        self.refusals: list[float] = []
         self.errors: collections.Counter[str] = collections.Counter()
         self.examples: list[str] = []
         self.free: collections.deque[Connection] = collections.deque()
@@ -124,6 +125,7 @@ class Load:
         if status == 200:
             self.latencies.append((connection.due - self.started, time.perf_counter() - connection.due))
         else:
+            self.refusals.append(time.perf_counter() - connection.due)
             self._error(str(status), body.decode("utf-8", "replace"))
         self.free.append(connection)
         if self.closed_until is not None and time.perf_counter() < self.closed_until:
@@ -202,6 +204,7 @@ def _result(load: Load, lags: list[float], *, sending: float, behind: int) -> di
     last = max((due + latency for due, latency in load.latencies), default=sending)
     inside = sum(1 for due, latency in load.latencies if due + latency <= sending)
     lags.sort()
+    refused = _quantile(sorted(load.refusals), 0.99)
     return {
         "sent": load.sent,
         "answers": len(values),
@@ -215,6 +218,7 @@ def _result(load: Load, lags: list[float], *, sending: float, behind: int) -> di
             name: None if (value := _quantile(values, share)) is None else value * 1000
             for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
         },
+        "refused_p99_ms": None if refused is None else refused * 1000,
         "growth_ms": _growth(load.latencies),
         "lag_ms": {"p99": (_quantile(lags, 0.99) or 0.0) * 1000, "max": (lags[-1] if lags else 0.0) * 1000},
         "latencies_ms": [round(value * 1000, 3) for _, value in sorted(load.latencies)[:_LATENCIES]],

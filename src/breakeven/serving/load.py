@@ -46,6 +46,7 @@ class LoadResult:
     max_ms: float | None
     growth_ms: float
     lag_ms: float
+    refused_p99_ms: float | None = None  # how long a client waited to hear no
     latencies_ms: list[float] = field(repr=False, default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -141,6 +142,7 @@ def _generate(job: dict[str, Any], url: str, key: str, bodies: Sequence[str], cp
         latency["max"],
         found["growth_ms"],
         found["lag_ms"]["p99"],
+        found["refused_p99_ms"],
         found["latencies_ms"],
     )
 

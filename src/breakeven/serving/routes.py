@@ -35,8 +35,9 @@ async def predict(service: Service, exchange: Exchange) -> Response | None:
     from breakeven.serving.streaming import stream
 
     _open(service)
-    service.batcher.check(1, service.limits.request_seconds)  # before anything costs: a flood must be cheap to refuse
     key = await service.access.key(exchange, "predict")
+    # Before the body is read and a rate's token is taken: a flood must be cheap to refuse.
+    service.batcher.check(1, service.limits.request_seconds, lane=key.id)
     rates = service.access.rate(key)
     body = await exchange.body(service.limits.max_bytes)
     if len(body) <= _SMALL_BODY:
