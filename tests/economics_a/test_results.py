@@ -66,6 +66,15 @@ def test_base_case_and_mean_stand_side_by_side(plan):
     assert set(plan.fan("tax")) == {"base", "mean"}
 
 
+def test_the_rate_of_return_of_the_base_case_makes_it_worth_nothing():
+    section = {"months": 24, "scenarios": 4, "price": {"per_customer": 100}, "customers": {"start": 1}}
+    made = simulate({**section, "costs": {"capital": [{"name": "machine", "amount": 2000}]}})
+    (rate,) = made.irr()
+    again = simulate({**section, "costs": {"capital": [{"name": "machine", "amount": 2000}]}, "discount_rate": rate})
+    assert again.run.base_outcomes["worth"] == pytest.approx(0.0, abs=1e-6)
+    assert simulate(section).irr() == []
+
+
 def test_quantiles_are_numpys():
     from breakeven.economics.simulation import row_quantiles
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from breakeven.economics import finance
 from breakeven.economics.draws import SCRAMBLINGS
 from breakeven.economics.machines import Volumes
 from breakeven.economics.normal import Floats
@@ -160,6 +161,13 @@ class Plan:
         """Share of the scenarios that are never ruined and earn cash at the end."""
         return float(np.mean(np.isinf(self.run.outcomes["ruin_month"]) & np.isfinite(self.run.outcomes["cash_month"])))
 
+    def irr(self) -> list[float]:
+        """Every yearly internal rate of return of the base case's cash before funding; empty where there is none."""
+        flows = np.diff(self.run.base["cash_before_funding"])
+        first = self.run.base["cash_flow"][0]
+        start = self.run.base["cash_before_funding"][0] - first
+        return [float((1.0 + rate) ** 12 - 1.0) for rate in finance.irr([float(start), float(first), *flows.tolist()])]
+
     def figures(self) -> dict[str, Quantity]:
         """Every figure that means something in this plan, by the name readers know."""
         found = {NAMES.get(name, name): self.figure(name) for name in UNITS if name in self.run.outcomes}
@@ -172,6 +180,7 @@ class Plan:
         data["probability_of_break_even"] = self.months("operating_month").probability.as_json()
         data |= {label: self.months(name).as_json() for name, label in MONTHS.items()}
         data["default_alive"] = self.default_alive()
+        data["irr_of_base_case"] = self.irr()
         data["base"] = {NAMES.get(name, name): _finite(value) for name, value in self.run.base_outcomes.items()}
         data["fans"] = {name: self.fan(name) for name in HEADLINE}
         data["inputs"] = {

@@ -78,6 +78,7 @@ class CandidateVerdict:
         data["changes"] = [change.as_json() for change in self.changes]
         data["why_not"] = None if self.why_not is None else str(self.why_not)
         data["why_not_code"] = None if self.why_not is None else self.why_not.code
+        data["why_not_fields"] = None if self.why_not is None else dict(self.why_not.fields)
         del data["name"]
         return data
 

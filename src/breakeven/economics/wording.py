@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from breakeven.economics.costing import World
 from breakeven.economics.verdict import CandidateVerdict, Change, Margin
-from breakeven.errors import Finding
+from breakeven.errors import Finding, message
 
 IDLE = 0.2
 
@@ -22,7 +23,7 @@ def sentence(
     }
     if chosen is None:
         nearest = max(judged.values(), key=lambda one: one.ceiling_per_1000.value - one.floor_per_1000.value)
-        changes = "; ".join(_words(change) for change in nearest.changes) or "nothing within reach"
+        changes = [_words(change) for change in nearest.changes] or [message("change-none")]
         about |= {"nearest": nearest.name, "changes": changes}
         return Finding("verdict-none", "problem", "evaluate", None, about)
     if margin is None:
@@ -33,7 +34,7 @@ def sentence(
         "value": short(abs(value)),
         "cost": short(abs(cost)),
         "points": short(abs(margin.metric_points)) if margin.metric_points is not None else None,
-        "direction": "better" if (margin.metric_points or 0.0) >= 0.0 else "worse",
+        "direction": message("metric-better" if (margin.metric_points or 0.0) >= 0.0 else "metric-worse"),
         "metric": world.plan.metric,
         "ahead": round(100.0 * margin.probability_chosen_ahead),
     }
@@ -47,19 +48,18 @@ def sentence(
     return Finding(code, "info", "evaluate", chosen, about)
 
 
-def _instead(margin: Margin) -> str:
-    ways = []
-    if margin.pays_from.first is not None:
-        ways.append(f"above {short(margin.pays_from.first)} answers a month")
-    if margin.pays_at_metric is not None:
-        ways.append(f"at a metric of {margin.pays_at_metric:.3f}")
-    return "it would pay " + ", or ".join(ways) if ways else "no volume makes it pay"
+def _instead(margin: Margin) -> dict[str, Any]:
+    """Where the rival would pay: from a volume, at a metric, either, or nowhere."""
+    volume, metric = margin.pays_from.first, margin.pays_at_metric
+    about = {"volume": short(volume) if volume is not None else None, "metric": f"{metric:.3f}" if metric is not None else None}
+    if volume is not None:
+        return message("rival-pays-from" if metric is None else "rival-pays-from-or-at", **about)
+    return message("rival-pays-never" if metric is None else "rival-pays-at", **about)
 
 
-def _words(change: Change) -> str:
-    if change.kind == "gate":
-        return f"{change.unit} would have to meet its gate ({short(change.needed)})"
-    return f"{change.kind} {short(change.needed)} {change.unit}"
+def _words(change: Change) -> dict[str, Any]:
+    codes = {"gate": "change-gate", "price": "change-price", "volume": "change-volume", "metric": "change-metric"}
+    return message(codes[change.kind], needed=short(change.needed), unit=change.unit)
 
 
 def short(number: float) -> str:
