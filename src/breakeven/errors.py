@@ -27,11 +27,17 @@ class Place:
     field: str | None = None
 
     def __str__(self) -> str:
+        return self.said()
+
+    def said(self, language: str | None = None) -> str:
+        """The place in words: `reviews.csv:3:7`, `reviews.csv, row 5, field text`."""
         head = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        tail = ", ".join(
-            f"{name} {value}" for name, value in (("row", self.row), ("field", self.field)) if value is not None
-        )
-        return f"{head}, {tail}" if head and tail else head or tail
+        parts = [head] if head else []
+        if self.row is not None:
+            parts.append(render("place-row", {"row": self.row}, language=language))
+        if self.field is not None:
+            parts.append(render("place-field", {"field": self.field}, language=language))
+        return _joint("joint-words", language).join(parts)
 
 
 class BreakevenError(Exception):
@@ -56,13 +62,13 @@ class BreakevenError(Exception):
         return render(self.code, self.fields, at=self.at)
 
     def as_json(self, language: str | None = None) -> dict[str, Any]:
-        """The error as the wire and `--json` carry it."""
+        """The error as the wire and `--json` carry it: the words in the reader's language, the code the same in all."""
         entry = catalogue(language).get(self.code, {})
         return {
             "code": self.code,
-            "message": str(self),
+            "message": render(self.code, self.fields, at=self.at, language=language),
             "param": self.at.field,
-            "hint": fill(entry.get("hint", ""), self.fields) or None,
+            "hint": _hint(entry, self.fields, language) or None,
             "where": {name: value for name, value in asdict(self.at).items() if value is not None},
         }
 
@@ -148,24 +154,48 @@ def need_package(package: str, extra: str, *, purpose: str) -> EnvironmentFault:
     return EnvironmentFault("package-missing", package=package, extra=extra, purpose=purpose)
 
 
+def message(code: str, **fields: Any) -> dict[str, Any]:
+    """Words within words: as a field of an error or a finding it is rendered in the language of the whole."""
+    return {"code": code, "fields": fields}
+
+
 class _Lenient(string.Formatter):
     """Fills `{name}` and leaves `?` for a name nobody gave: a message must never fail to print."""
+
+    def __init__(self, language: str | None) -> None:
+        self.language = language
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         return kwargs.get(str(key), "?")
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        if isinstance(value, (list, tuple, set)):
-            value = ", ".join(str(item) for item in value)
+        value = self._said(value)
         try:
             return str(super().format_field(value, format_spec))
         except (ValueError, TypeError):
             return str(value)
 
+    def _said(self, value: Any) -> Any:
+        """A message as its words, a list as its items side by side, anything else as it is."""
+        if isinstance(value, (list, tuple, set)):
+            joint = "joint-sentences" if any(map(_is_message, value)) else "joint-words"
+            return _joint(joint, self.language).join(str(self._said(item)) for item in value)
+        if _is_message(value):
+            return render(value["code"], value["fields"], language=self.language)
+        return value
 
-def fill(text: str, fields: Mapping[str, Any]) -> str:
-    """`text` with its `{name}` places filled from `fields`."""
-    return _Lenient().vformat(text, (), fields)
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"code", "fields"}
+
+
+def _joint(name: str, language: str | None) -> str:
+    return catalogue(language)[name]["text"]
+
+
+def fill(text: str, fields: Mapping[str, Any], language: str | None = None) -> str:
+    """`text` with its `{name}` places filled from `fields`; lists and messages among them in `language`."""
+    return _Lenient(language).vformat(text, (), fields)
 
 
 def render(code: str, fields: Mapping[str, Any], *, at: Place | None = None, language: str | None = None) -> str:
@@ -173,31 +203,45 @@ def render(code: str, fields: Mapping[str, Any], *, at: Place | None = None, lan
     entry = catalogue(language).get(code)
     if entry is None:
         return f"{code}: " + ", ".join(f"{name}={value}" for name, value in fields.items())
-    text = fill(entry["text"], fields)
-    where = str(at) if at is not None else ""
+    said = fill(entry["text"], fields, language)
+    form = catalogue(language)["sentence-form"]
+    where = at.said(language) if at is not None else ""
     if where:
-        text = f"{where}: {text}"
+        said = fill(form["text"], {"where": where, "said": said})
     if entry.get("expected"):
-        text += f"; expected {fill(entry['expected'], fields)}"
-    if entry.get("hint"):
-        hint = fill(entry["hint"], fields).strip()
-        # A hint that depends on a field nobody could supply is noise, not help.
-        if hint and "?" not in hint.split("'")[1:2]:
-            text += f"; {hint}"
-    return text
+        said = fill(form["expected"], {"said": said, "expected": fill(entry["expected"], fields, language)})
+    hint = _hint(entry, fields, language)
+    return fill(form["hint"], {"said": said, "hint": hint}) if hint else said
+
+
+def _hint(entry: Mapping[str, str], fields: Mapping[str, Any], language: str | None) -> str:
+    """What to do next; empty where it depends on a field that nobody could supply: that is noise, not help."""
+    text = entry.get("hint", "")
+    named = [fields.get(name) for _, name, _, _ in string.Formatter().parse(text) if name]
+    lacks = any(value is None or (isinstance(value, str) and value == "?") for value in named)
+    return "" if lacks else fill(text, fields, language).strip()
+
+
+def reader_language(declared: str | None = None) -> str:
+    """The language to speak: BREAKEVEN_LANG (`zh`, `zh_CN.UTF-8`), else what is declared, else English."""
+    named = os.environ.get("BREAKEVEN_LANG") or declared or "en"
+    return named.replace("-", "_").split(".")[0].split("_")[0].lower()
+
+
+def catalogue(language: str | None = None) -> dict[str, dict[str, str]]:
+    """All entries of a language, English filling what it lacks; None: the reader's language."""
+    return _entries(language or reader_language())
 
 
 @functools.cache
-def catalogue(language: str | None = None) -> dict[str, dict[str, str]]:
-    """All entries of a language, English filling what it lacks."""
+def _entries(language: str) -> dict[str, dict[str, str]]:
     import tomllib
     from importlib.resources import files
 
-    chosen = language or os.environ.get("BREAKEVEN_LANG", "en").split(".")[0].split("_")[0]
     entries: dict[str, dict[str, str]] = {}
-    for name in _unique(["en", chosen]):
+    for name in _unique(["en", language]):
         folder = files("breakeven") / "catalogue" / name
-        if not folder.is_dir():
+        if not name.isalpha() or not folder.is_dir():
             continue
         for page in sorted(folder.iterdir(), key=lambda item: item.name):
             if page.name.endswith(".toml"):

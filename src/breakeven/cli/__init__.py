@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from breakeven import __version__
-from breakeven.errors import BreakevenError
+from breakeven.errors import BreakevenError, message, render
 
 # name -> (module, one line of help). An explicit table, so that `--help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -115,9 +115,9 @@ def tell(error: BreakevenError, *, as_json: bool) -> None:
         click.echo(json.dumps({"error": shown}, ensure_ascii=False, default=str))
         return
     for problem in (error, *error.more[:20]):
-        click.echo(f"error: {problem}", err=True)
+        click.echo(render("error-line", {"said": problem}), err=True)
     if len(error.more) > 20:
-        click.echo(f"... and {len(error.more) - 20} more", err=True)
+        click.echo(render("errors-more", {"count": len(error.more) - 20}), err=True)
 
 
 def tell_system(error: OSError, *, as_json: bool) -> None:
@@ -139,7 +139,7 @@ def _tell_memory(*, as_json: bool) -> None:
     from breakeven.errors import EnvironmentFault
 
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    limited = "" if soft == resource.RLIM_INFINITY else f": this process may hold {soft / 2**30:.1f} GiB (ulimit -v)"
+    limited = "" if soft == resource.RLIM_INFINITY else message("memory-limit", gib=f"{soft / 2**30:.1f}")
     tell(EnvironmentFault("memory-short", limit=limited), as_json=as_json)
 
 
@@ -156,7 +156,7 @@ def _bug(error: Exception, arguments: list[str]) -> None:
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("BREAKEVEN_DEBUG"):
         click.echo(trace, err=True)
-    place = "no file: none could be written; set BREAKEVEN_DEBUG=1 to see it"
+    place: object = message("bug-no-file")
     with (
         contextlib.suppress(OSError),
         tempfile.NamedTemporaryFile(

@@ -51,7 +51,10 @@ def sentence(
 def _instead(margin: Margin) -> dict[str, Any]:
     """Where the rival would pay: from a volume, at a metric, either, or nowhere."""
     volume, metric = margin.pays_from.first, margin.pays_at_metric
-    about = {"volume": short(volume) if volume is not None else None, "metric": f"{metric:.3f}" if metric is not None else None}
+    about = {
+        "volume": short(volume) if volume is not None else None,
+        "metric": f"{metric:.3f}" if metric is not None else None,
+    }
     if volume is not None:
         return message("rival-pays-from" if metric is None else "rival-pays-from-or-at", **about)
     return message("rival-pays-never" if metric is None else "rival-pays-at", **about)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from breakeven.artifacts import Store, now, read_json, write_json
-from breakeven.errors import Finding, IntegrityError, Place
+from breakeven.errors import Finding, IntegrityError, Place, message
 from breakeven.packaging import decisions, release, signing
 from breakeven.packaging.card import model_card
 from breakeven.packaging.opened import read_info
@@ -105,8 +105,7 @@ def run(context: Context, *, receipt: Receipt | None = None) -> None:
         written = decisions.decide(releases, scratch, record, key=key)
         write_json(context.folder / decisions.DECISION, {**written, "key": key_name})
         if name is None:
-            reasons = {"reasons": "; ".join(record["reasons"])}
-            context.find(Finding("deploy-withheld", "problem", "deploy", fields=reasons))
+            context.find(Finding("deploy-withheld", "problem", "deploy", fields={"reasons": _said(verdict)}))
         else:
             _prune(context, releases)
 
@@ -214,6 +213,19 @@ def _reasons(verdict: Mapping[str, Any]) -> list[str]:
     ]
     sentence = _choice(verdict)["sentence"]
     return found or [sentence or "the verdict chose nothing"]
+
+
+def _said(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same reasons as messages, for readers of any language."""
+    refused = {
+        name: message(candidate["why_not_code"], **candidate["why_not_fields"])
+        for name, candidate in verdict.get("candidates", {}).items()
+        if candidate.get("why_not_code")
+    }
+    if refused:
+        return [message("withheld-because", candidate=name, reason=reason) for name, reason in refused.items()]
+    sentence = verdict.get("sentence") or {}
+    return [message(sentence["code"], **sentence["fields"]) if sentence.get("code") else message("nothing-chosen")]
 
 
 def lineage(store: Store, candidate: str) -> dict[str, Any]:

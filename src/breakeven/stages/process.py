@@ -15,7 +15,8 @@ from breakeven.artifacts import write_json
 from breakeven.data import duplicates, splits
 from breakeven.data.cases import ROWS, columns_of, fields_of_kind, load_cases
 from breakeven.data.selection import Selection, strings
-from breakeven.errors import DataError, Finding, Level, Place
+from breakeven.data.structured import write_parquet
+from breakeven.errors import DataError, Finding, Level, Place, message
 from breakeven.pipeline import Context, Setup, Stage, Step
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def _personal(rows: Selection, settings: Settings, context: Context) -> dict[str
     fields = fields_of_kind(context.setup.task, rows.roles, "text")
     counted, holds = rows.count_personal(fields, settings.personal_kinds, names=settings.personal_names)
     if counted:
-        action = {"mask": "masked in rows and requests", "report": "left as it is", "drop": "those rows were dropped"}
+        action = {"mask": "personal-masked", "report": "personal-left", "drop": "personal-dropped"}
         words = {"found": ", ".join(f"{count} {kind}" for kind, count in counted.items()), "rows": sum(holds),
-                 "action": action[settings.personal_data]}  # fmt: skip
+                 "action": message(action[settings.personal_data])}  # fmt: skip
         level: Level = "warning" if settings.personal_data == "report" else "info"
         context.find(Finding("personal-data", level, "process", fields=words))
     if settings.personal_data == "drop":
@@ -138,10 +139,10 @@ def _drop_rare(rows: Selection, settings: Settings, context: Context) -> None:
     rows.keep([target not in single for target in rows.targets()], "rare_class")
 
 
-def _dropped(rows: Selection) -> str:
+def _dropped(rows: Selection) -> dict[str, Any] | str:
     """What was dropped before, as the end of a sentence; empty where nothing was."""
     listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in rows.dropped.items())
-    return f", after dropping {listed}" if listed else ""
+    return message("after-dropping", dropped=listed) if listed else ""
 
 
 def _is_category(context: Context) -> bool:
@@ -283,7 +284,7 @@ def _write(rows: Selection, report: dict[str, Any], context: Context) -> None:
     from breakeven.transforms import Chain
 
     task, settings = context.setup.task, context.setup.config.process
-    rows.frame.write_parquet(context.folder / ROWS, compression="zstd", statistics=False)
+    write_parquet(rows.frame, context.folder / ROWS)
     train = load_cases(context.folder, task, rows.roles, "train")
     Chain.fit(declared(settings), task, train.inputs).write(context.folder / "transforms.json")
     write_json(context.folder / "report.json", report)
