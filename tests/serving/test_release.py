@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from breakeven.errors import EnvironmentFault
-from breakeven.packaging import release, signing
+from breakeven.ledger import open_ledger
+from breakeven.packaging import decisions, release, signing
 from breakeven.packaging.package import build
 from breakeven.serving.launch import ServerProcess
 from breakeven.task import Cases
@@ -101,8 +106,6 @@ def test_a_release_is_refused_under_another_key(signed: tuple[Path, Path], tmp_p
 
 
 def test_a_changed_file_is_refused(signed: tuple[Path, Path], tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "changed"
     shutil.copytree(signed[0], folder)
     (folder / "MODEL_CARD.md").write_text("# better than it is\n")
@@ -113,3 +116,42 @@ def test_a_changed_file_is_refused(signed: tuple[Path, Path], tmp_path: Path) ->
 def test_a_release_without_a_key_to_trust_is_not_served(signed: tuple[Path, Path]) -> None:
     with pytest.raises(EnvironmentFault, match="--trust"), ServerProcess(signed[0], unsigned=False):
         pass
+
+
+@pytest.fixture(scope="module")
+def project(signed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder whose current decision ships the release."""
+    root = tmp_path_factory.mktemp("project") / "demo"
+    subprocess.run([sys.executable, "-m", "breakeven", "init", str(root)], check=True, capture_output=True)
+    folder, trust = signed
+    record = json.loads((folder / "release.json").read_text())
+    shutil.copytree(folder, root / "releases" / record["id"])
+    (root / "keys").mkdir(exist_ok=True)
+    shutil.copy(trust, root / "keys" / "release.pub")
+    with decisions.publishing(root / "releases") as scratch:
+        shipped = {"release": record["id"], "package": record["package"], "candidate": "majority", "rule": None,
+                   "verdict": "", "gates": [], "choice": {}}  # fmt: skip
+        decisions.decide(root / "releases", scratch, shipped, key=folder.parent / "release.key")
+    return root
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_serve_ends_gracefully_and_says_by_which_signal(project: Path, sent: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "breakeven", "serve", "-C", str(project), "--port", "0", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        told = ""
+        while not told.rstrip().endswith("}") and (line := process.stdout.readline()):
+            told += line
+        assert told, process.stderr.read()
+        with urlopen(json.loads(told)["url"] + "/readyz") as answer:
+            assert answer.status == 200
+        process.send_signal(sent)
+        _, words = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code, words
+    assert "Traceback" not in words
+    with open_ledger(project / "ledger.sqlite", create=False) as closed:  # nobody owns it any more
+        assert closed.verify()["holds"]

@@ -91,7 +91,7 @@ def serve(
                 err=True,
             )
 
-    run_server(
+    ended_by = run_server(
         project.root / "releases",
         ledger=_ledger(folder),
         trust=trust or project.root / "keys" / "release.pub",
@@ -101,6 +101,8 @@ def serve(
         threads=threads or cores,
         ready=ready,
     )
+    if ended_by is not None:
+        raise click.exceptions.Exit(128 + ended_by)
 
 
 def _example(service: Any) -> str:

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -51,8 +51,9 @@ def serve(
     name: str | None = None,
     opener: Opener | None = None,
     ready: Callable[[str, Service], None] | None = None,
-) -> None:
-    """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger.
+) -> int | None:
+    """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger. Returns the signal
+    that ended it (None: something else did), for the caller to leave with 128 + it.
 
     `folder` is a releases folder (its current decision is served), or one release, each checked against the public key
     `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the task's default.
@@ -81,7 +82,7 @@ def serve(
             stack.callback(Desk(book, COMMANDS).close)
         service = create_app(package, rule, book, limits, plan=plan, name=name or found_name)
         stack.callback(service.close)
-        _run(service, listening, guard, ready)
+        return _run(service, listening, guard, ready)
 
 
 def _open(
@@ -147,7 +148,7 @@ def _port_owner(port: int) -> str:
 
 def _run(
     service: Service, listening: socket.socket, guard: Guard | None, ready: Callable[[str, Service], None] | None
-) -> None:
+) -> int | None:
     import uvicorn
 
     from breakeven.serving.protocol import Guard, guarded, sweep
@@ -183,15 +184,17 @@ def _run(
             await super().shutdown(sockets)
             if self.sweeper is not None:
                 self.sweeper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.sweeper
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             service.draining = True
             super().handle_exit(sig, frame)
 
     server = Server(config)
-    # uvicorn raises the signal again when it is done, so that a shell sees how it ended; the ledger must close first.
-    with _signals_held():
+    with _signals_held(server) as held:
         server.run(sockets=[listening])
+    return held[-1] if held else None
 
 
 async def _tidy(service: Service) -> None:
@@ -207,16 +210,22 @@ async def _tidy(service: Service) -> None:
 
 
 @contextlib.contextmanager
-def _signals_held() -> Any:
+def _signals_held(server: Any) -> Iterator[list[int]]:
+    """uvicorn raises its signals again when it is done, the first one last: kept here, because the ledger must close
+    first. One that comes before uvicorn listens for it ends the server as well.
+    """
     held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+        server.should_exit = True
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield held
         return
-    before = {
-        number: signal.signal(number, lambda found, _: held.append(found)) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, hold) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield held
     finally:
         for number, action in before.items():
             signal.signal(number, action)
@@ -233,7 +242,7 @@ def main(arguments: list[str] | None = None, *, opener: Opener | None = None) ->
     if options.watch_stdin:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     try:
-        serve(
+        ended_by = serve(
             options.folder,
             ledger=options.ledger,
             trust=options.trust,
@@ -251,7 +260,7 @@ def main(arguments: list[str] | None = None, *, opener: Opener | None = None) ->
     except BreakevenError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    return 0
+    return 0 if ended_by is None else 128 + ended_by
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
