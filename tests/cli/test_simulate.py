@@ -8,6 +8,7 @@ import pytest
 SECTION = """version: 1
 business:
   months: 12
+  what: advice
   scenarios: 200
   cash: 20000
   price: {per_customer: 49}
@@ -31,7 +32,7 @@ def test_a_section_alone_becomes_a_plan_that_one_can_read(project: Path) -> None
     done = run(project, "--write", "out", "--xlsx", "plan.xlsx")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("you sell ")
+    assert lines[0] == "you sell advice"
     assert any(line.startswith("operating break-even within 12 months in ") for line in lines)
     assert any(line.startswith("1. customers.new_per_month: ") for line in lines)
     assert {path.name for path in (project / "out").iterdir()} == {"plan.json", "series.parquet", "series.csv"}
@@ -42,17 +43,17 @@ def test_json_is_the_plan(project: Path) -> None:
     done = run(project, "--json", "--set", "business.price.per_customer=60")
     data = json.loads(done.stdout)
     assert data["candidates"]["plan"]["inputs"]["price.per_customer"]["value"] == 60
-    assert data["summary"][0]["code"] == "summary-what"
+    assert data["summary"][0]["code"] == "summary-what-alone"
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("49", "-1", "breakeven.yaml:6:25: business.price.per_customer: found -1; expected a price of at least 0"),
+        ("49", "-1", "breakeven.yaml:7:25: business.price.per_customer: found -1; expected a price of at least 0"),
         ("months: 12", "months: 0", "breakeven.yaml:3:11: business.months: found 0"),
         ("churn_per_month: 0.04", "churn_per_month: 1.2", "found 1.2; expected a rate of at most 1"),
         ("low: 2", "low: 7", "expected low <= mode <= high, not 7, 5, 9"),
-        ("price: {per_customer: 49}", "what: a thing", "a plan without a model needs a price"),
+        ("price: {per_customer: 49}", "buyers: somebody", "a plan without a model needs a price"),
     ],
 )
 def test_what_cannot_be_meant_is_exit_2_with_its_place(project: Path, before: str, after: str, message: str) -> None:

@@ -239,6 +239,12 @@ def test_the_summary_of_a_plan_without_cash_and_with_a_verdict():
     }
     lines = summary(made, assess(made), judged)
     assert "summary-runway" not in [line.code for line in lines]
+    assert str(lines[0]) == "the product: plan"
+    alone = simulate({**section, "what": "labels"})
+    assert str(summary(alone, assess(alone), product="x")[0]) == "you sell labels"
+    refused = summary(made, assess(made), {**judged, "pays": False}, product="Sorts mail.")
+    assert str(refused[0]) == "the product: Sorts mail."
+    assert refused[1].code == "summary-does-not-pay"
     assert "worth 20 USD, sold at 4 USD, costing 0.3 USD" in str(lines[1])
     unpriced = simulate({"customers": {"start": 3}, "months": 4, "scenarios": 50})
     assert [finding.code for finding in unpriced.findings] == ["plan-no-cash", "plan-no-price"]

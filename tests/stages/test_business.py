@@ -50,7 +50,10 @@ MEASURED = {"linear": {"capacity_per_second": quantity(50.0, low=45.0, high=55.0
 def setup(tmp_path):
     def make(section=SECTION):
         settings = business.Settings.model_validate(section)
-        config = SimpleNamespace(business=settings, evaluate=Evaluate.model_validate({"machines": MACHINES}))
+        product = SimpleNamespace(name="sorter", description=None)
+        config = SimpleNamespace(
+            product=product, business=settings, evaluate=Evaluate.model_validate({"machines": MACHINES})
+        )
         return Setup(tmp_path, config, None, 7)
 
     return make
@@ -93,7 +96,8 @@ def test_every_candidate_is_simulated_at_its_measured_costs(setup, tmp_path):
 def test_where_none_pays_the_best_plan_is_shown(setup, tmp_path):
     found = verdict(None, linear=judged(pays=False), api=judged(None, cost_parts={"api": quantity(9.0)}, pays=False))
     plan, _, context = ran(setup({**SECTION, "cash": None, "price": None, "seed": 3}), tmp_path, found)
-    assert plan["chosen"] is None and plan["shown"] in ("linear", "api")
+    assert plan["chosen"] is None and plan["shown"] == "linear"
+    assert [line["code"] for line in plan["summary"]][:2] == ["summary-product", "summary-does-not-pay"]
     assert plan["seed"] == 3
     assert plan["candidates"]["linear"]["filled"]["price.per_answer"]["value"] == pytest.approx(0.009)
     assert {finding.code for finding in context.findings} == {"plan-no-cash"}
@@ -126,6 +130,15 @@ def test_a_section_alone_is_simulated_without_a_model():
     assert plan.run.seed == 2
     with pytest.raises(UsageError, match="a plan without a model needs a price"):
         business.simulate_file(business.Settings.model_validate({"customers": {"start": 1}}))
+
+
+def test_where_none_is_chosen_the_nearest_to_paying_is_shown():
+    plans = {name: business.simulate_file(business.Settings.model_validate(SECTION)) for name in ("a", "b")}
+    far = {"ceiling_per_1000": {"value": 1.0}, "floor_per_1000": {"value": 9.0}}
+    near = {"ceiling_per_1000": {"value": 8.0}, "floor_per_1000": {"value": 9.0}}
+    assert business.nearest(plans, {"a": far, "b": near}) == "b"
+    assert business.nearest(plans, {}) in plans
+    assert business.product_of(SimpleNamespace(product=None)) is None
 
 
 def test_files_hold_no_nan():

@@ -42,7 +42,7 @@ def simulate(
     if settings.business is None:
         raise ConfigError("missing-key", at=Place(document.file, 1, 1), key="business")
     plans = {"plan": business.simulate_file(settings.business, seed=settings.seed)}
-    data = business.plan_json(plans)
+    data = business.plan_json(plans, product=business.product_of(settings))
     written = _write(target, plans, data) if target else []
     if workbook is not None:
         from breakeven.report.spreadsheet import write_plan

@@ -118,10 +118,15 @@ def _sought(plan: Plan) -> Sought | None:
     return seek(plan.settings, name, goal, low=price, high=10.0 * price, seed=plan.run.seed, scenarios=SEEK_SCENARIOS)
 
 
-def summary(plan: Plan, assessment: Assessment, verdict: Mapping[str, Any] | None = None) -> list[Finding]:
-    """The plan in lines, in the order in which a founder asks. `verdict`: the candidate's entry in verdict.json."""
+def summary(
+    plan: Plan, assessment: Assessment, verdict: Mapping[str, Any] | None = None, *, product: str | None = None
+) -> list[Finding]:
+    """The plan in lines, in the order in which a founder asks. `verdict`: the candidate's entry in verdict.json.
+    `product`: what the file calls it, where the section does not say what is sold."""
+    refused = verdict is not None and verdict.get("pays") is False
     said: list[Finding | None] = [
-        _said("summary-what", {"what": plan.settings.what or plan.name, "buyers": plan.settings.buyers or "?"}),
+        _what(plan, product),
+        _said("summary-does-not-pay", {"candidate": plan.name}) if refused else None,
         _unit(plan, verdict),
         _end(plan),
         _break_even(plan),
@@ -133,6 +138,13 @@ def summary(plan: Plan, assessment: Assessment, verdict: Mapping[str, Any] | Non
         about = {"rank": rank, "driver": item.driver, "share": _percent(item.share), "worth": _money(item.value)}
         lines.append(_said("summary-assumption", {**about, "currency": plan.settings.currency}))
     return lines + next_steps(plan, assessment)
+
+
+def _what(plan: Plan, product: str | None) -> Finding:
+    what, buyers = plan.settings.what, plan.settings.buyers
+    if what is None:
+        return _said("summary-product", {"what": product or plan.name})
+    return _said("summary-what-alone" if buyers is None else "summary-what", {"what": what, "buyers": buyers})
 
 
 def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
@@ -255,7 +267,9 @@ def _said(code: str, fields: Mapping[str, Any]) -> Finding:
 
 
 def _percent(share: float) -> str:
-    return f"{100.0 * share:.0f}" if 0.01 <= share <= 0.99 or share in (0.0, 1.0) else f"{100.0 * share:.2g}"
+    if 0.99 < share < 1.0:
+        return "more than 99"
+    return f"{100.0 * share:.0f}" if share >= 0.01 or share == 0.0 else f"{100.0 * share:.2g}"
 
 
 def _money(value: float | None) -> str:

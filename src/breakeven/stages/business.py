@@ -53,12 +53,25 @@ def _run(context: Context) -> None:
     for plan in plans.values():
         for finding in plan.findings:
             context.find(finding)
-    write(context.folder, plans, plan_json(plans, verdict))
+    write(context.folder, plans, plan_json(plans, verdict, product=product_of(context.setup.config)))
 
 
-def best(plans: Mapping[str, Plan]) -> str:
-    """The candidate with the highest expected NPV: shown where the verdict ships none."""
-    return max(plans, key=lambda name: plans[name].figure("worth").value)
+def product_of(config: Any) -> str | None:
+    """What the file says is sold; None where it declares no product."""
+    product = getattr(config, "product", None)
+    return None if product is None else str(product.description or product.name)
+
+
+def nearest(plans: Mapping[str, Plan], judged: Mapping[str, Any]) -> str:
+    """The candidate to show where none is chosen: nearest to paying; without a verdict, the plan of highest NPV."""
+
+    def room(name: str) -> float:
+        one = judged.get(name) or {}
+        if "ceiling_per_1000" not in one:
+            return plans[name].figure("worth").value
+        return float(one["ceiling_per_1000"]["value"] - one["floor_per_1000"]["value"])
+
+    return max(plans, key=room)
 
 
 def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int) -> dict[str, Plan]:
@@ -155,14 +168,16 @@ def write(folder: Path, plans: Mapping[str, Plan], data: Mapping[str, Any] | Non
     _write_series(folder / SERIES, plans)
 
 
-def plan_json(plans: Mapping[str, Plan], verdict: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What plan.json holds. Summary and doubt are those of the candidate that the verdict chose, or of the best plan;
-    every candidate that pays is a decision it could be exchanged for."""
+def plan_json(
+    plans: Mapping[str, Plan], verdict: Mapping[str, Any] | None = None, *, product: str | None = None
+) -> dict[str, Any]:
+    """What plan.json holds. Summary and doubt are those of the candidate that the verdict chose, or of the nearest to
+    paying; every candidate that pays is a decision it could be exchanged for."""
     from breakeven.economics.assessment import assess, summary
 
     judged: Mapping[str, Any] = (verdict or {}).get("candidates") or {}
     chosen = (verdict or {}).get("chosen")
-    shown = chosen or best(plans)
+    shown = chosen or nearest(plans, judged)
     able = [name for name in plans if judged.get(name, {}).get("pays")] or [shown]
     first = plans[shown]
     assessment = assess(first, {name: plans[name].settings for name in able})
@@ -177,7 +192,7 @@ def plan_json(plans: Mapping[str, Plan], verdict: Mapping[str, Any] | None = Non
             "chosen": chosen,
             "shown": shown,
             "discount_rate": first.settings.discount_rate,
-            "summary": [line.as_json() for line in summary(first, assessment, judged.get(shown))],
+            "summary": [line.as_json() for line in summary(first, assessment, judged.get(shown), product=product)],
             "doubt": assessment.as_json(),
             "candidates": {name: plan.as_json() for name, plan in plans.items()},
         }
