@@ -163,6 +163,8 @@ def test_a_convertible_may_be_repaid_and_a_note_comes_first() -> None:
     assert table.state().exit(5_000_000, LATER).of("aunt") == 50_000
     assert "n" not in table.add(Cancel(DAY, "n")).state().convertibles
     assert table.state().convertibles["u"].issued == DAY  # type: ignore[union-attr]
+    dated = START.add(IssueConvertible(LATER, Safe("w", 1, issued=DAY)))
+    assert dated.state().convertibles["w"].issued == DAY  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("protection", "ratio"), [

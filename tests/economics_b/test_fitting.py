@@ -169,8 +169,8 @@ def test_growth_with_a_student_interval() -> None:
     assert (exact.value, exact.low) == (pytest.approx(0.1), pytest.approx(0.1))
     assert fit_growth([1, 2, 4]).value == pytest.approx(1.0)
     noisy = fit_growth([100, 112, 119, 135])
-    assert noisy.low is not None
-    assert noisy.low < noisy.value
+    slope, reach = np.log1p(noisy.value), 4.3027 * 0.0086025  # Student's t of 2 degrees x the slope's standard error
+    assert (noisy.low, noisy.high) == pytest.approx(np.expm1([slope - reach, slope + reach]), abs=1e-5)
     assert [student_quantile(0.975, n) for n in (1, 10)] == pytest.approx([12.7062, 2.2281], abs=1e-4)
 
 

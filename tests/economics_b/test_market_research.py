@@ -169,6 +169,8 @@ def test_conjoint_recovers_worth_in_money() -> None:
     assert found.worth("size", "big", "small") == pytest.approx(1 / 0.6, abs=0.4)
     assert sum(found.worths["size"].values()) == pytest.approx(0.0)
     assert sum(found.importance.values()) == pytest.approx(1.0)
+    spans = (found.worths["size"]["big"] - found.worths["size"]["small"], 4 * found.price_slope)
+    assert found.importance["size"] == pytest.approx(spans[0] / sum(spans))
     assert 1 / 3 < found.hit_rate < 1
     low, high = found.fit.interval("price")
     assert low < -0.6 < high
@@ -214,6 +216,7 @@ def test_conjoint_on_price_alone() -> None:
     (lambda: falling([1], [2]), "between 0 and 1"), (lambda: falling([], []), "between 0 and 1"),
     (lambda: point_elasticity([1, 1], [1, 2]), "different prices"),
     (lambda: arc_elasticity((1, 1), (1, 2)), "prices"),
+    (lambda: arc_elasticity((0, 1), (2, 2)), "above 0"),
     (lambda: conjoint([], attributes=["a"]), "empty"), (lambda: conjoint([{}], attributes=[]), "empty"),
     (lambda: conjoint([{"a": 1}], attributes=["a"]), "one level only: a"),
     (lambda: conjoint([{"a": k, "question": 1, "chosen": 1} for k in "xy"], attributes=["a"]), "2 chosen of 2"),
@@ -227,6 +230,7 @@ def test_answers_that_tell_nothing(work: Any, said: str) -> None:
 @pytest.mark.parametrize(("work", "said"), [
     (lambda: market_size(1, 1, serviceable=2, obtainable=0), "between 0 and 1"),
     (lambda: market_size(float("nan"), 1, serviceable=0, obtainable=0), "0 or more"),
+    (lambda: market_size(-1, 1, serviceable=0, obtainable=0), "0 or more"),
     (lambda: s_curve(2, 1, 0.1, 3), "below the ceiling"), (lambda: s_curve(1, 2, -1, 3), "growth above -1"),
     (lambda: best_price(LogitDemand(1, 1), unit_cost=1, low=3, high=2), "no price lies between 3 and 2"),
     (lambda: best_price(LogitDemand(1, 1), unit_cost=1, people=0), "somebody to buy"),

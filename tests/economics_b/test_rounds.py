@@ -162,6 +162,8 @@ def test_most_favoured_terms_come_from_later_safes_only() -> None:
     early, late = (Safe(name, 100_000, cap=5_000_000, issued=date(2025, int(name), 1)) for name in "13")
     terms = Round(20_000_000, 1_000_000)
     assert price_round(YC, [mfn, early], terms).conversions[0].because == "round price"
+    same_day = Safe("d", 100_000, cap=5_000_000, issued=mfn.issued)
+    assert price_round(YC, [mfn, same_day], terms).conversions[0].because == "round price"
     improved = price_round(YC, [late, mfn], terms)
     assert shares(improved)["m"] == shares(improved)["3"]
     assert shares(price_round(YC, [mfn, Safe("x", 1, cap=10)], terms))["m"] > 0
