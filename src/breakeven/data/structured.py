@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.data.columns import check_names
 from breakeven.data.encoding import to_utf8
 from breakeven.data.limits import MB, Limits, check_columns, read_bytes, regular
-from breakeven.errors import DataError, Place, need_package
+from breakeven.errors import DataError, EnvironmentFault, Place, need_package
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,6 +122,18 @@ def read_parquet(data: bytes, name: str, limits: Limits) -> pl.DataFrame:
     if not frame.height:
         raise DataError("no-rows", at=place, found="a table of 0 rows")
     return _flat(frame)
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """`frame` into a file; a full or failing disk is named, whatever the library calls it."""
+    import polars as pl
+
+    try:
+        frame.write_parquet(path, compression="zstd", statistics=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise EnvironmentFault(
+            "file-unwritable", at=Place(file=str(path)), reason=str(error).splitlines()[0]
+        ) from error
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:

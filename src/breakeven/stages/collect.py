@@ -21,6 +21,7 @@ from breakeven.data.packages import cache_folder
 from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
 from breakeven.data.sources import Found, Source, of_text, read
+from breakeven.data.structured import write_parquet
 from breakeven.errors import ConfigError, DataError, Finding, Place
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.task import Task
@@ -231,7 +232,7 @@ def _card(setup: Setup, frame: pl.DataFrame, found: list[Found], dropped: int, b
 def write(context: Context, table: Gathered) -> None:
     """table.parquet, card.json and croissant.json into the step's folder."""
     path = context.folder / TABLE
-    table.frame.write_parquet(path, compression="zstd", statistics=False)
+    write_parquet(table.frame, path)
     write_json(context.folder / "card.json", table.card)
     name = str(context.setup.config.product.name)
     write_json(context.folder / "croissant.json", cards.croissant(name, table.card, file_hash(path), now()))
