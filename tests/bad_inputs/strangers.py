@@ -123,19 +123,6 @@ _DESKS = {
     "technical": ("The {x} does not start any more", "I cannot pair the {x} with my phone", "Error 41 on the {x}"),
 }
 _THINGS = ("headset", "kettle", "router", "lamp", "keyboard", "reader", "blender", "camera", "speaker", "monitor")
-    "headset",
-    "kettle",
-    "router",
-    "lamp",
-    "keyboard",
-    "reader",
-    "blender",
-    "camera",
-    "thermostat",
-    "speaker",
-    "monitor",
-    "printer",
-]
 _ASIDES = (
     "It is the second time.",
     "I wrote last week, too.",
