@@ -23,7 +23,7 @@ from breakeven.artifacts import (
     write_atomic,
     write_json,
 )
-from breakeven.errors import Finding, UsageError
+from breakeven.errors import Finding, UsageError, fill, message
 
 STAGES = ("collect", "process", "train", "evaluate", "deploy", "business")
 FINDINGS = "findings.json"
@@ -128,14 +128,31 @@ class Stage:
 
 @dataclass(frozen=True)
 class Planned:
-    """A step with its state and, where it is not fresh, the reason in words."""
+    """A step with its state and, where it is not fresh, the reasons as messages; `why` is them in words."""
 
     step: Step
     state: State
-    why: str
+    reasons: list[dict[str, Any]]
     fingerprint: str
     inputs: dict[str, Any]
     needs: dict[str, str]
+
+    @property
+    def why(self) -> str:
+        """The reasons in words, in the reader's language."""
+        return self.said()
+
+    def said(self, language: str | None = None) -> str:
+        """The reasons in words of a language; empty where the step is fresh."""
+        return fill("{reasons}", {"reasons": self.reasons}, language)
+
+    @property
+    def follows(self) -> bool:
+        """Whether nothing of its own changed, only what it needs."""
+        return bool(self.reasons) and all(reason["code"] in FOLLOWS for reason in self.reasons)
+
+
+FOLLOWS = ("why-needs", "why-needs-changed")
 
 
 def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned]:
@@ -150,8 +167,8 @@ def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned
         }
         needs = {need: planned[need].fingerprint for need in step.needs}
         digest = fingerprint({"step": step.name, "inputs": inputs, "needs": needs})
-        state, why = _state(step, store, digest, inputs, needs, planned)
-        planned[step.name] = Planned(step, state, why, digest, inputs, needs)
+        state, reasons = _state(step, store, digest, inputs, needs, planned)
+        planned[step.name] = Planned(step, state, reasons, digest, inputs, needs)
     return [planned[step.name] for step in ordered]
 
 
@@ -163,24 +180,24 @@ def _contents(files: Sequence[Path], hashes: HashCache) -> dict[str, str]:
 
 def _state(
     step: Step, store: Store, digest: str, inputs: dict[str, Any], needs: dict[str, str], planned: Mapping[str, Planned]
-) -> tuple[State, str]:
+) -> tuple[State, list[dict[str, Any]]]:
     manifest = store.manifest(step.name)
     if manifest is None:
-        return "missing", "never run"
+        return "missing", [message("why-never-run")]
     if (lost := _lost(step, store, manifest)) is not None:
-        return "missing", f"{lost} was removed or cut short"
+        return "missing", [message("why-lost", file=lost)]
     waiting = [need for need in step.needs if planned[need].state != "fresh"]
     if manifest.fingerprint != digest:
         reasons = differences(manifest.inputs, inputs)
         changed = [need for need, value in needs.items() if manifest.needs.get(need) != value]
-        reasons += [f"needs {need}, which changed" for need in changed]
-        reasons += [f"no longer needs {need}" for need in manifest.needs if need not in needs]
-        return "stale", "; ".join(reasons) or "inputs changed"
+        reasons += [message("why-needs-changed", step=need) for need in changed]
+        reasons += [message("why-needs-no-longer", step=need) for need in manifest.needs if need not in needs]
+        return "stale", reasons or [message("why-inputs-changed")]
     if waiting:
-        return "stale", f"needs {', '.join(waiting)}"
+        return "stale", [message("why-needs", steps=waiting)]
     if step.volatile:
-        return "stale", "refresh asked for"
-    return "fresh", ""
+        return "stale", [message("why-refresh")]
+    return "fresh", []
 
 
 def _lost(step: Step, store: Store, manifest: Manifest) -> str | None:
@@ -194,21 +211,21 @@ def _lost(step: Step, store: Store, manifest: Manifest) -> str | None:
     return None
 
 
-def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """What changed between two JSON values, as `name: old -> new`, the names dotted."""
+def differences(old: Any, new: Any, name: str = "") -> list[dict[str, Any]]:
+    """What changed between two JSON values, as messages `name: old -> new`, the names dotted."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found: list[str] = []
+        found: list[dict[str, Any]] = []
         for key in sorted(set(old) | set(new), key=str):
             label = key if name in ("", "settings", "files") else f"{name}.{key}"
             if key not in new:
-                found.append(f"{label} removed")
+                found.append(message("why-removed", name=label))
             elif key not in old:
-                found.append(f"{label} added")
+                found.append(message("why-added", name=label))
             else:
                 found += differences(old[key], new[key], str(label))
         return found
     if old != new:
-        return [f"{name}: {_short(old)} -> {_short(new)}"]
+        return [message("why-changed", name=name, old=_short(old), new=_short(new))]
     return []
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from breakeven import pipeline
 from breakeven.artifacts import HashCache, Manifest, Store, read_json
 from breakeven.config import Document, load
-from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place
+from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place, reader_language
 from breakeven.stages import business as business_stage
 from breakeven.stages import collect as collect_stage
 from breakeven.stages import deploy as deploy_stage
@@ -50,7 +50,9 @@ class Product(BaseModel):
     )
     task: str = Field(description="The kind of problem, for example text-classification")
     description: str | None = Field(None, description="One sentence for people: what is sold, to whom")
-    language: Literal["en", "zh"] = Field("en", description="Language of the report")
+    language: Literal["en", "zh"] = Field(
+        "en", description="Language of the report; where it is not declared, that of BREAKEVEN_LANG"
+    )
 
 
 class ProjectSettings(BaseModel):
@@ -117,6 +119,12 @@ class Project:
     def name(self) -> str:
         """The product's name; the folder's where the file declares no product."""
         return self.settings.product.name if self.settings.product else self.root.name
+
+    @property
+    def language(self) -> str | None:
+        """The language that the file declares; None where it leaves that to the reader."""
+        product = self.settings.product
+        return product.language if product and "language" in product.model_fields_set else None
 
     @property
     def task(self) -> Task:
@@ -228,13 +236,13 @@ class Project:
         folder, product = self.store.root, self.settings.product
         planned = self.plan()
         names = [candidate.name for candidate in self.settings.train.candidates]
-        steps = [item.step.name for item in planned]
+        steps, language = [item.step.name for item in planned], self.language or reader_language()
         return Snapshot(
             name=self.name,
             task=product.task if product else "",
             root=self.root,
-            language=product.language if product else "en",
-            states=[{"step": item.step.name, "state": item.state, "why": item.why} for item in planned],
+            language=language,
+            states=[_state(item, language) for item in planned],
             collect=_maybe(folder / "collect" / "card.json"),
             process=_maybe(folder / "process" / "report.json"),
             train=_each(names, folder / "train", "training.json"),
@@ -265,6 +273,10 @@ def open_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[ProjectSet
 def schema() -> dict[str, Any]:
     """The JSON Schema of breakeven.yaml, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProjectSettings.model_json_schema()}
+
+
+def _state(item: pipeline.Planned, language: str) -> dict[str, Any]:
+    return {"step": item.step.name, "state": item.state, "why": item.said(language), "follows": item.follows}
 
 
 def _maybe(path: Path) -> dict[str, Any] | None:

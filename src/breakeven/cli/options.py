@@ -36,10 +36,13 @@ def project_options(command: Command) -> Command:
 
 
 def open_project(folder: str, overrides: tuple[str, ...]) -> Project:
-    """The project of a command."""
+    """The project of a command; its language is spoken from here on where the environment names none."""
     from breakeven.project import Project
 
-    return Project(folder, overrides=overrides)
+    project = Project(folder, overrides=overrides)
+    if project.language is not None:
+        os.environ.setdefault("BREAKEVEN_LANG", project.language)
+    return project
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -53,9 +53,7 @@ def standing(verdict: Mapping[str, Any]) -> Literal["ship", "none", "missing"]:
 def sentence(snapshot: Snapshot, words: Words) -> str:
     """The answer in one sentence; where there is none yet, what makes it."""
     said = (snapshot.verdict or {}).get("sentence") or {}
-    if said.get("code") and words.language != "en":
-        return words.finding(said)
-    return str(said["text"]) if said.get("text") else words("no-answer")
+    return words.finding(said) if said else words("no-answer")
 
 
 def basis(verdict: Mapping[str, Any], words: Words) -> list[str]:
@@ -96,7 +94,7 @@ def stale(snapshot: Snapshot, words: Words) -> list[Note]:
     old = [item for item in snapshot.states if item["state"] == "stale"]
     if not old:
         return []
-    roots = [item for item in old if not item["why"].startswith("needs ")] or old
+    roots = [item for item in old if not item.get("follows")] or old
     said = [f"{item['step']} ({_clip(item['why'])})" if item["why"] else item["step"] for item in roots[:ROOTS]]
     more = len(old) - len(said)
     text = "; ".join([*said, *([words("and-more", count=more)] if more else [])])

@@ -33,7 +33,7 @@ def candidate(snapshot: Snapshot, words: Words, name: str) -> list[Block]:
         ]
         pairs += [(words.term(key), cell(found[key])) for key in SHORT if quantity(found.get(key))]
         if found.get("why_not"):
-            pairs.append((words("why-not"), Cell(str(found["why_not"]))))
+            pairs.append((words("why-not"), Cell(words.why_not(found))))
         blocks.append(Facts(words("verdict"), pairs, step="evaluate/verdict"))
         blocks.append(
             Table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from breakeven.errors import reader_language
 from breakeven.report import compose, origins, pairs
 from breakeven.report.blocks import Block, Cell, Facts, Findings, Lines, Listing, Note, Picture, Table, one_origin
 from breakeven.report.sections import evaluate
@@ -46,7 +47,7 @@ GAP = 2
 
 def print_verdict(console: Console, snapshot: Snapshot, *, findings: bool = True) -> None:
     """The table of candidates, the sentence, and the findings that a reader should know (unless they follow anyway)."""
-    words = Words(snapshot.language)
+    words = Words(reader_language(snapshot.language))
     verdict = snapshot.verdict or {}
     if not verdict.get("candidates"):
         _print(console, compose.sentence(snapshot, words))
@@ -77,7 +78,7 @@ def _pressing(console: Console, snapshot: Snapshot, words: Words) -> None:
 
 def show(console: Console, snapshot: Snapshot, what: str) -> None:
     """A stage by name, or all that is known of one candidate."""
-    words = Words(snapshot.language)
+    words = Words(reader_language(snapshot.language))
     if what in compose.ORDER:
         if what == "evaluate" and (snapshot.verdict or {}).get("candidates"):
             print_verdict(console, snapshot, findings=False)
@@ -90,14 +91,14 @@ def show(console: Console, snapshot: Snapshot, what: str) -> None:
 
 def compare(console: Console, snapshot: Snapshot, one: str, other: str) -> None:
     """Two candidates side by side, with paired differences where the verdict states them."""
-    words = Words(snapshot.language)
+    words = Words(reader_language(snapshot.language))
     for block in pairs.compare(snapshot, words, one, other):
         _block(console, block, words)
 
 
 def status(console: Console, snapshot: Snapshot) -> None:
     """Every step: fresh, stale or missing, why, and how often it was run."""
-    words = Words(snapshot.language)
+    words = Words(reader_language(snapshot.language))
     _table(console, compose.states(snapshot, words), words)
 
 

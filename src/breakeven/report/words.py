@@ -44,3 +44,10 @@ class Words:
         if code in self._entries:
             return render(code, finding.get("fields") or {}, language=self.language)
         return str(finding.get("text") or code)
+
+    def why_not(self, judged: Mapping[str, Any]) -> str:
+        """Why a candidate of the verdict was not chosen; empty where it has no reason."""
+        code, fields = judged.get("why_not_code"), judged.get("why_not_fields")
+        if not code or fields is None:
+            return str(judged.get("why_not") or "")
+        return self.finding({"code": code, "fields": fields})

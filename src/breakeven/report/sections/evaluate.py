@@ -132,7 +132,7 @@ def _margin(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 
 
 def _reasons(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    pairs = [(name, said(found["why_not"])) for name, found in candidates(snapshot).items() if found.get("why_not")]
+    pairs = [(name, said(words.why_not(found))) for name, found in candidates(snapshot).items() if found.get("why_not")]
     if pairs:
         title = "why-not" if (snapshot.verdict or {}).get("chosen") else "why-none"
         yield Facts(words(title), pairs, step=STEP)
