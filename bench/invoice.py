@@ -20,21 +20,25 @@ from breakeven.economics.proration import Period
 from breakeven.economics.statement import itemise
 
 PERIOD = Period.month(2026, 1)
-PLAN = Plan.model_validate({
-    "fees": [
-        {"kind": "flat", "price": "49"},
-        {"kind": "per_unit", "meter": "input_tokens", "price": "0.0000025"},
-        {"kind": "graduated", "meter": "answers", "tiers": [{"up_to": 10, "price": "0.01"}, {"price": "0.004"}]},
-    ],
-    "taxes": [{"name": "VAT", "rate": "0.22"}],
-})
+PLAN = Plan.model_validate(
+    {
+        "fees": [
+            {"kind": "flat", "price": "49"},
+            {"kind": "per_unit", "meter": "input_tokens", "price": "0.0000025"},
+            {"kind": "graduated", "meter": "answers", "tiers": [{"up_to": 10, "price": "0.01"}, {"price": "0.004"}]},
+        ],
+        "taxes": [{"name": "VAT", "rate": "0.22"}],
+    }
+)
 SIMPLE = Plan.model_validate({"per_input_token": "0.0000025", "per_answer": "0.004"})
 
 
 def events(count: int) -> list[Event]:
     meters = ("input_tokens", "answers")
-    return [Event(PERIOD.start + timedelta(seconds=number), f"e{number // 2}", meters[number % 2], number % 97 + 1)
-            for number in range(count)]
+    return [
+        Event(PERIOD.start + timedelta(seconds=number), f"e{number // 2}", meters[number % 2], number % 97 + 1)
+        for number in range(count)
+    ]
 
 
 def best(work, units: int, seconds: float) -> float:
@@ -56,10 +60,18 @@ def main(seconds: float = 5.0) -> None:
         "statement_lines_per_second": best(lambda: itemise(many, SIMPLE, customers[0], PERIOD), len(many), seconds),
         "invoiced_events_per_second": best(lambda: invoice(many, PLAN, customers[0], PERIOD), len(many), seconds),
         "small_invoice_lines_per_second": best(
-            lambda: [invoice(few, PLAN, each, PERIOD) for each in customers], lines * len(customers), seconds),
+            lambda: [invoice(few, PLAN, each, PERIOD) for each in customers], lines * len(customers), seconds
+        ),
     }
-    print(json.dumps({**{name: round(rate) for name, rate in rates.items()}, "python": platform.python_version(),
-                      "processor": platform.processor() or platform.machine()}))
+    print(
+        json.dumps(
+            {
+                **{name: round(rate) for name, rate in rates.items()},
+                "python": platform.python_version(),
+                "processor": platform.processor() or platform.machine(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -35,28 +35,46 @@ DAY = date(2024, 1, 1)
 LATER = date(2025, 1, 1)
 FOUR = ShareRounding(4)
 START = CapTable().add(
-    Issue(DAY, "f", "founders", "common", 9_250_000, "0.0001"), ReservePool(DAY, 750_000),
+    Issue(DAY, "f", "founders", "common", 9_250_000, "0.0001"),
+    ReservePool(DAY, 750_000),
     Grant(DAY, "o", "staff", 300_000),
-    Promise(DAY, "p", "hires", 350_000), IssueConvertible(DAY, Safe("A", 200_000, cap=4_000_000, holder="angel")),
+    Promise(DAY, "p", "hires", 350_000),
+    IssueConvertible(DAY, Safe("A", 200_000, cap=4_000_000, holder="angel")),
     IssueConvertible(DAY, Safe("B", 800_000, cap=8_000_000, holder="fund", pro_rata=True)),
 )
-SERIES_A = PricedRound(LATER, Round(15_000_000, 5_000_000, pool_increase=1_695_000, rounding=FOUR, pro_rata="inside"),
-                       StockClass("A", preferred=True), {"lead": 3, "fund": 1})
+SERIES_A = PricedRound(
+    LATER,
+    Round(15_000_000, 5_000_000, pool_increase=1_695_000, rounding=FOUR, pro_rata="inside"),
+    StockClass("A", preferred=True),
+    {"lead": 3, "fund": 1},
+)
 
 
-@pytest.mark.parametrize(("allocation", "tranches"), [
-    ("CUMULATIVE_ROUNDING", [5, 4, 5, 4]), ("CUMULATIVE_ROUND_DOWN", [4, 5, 4, 5]), ("FRONT_LOADED", [5, 5, 4, 4]),
-    ("BACK_LOADED", [4, 4, 5, 5]), ("FRONT_LOADED_TO_SINGLE_TRANCHE", [6, 4, 4, 4]),
-    ("BACK_LOADED_TO_SINGLE_TRANCHE", [4, 4, 4, 6]), ("FRACTIONAL", [Fraction(9, 2)] * 4),
-])
+@pytest.mark.parametrize(
+    ("allocation", "tranches"),
+    [
+        ("CUMULATIVE_ROUNDING", [5, 4, 5, 4]),
+        ("CUMULATIVE_ROUND_DOWN", [4, 5, 4, 5]),
+        ("FRONT_LOADED", [5, 5, 4, 4]),
+        ("BACK_LOADED", [4, 4, 5, 5]),
+        ("FRONT_LOADED_TO_SINGLE_TRANCHE", [6, 4, 4, 4]),
+        ("BACK_LOADED_TO_SINGLE_TRANCHE", [4, 4, 4, 6]),
+        ("FRACTIONAL", [Fraction(9, 2)] * 4),
+    ],
+)
 def test_allocation_of_eighteen_shares(allocation: Any, tranches: list[Any]) -> None:
     """Open Cap Format, AllocationType: 18 shares over 4 tranches; half up, where Python's round() gives 4-5-5-4."""
     assert allocate(18, [1] * 4, allocation) == tranches
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any), st.sampled_from([
-    "CUMULATIVE_ROUNDING", "CUMULATIVE_ROUND_DOWN", "FRONT_LOADED", "BACK_LOADED", "BACK_LOADED_TO_SINGLE_TRANCHE"]))
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any),
+    st.sampled_from(
+        ["CUMULATIVE_ROUNDING", "CUMULATIVE_ROUND_DOWN", "FRONT_LOADED", "BACK_LOADED", "BACK_LOADED_TO_SINGLE_TRANCHE"]
+    ),
+)
 def test_every_share_vests_once(shares: int, portions: list[int], allocation: Any) -> None:
     tranches = allocate(shares, portions, allocation)
     assert sum(tranches) == shares
@@ -73,12 +91,17 @@ def test_a_cliff_gathers_what_lies_before_it() -> None:
     assert add_months(DAY, 1, day_of_month=31) == date(2024, 2, 29)
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: allocate(1, [], "FRONT_LOADED"), "portions of 0 or more"),
-    (lambda: allocate(-1, [1], "FRONT_LOADED"), "shares"), (lambda: allocate(1, [2, -1], "FRONT_LOADED"), "not all 0"),
-    (lambda: Vesting(DAY, months=10, every=3), "multiple of the step"),
-    (lambda: Vesting(DAY, cliff=49), "cliff within"), (lambda: Vesting(DAY, every=0), "multiple"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: allocate(1, [], "FRONT_LOADED"), "portions of 0 or more"),
+        (lambda: allocate(-1, [1], "FRONT_LOADED"), "shares"),
+        (lambda: allocate(1, [2, -1], "FRONT_LOADED"), "not all 0"),
+        (lambda: Vesting(DAY, months=10, every=3), "multiple of the step"),
+        (lambda: Vesting(DAY, cliff=49), "cliff within"),
+        (lambda: Vesting(DAY, every=0), "multiple"),
+    ],
+)
 def test_vesting_that_cannot_be(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()
@@ -114,8 +137,12 @@ def test_safe_preferred_keeps_its_own_preference() -> None:
 
 def test_options_vest_are_exercised_and_lapse() -> None:
     vesting = Vesting(DAY, months=48, cliff=12)
-    table = CapTable().add(Issue(DAY, "f", "founders", "common", 1000), ReservePool(DAY, 100),
-                           Grant(DAY, "g", "staff", 48, "2.5", vesting), Exercise(LATER, "x", "g", 5))
+    table = CapTable().add(
+        Issue(DAY, "f", "founders", "common", 1000),
+        ReservePool(DAY, 100),
+        Grant(DAY, "g", "staff", 48, "2.5", vesting),
+        Exercise(LATER, "x", "g", 5),
+    )
     state = table.state()
     assert (state.holdings["x"].shares, state.grants["g"].shares, state.raised) == (5, 43, Fraction("12.5"))
     assert state.grants["g"].vested(LATER) == 7
@@ -141,8 +168,9 @@ def test_shares_change_hands_and_are_bought_back() -> None:
 
 
 def test_a_security_for_a_security_raises_no_cash() -> None:
-    table = START.add(IssueConvertible(DAY, Safe("q", 9), raises=False),
-                      Issue(DAY, "r", "x", "common", 5, 1, raises=False))
+    table = START.add(
+        IssueConvertible(DAY, Safe("q", 9), raises=False), Issue(DAY, "r", "x", "common", 5, 1, raises=False)
+    )
     assert table.state().raised == START.state().raised
 
 
@@ -151,7 +179,10 @@ def test_a_split_multiplies_everything() -> None:
     state = table.state()
     assert state.capitalization.total == 30_000_000
     assert (state.grants["s"].strike, state.promises["p"].shares, state.holdings["f"].price) == (
-        Fraction(1, 2), 1_050_000, Fraction(1, 30_000))
+        Fraction(1, 2),
+        1_050_000,
+        Fraction(1, 30_000),
+    )
     assert START.add(Split(DAY, 3)).state().exit(10_000_000, DAY).of("angel") == 500_000
 
 
@@ -167,15 +198,23 @@ def test_a_convertible_may_be_repaid_and_a_note_comes_first() -> None:
     assert dated.state().convertibles["w"].issued == DAY  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("protection", "ratio"), [
-    ("broad", Fraction(2) / (2 * Fraction(29, 34))), ("narrow", Fraction(2) / (2 * Fraction(13, 18))),
-    ("full_ratchet", Fraction(2)), ("none", Fraction(1))])
+@pytest.mark.parametrize(
+    ("protection", "ratio"),
+    [
+        ("broad", Fraction(2) / (2 * Fraction(29, 34))),
+        ("narrow", Fraction(2) / (2 * Fraction(13, 18))),
+        ("full_ratchet", Fraction(2)),
+        ("none", Fraction(1)),
+    ],
+)
 def test_a_cheaper_round_lowers_protected_conversion_prices(protection: Any, ratio: Fraction) -> None:
     """Published anti-dilution example, as events: 8M common and 4M A at $2, then 5M at $1."""
     table = CapTable().add(
-        Issue(DAY, "f", "founders", "common", 8_000_000), AddClass(DAY, StockClass("A", True, protection=protection)),
+        Issue(DAY, "f", "founders", "common", 8_000_000),
+        AddClass(DAY, StockClass("A", True, protection=protection)),
         Issue(DAY, "a", "lead", "A", 4_000_000, 2),
-        PricedRound(LATER, Round(12_000_000, 5_000_000), StockClass("B", True, seniority=1), {"next": 1}))
+        PricedRound(LATER, Round(12_000_000, 5_000_000), StockClass("B", True, seniority=1), {"next": 1}),
+    )
     state = table.state()
     assert state.rounds[0].price == 1
     assert state.holdings["a"].ratio == ratio
@@ -185,35 +224,51 @@ def test_a_cheaper_round_lowers_protected_conversion_prices(protection: Any, rat
 
 def test_a_round_without_new_money_converts_and_protects_nobody() -> None:
     table = CapTable().add(
-        Issue(DAY, "f", "founders", "common", 800), AddClass(DAY, StockClass("S", True, protection="broad")),
-        Issue(DAY, "s", "seed", "S", 200, 2), IssueConvertible(DAY, Safe("A", 100)),
-        PricedRound(LATER, Round(1000, 0), StockClass("A", True, participates=True, participation_cap=3), {"n": 1}))
+        Issue(DAY, "f", "founders", "common", 800),
+        AddClass(DAY, StockClass("S", True, protection="broad")),
+        Issue(DAY, "s", "seed", "S", 200, 2),
+        IssueConvertible(DAY, Safe("A", 100)),
+        PricedRound(LATER, Round(1000, 0), StockClass("A", True, participates=True, participation_cap=3), {"n": 1}),
+    )
     assert table.state().by_holder()["A"] == 111
     assert table.state().holdings["s"].ratio == 1
     assert table.state().exit(10_000, LATER).of("A") > 300
 
 
-@pytest.mark.parametrize(("event", "said"), [
-    (Issue(DAY, "f", "x", "common", 1), "used twice: f"), (Issue(DAY, "x", "x", "Z", 1), "no 'Z'"),
-    (Issue(DAY, "x", "x", "common", 0), "whole number above 0"),
-    (Issue(DAY, "x", "x", "common", 1.5), "whole number"),  # type: ignore[arg-type]
-    (AddClass(DAY, StockClass("common")), "used twice: common"), (ReservePool(DAY, -100_001), "from a pool of 100000"),
-    (Grant(DAY, "x", "x", 100_001), "100001 shares are wanted"), (Grant(DAY, "x", "x", 9, promise="q"), "no 'q'"),
-    (Promise(DAY, "x", "x", -1), "whole number"), (Cancel(DAY, "q"), "no 'q'"),
-    (Cancel(DAY, "o", 300_001), "at most 300000"),
-    (Transfer(DAY, "x", "f", "y", 9_250_001), "at most 9250000"), (Exercise(DAY, "x", "o", 300_001), "at most 300000"),
-    (Split(DAY, 0), "whole number above 0"), (IssueConvertible(DAY, Safe("A", 1)), "used twice: A"),
-    (Issue(date(2023, 1, 1), "x", "x", "common", 1), "in the order of their dates"),
-    (PricedRound(LATER, Round(9_000_000, 1), StockClass("A"), {"x": 0}), "weights of 0 or more"),
-])
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Issue(DAY, "f", "x", "common", 1), "used twice: f"),
+        (Issue(DAY, "x", "x", "Z", 1), "no 'Z'"),
+        (Issue(DAY, "x", "x", "common", 0), "whole number above 0"),
+        (Issue(DAY, "x", "x", "common", 1.5), "whole number"),  # type: ignore[arg-type]
+        (AddClass(DAY, StockClass("common")), "used twice: common"),
+        (ReservePool(DAY, -100_001), "from a pool of 100000"),
+        (Grant(DAY, "x", "x", 100_001), "100001 shares are wanted"),
+        (Grant(DAY, "x", "x", 9, promise="q"), "no 'q'"),
+        (Promise(DAY, "x", "x", -1), "whole number"),
+        (Cancel(DAY, "q"), "no 'q'"),
+        (Cancel(DAY, "o", 300_001), "at most 300000"),
+        (Transfer(DAY, "x", "f", "y", 9_250_001), "at most 9250000"),
+        (Exercise(DAY, "x", "o", 300_001), "at most 300000"),
+        (Split(DAY, 0), "whole number above 0"),
+        (IssueConvertible(DAY, Safe("A", 1)), "used twice: A"),
+        (Issue(date(2023, 1, 1), "x", "x", "common", 1), "in the order of their dates"),
+        (PricedRound(LATER, Round(9_000_000, 1), StockClass("A"), {"x": 0}), "weights of 0 or more"),
+    ],
+)
 def test_events_that_cannot_have_happened(event: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         START.add(event)
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["issue", "grant", "promise", "safe", "cancel", "round"]),
-                          st.integers(1, 90_000)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["issue", "grant", "promise", "safe", "cancel", "round"]), st.integers(1, 90_000)),
+        max_size=12,
+    )
+)
 def test_shares_are_conserved_by_any_history(history: list[tuple[str, int]]) -> None:
     table = START
     for number, (kind, size) in enumerate(history):

@@ -82,7 +82,11 @@ def test_who_is_still_there_is_censored() -> None:
     assert np.quantile(drawn["alpha"], [0.025, 0.975]) == pytest.approx(curve.fit.interval("alpha"), rel=0.03)
     quantity = curve.fit.quantity("beta", "1", source="ledger")
     assert (quantity.origin, quantity.n, quantity.source, quantity.low) == (
-        "measured", 6000, "ledger", curve.fit.interval("beta")[0])
+        "measured",
+        6000,
+        "ledger",
+        curve.fit.interval("beta")[0],
+    )
 
 
 def test_customers_who_are_all_alike_leave_the_curve_open() -> None:
@@ -161,7 +165,8 @@ def test_usage_is_lognormal_with_idle_customers_apart() -> None:
     sd, count = usage.sd_log.value, 5000
     for quantity, error in ((usage.mean_log, sd / count**0.5), (usage.sd_log, sd / (2 * count) ** 0.5)):
         assert (quantity.low, quantity.high) == pytest.approx(
-            (quantity.value - 1.96 * error, quantity.value + 1.96 * error), rel=1e-3)
+            (quantity.value - 1.96 * error, quantity.value + 1.96 * error), rel=1e-3
+        )
 
 
 def test_growth_with_a_student_interval() -> None:
@@ -195,22 +200,34 @@ def test_a_likelihood_may_end_far_from_its_start() -> None:
     assert ragged["x"] == 0.0
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: fit_churn_curve([1, 2], [True]), "one duration and one mark"),
-    (lambda: fit_churn_curve([], []), "one duration"),
-    (lambda: fit_churn_curve([1.5], [True]), "whole periods"), (lambda: fit_churn_curve([0], [True]), "whole periods"),
-    (lambda: fit_churn_curve([-1], [False]), "whole periods"),
-    (lambda: fit_churn_curve([5, 5], [False, False]), "too few"),
-    (lambda: fit_churn_curve([1], [True]), "too few"), (lambda: fit_constant_churn([0], [False]), "too few"),
-    (lambda: fit_survivors([5, 5, 5]), "never rising"), (lambda: fit_survivors([5, 6, 5]), "never rising"),
-    (lambda: fit_survivors([5, 4]), "at least 3 counts"), (lambda: fit_survivors([5, 4, -1]), "at least 3"),
-    (lambda: fit_usage([1, float("nan")]), "finite numbers"), (lambda: fit_usage([0, 1]), "too few"),
-    (lambda: fit_usage([]), "finite numbers"), (lambda: fit_usage([-1]), "0 or more"),
-    (lambda: fit_growth([1, 2]), "at least 3 values"), (lambda: fit_growth([1, 2, 0]), "above 0"),
-    (lambda: fit_repeat([1], [2], [1]), "recency at most age"), (lambda: fit_repeat([0], [0], [1]), "came again"),
-    (lambda: fit_spending([0], [1]), "some above 0"), (lambda: fit_spending([1, 1], [1]), "mean of each"),
-    (lambda: maximise(lambda theta: float("nan"), (0.0,), names=("x",), n=3), "no value at the start"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: fit_churn_curve([1, 2], [True]), "one duration and one mark"),
+        (lambda: fit_churn_curve([], []), "one duration"),
+        (lambda: fit_churn_curve([1.5], [True]), "whole periods"),
+        (lambda: fit_churn_curve([0], [True]), "whole periods"),
+        (lambda: fit_churn_curve([-1], [False]), "whole periods"),
+        (lambda: fit_churn_curve([5, 5], [False, False]), "too few"),
+        (lambda: fit_churn_curve([1], [True]), "too few"),
+        (lambda: fit_constant_churn([0], [False]), "too few"),
+        (lambda: fit_survivors([5, 5, 5]), "never rising"),
+        (lambda: fit_survivors([5, 6, 5]), "never rising"),
+        (lambda: fit_survivors([5, 4]), "at least 3 counts"),
+        (lambda: fit_survivors([5, 4, -1]), "at least 3"),
+        (lambda: fit_usage([1, float("nan")]), "finite numbers"),
+        (lambda: fit_usage([0, 1]), "too few"),
+        (lambda: fit_usage([]), "finite numbers"),
+        (lambda: fit_usage([-1]), "0 or more"),
+        (lambda: fit_growth([1, 2]), "at least 3 values"),
+        (lambda: fit_growth([1, 2, 0]), "above 0"),
+        (lambda: fit_repeat([1], [2], [1]), "recency at most age"),
+        (lambda: fit_repeat([0], [0], [1]), "came again"),
+        (lambda: fit_spending([0], [1]), "some above 0"),
+        (lambda: fit_spending([1, 1], [1]), "mean of each"),
+        (lambda: maximise(lambda theta: float("nan"), (0.0,), names=("x",), n=3), "no value at the start"),
+    ],
+)
 def test_what_cannot_be_fitted(work: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         work()

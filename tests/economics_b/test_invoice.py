@@ -347,7 +347,7 @@ def test_events_may_be_mappings_with_text_times() -> None:
     [
         ((START, "a", "answers", -1), DataError, "negative quantity"),
         ((START, "a", "answers", 1.5), UsageError, "a float"),
-    ((START, "a", "answers", 10**41), DataError, "40 digits"),
+        ((START, "a", "answers", 10**41), DataError, "40 digits"),
         ((START, "a", "answers"), DataError, "no usage event"),
         ({"time": START}, DataError, "no usage event"),
         (7, DataError, "no usage event"),
@@ -454,7 +454,9 @@ def test_a_statement_adds_up_to_the_fees(events: list[Any], fees: list[Any], swi
     metered = [fee for fee in fees if fee["kind"] != "flat"]
     customer = Customer("c", plans=((HALF, Plan.model_validate({"fees": metered[:1]})),) if switched else ())
     plan = Plan.model_validate({"fees": metered})
-    used, unused = (sum((Fraction(line.exact) for line in invoice(rows, plan, customer, JANUARY).lines), Fraction(0))
-                    for rows in (events, []))
+    used, unused = (
+        sum((Fraction(line.exact) for line in invoice(rows, plan, customer, JANUARY).lines), Fraction(0))
+        for rows in (events, [])
+    )
     items = itemise(events, plan, customer, JANUARY)
     assert sum((Fraction(item.amount) for item in items), Fraction(0)) == used - unused

@@ -27,7 +27,10 @@ def test_bass_by_least_squares() -> None:
     """Published Bass example: sales .517, 1.169, 1.604, 2.044, 2.286 on 1, Y and Y squared, recursion from 0."""
     fit = fit_bass([0.517, 1.169, 1.604, 2.044, 2.286])
     assert (fit.p, fit.q, fit.m) == (
-        pytest.approx(0.0626032, abs=5e-8), pytest.approx(0.7376636, abs=5e-8), pytest.approx(10.50368, abs=5e-6))
+        pytest.approx(0.0626032, abs=5e-8),
+        pytest.approx(0.7376636, abs=5e-8),
+        pytest.approx(10.50368, abs=5e-6),
+    )
 
 
 def test_the_two_bass_curves_peak_apart() -> None:
@@ -138,8 +141,12 @@ def test_van_westendorp_has_two_ranges() -> None:
     cheapest, cheap = (1 - x) ** 4, (1 - x) ** 4 + 4 * x * (1 - x) ** 3
     expensive, dearest = x**4 + 4 * x**3 * (1 - x), x**4
     for point, (one, other) in (
-        (low, (cheapest, 1 - cheap)), (high, (1 - expensive, dearest)), (inner_low, (cheapest, expensive)),
-        (inner_high, (cheap, dearest)), (found.optimal, (cheapest, dearest)), (found.indifference, (cheap, expensive)),
+        (low, (cheapest, 1 - cheap)),
+        (high, (1 - expensive, dearest)),
+        (inner_low, (cheapest, expensive)),
+        (inner_high, (cheap, dearest)),
+        (found.optimal, (cheapest, dearest)),
+        (found.indifference, (cheap, expensive)),
     ):
         assert point == pytest.approx(100 * x[np.argmin(np.abs(one - other))], abs=2.0)
 
@@ -204,37 +211,49 @@ def test_conjoint_on_price_alone() -> None:
     assert found.price_slope == pytest.approx(np.log(3), rel=1e-4)
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: fit_bass([1, 2, 3]), "at least 4"), (lambda: fit_bass([1, 2, 4, 8, 16]), "Bass curve"),
-    (lambda: fit_bass([1, 2, -3, 4]), "0 or more"), (lambda: gabor_granger([1, 1], [0, 1]), "two prices or more"),
-    (lambda: gabor_granger([1, 2], [0, 2]), "1 or 0"), (lambda: gabor_granger([1, 2], [0]), "1 or 0"),
-    (lambda: gabor_granger([1, 2], [0, 1], ceiling=0), "a ceiling of 0"),
-    (lambda: van_westendorp([1], [2], [3], []), "one row a respondent"),
-    (lambda: van_westendorp([], [], [], []), "empty"),
-    (lambda: van_westendorp([-1], [2], [3], [4]), "finite prices"),
-    (lambda: van_westendorp([4], [3], [2], [1]), "mixed up"),
-    (lambda: falling([1], [2]), "between 0 and 1"), (lambda: falling([], []), "between 0 and 1"),
-    (lambda: point_elasticity([1, 1], [1, 2]), "different prices"),
-    (lambda: arc_elasticity((1, 1), (1, 2)), "prices"),
-    (lambda: arc_elasticity((0, 1), (2, 2)), "above 0"),
-    (lambda: conjoint([], attributes=["a"]), "empty"), (lambda: conjoint([{}], attributes=[]), "empty"),
-    (lambda: conjoint([{"a": 1}], attributes=["a"]), "one level only: a"),
-    (lambda: conjoint([{"a": k, "question": 1, "chosen": 1} for k in "xy"], attributes=["a"]), "2 chosen of 2"),
-    (lambda: conjoint(choices(9), attributes=["size"], price="price").demand({"size": "big"}, []), "one other"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: fit_bass([1, 2, 3]), "at least 4"),
+        (lambda: fit_bass([1, 2, 4, 8, 16]), "Bass curve"),
+        (lambda: fit_bass([1, 2, -3, 4]), "0 or more"),
+        (lambda: gabor_granger([1, 1], [0, 1]), "two prices or more"),
+        (lambda: gabor_granger([1, 2], [0, 2]), "1 or 0"),
+        (lambda: gabor_granger([1, 2], [0]), "1 or 0"),
+        (lambda: gabor_granger([1, 2], [0, 1], ceiling=0), "a ceiling of 0"),
+        (lambda: van_westendorp([1], [2], [3], []), "one row a respondent"),
+        (lambda: van_westendorp([], [], [], []), "empty"),
+        (lambda: van_westendorp([-1], [2], [3], [4]), "finite prices"),
+        (lambda: van_westendorp([4], [3], [2], [1]), "mixed up"),
+        (lambda: falling([1], [2]), "between 0 and 1"),
+        (lambda: falling([], []), "between 0 and 1"),
+        (lambda: point_elasticity([1, 1], [1, 2]), "different prices"),
+        (lambda: arc_elasticity((1, 1), (1, 2)), "prices"),
+        (lambda: arc_elasticity((0, 1), (2, 2)), "above 0"),
+        (lambda: conjoint([], attributes=["a"]), "empty"),
+        (lambda: conjoint([{}], attributes=[]), "empty"),
+        (lambda: conjoint([{"a": 1}], attributes=["a"]), "one level only: a"),
+        (lambda: conjoint([{"a": k, "question": 1, "chosen": 1} for k in "xy"], attributes=["a"]), "2 chosen of 2"),
+        (lambda: conjoint(choices(9), attributes=["size"], price="price").demand({"size": "big"}, []), "one other"),
+    ],
+)
 def test_answers_that_tell_nothing(work: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         work()
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: market_size(1, 1, serviceable=2, obtainable=0), "between 0 and 1"),
-    (lambda: market_size(float("nan"), 1, serviceable=0, obtainable=0), "0 or more"),
-    (lambda: market_size(-1, 1, serviceable=0, obtainable=0), "0 or more"),
-    (lambda: s_curve(2, 1, 0.1, 3), "below the ceiling"), (lambda: s_curve(1, 2, -1, 3), "growth above -1"),
-    (lambda: best_price(LogitDemand(1, 1), unit_cost=1, low=3, high=2), "no price lies between 3 and 2"),
-    (lambda: best_price(LogitDemand(1, 1), unit_cost=1, people=0), "somebody to buy"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: market_size(1, 1, serviceable=2, obtainable=0), "between 0 and 1"),
+        (lambda: market_size(float("nan"), 1, serviceable=0, obtainable=0), "0 or more"),
+        (lambda: market_size(-1, 1, serviceable=0, obtainable=0), "0 or more"),
+        (lambda: s_curve(2, 1, 0.1, 3), "below the ceiling"),
+        (lambda: s_curve(1, 2, -1, 3), "growth above -1"),
+        (lambda: best_price(LogitDemand(1, 1), unit_cost=1, low=3, high=2), "no price lies between 3 and 2"),
+        (lambda: best_price(LogitDemand(1, 1), unit_cost=1, people=0), "somebody to buy"),
+    ],
+)
 def test_markets_that_cannot_be(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()

@@ -40,30 +40,54 @@ DAY, LATER = date(2024, 1, 1), date(2025, 1, 1)
 FOUR = Vesting(DAY)
 NOTE = Note("n", 100_000, DAY, date(2026, 1, 1), rate="0.1", holder="bank", discount="0.2", day_count="30/360")
 BASE: tuple[Event, ...] = (
-    Issue(DAY, "f", "founders", "common", 9_250_000, "0.0001"), Issue(DAY, "c", "cto", "common", 480, vesting=FOUR),
+    Issue(DAY, "f", "founders", "common", 9_250_000, "0.0001"),
+    Issue(DAY, "c", "cto", "common", 480, vesting=FOUR),
     AddClass(DAY, StockClass("seed", True, multiple="1.5", seniority=1, participates=True)),
-    Issue(DAY, "s", "angel", "seed", 1000, 2), ReservePool(DAY, 750_000), Grant(DAY, "o", "staff", 300_000),
-    Grant(DAY, "g", "engineer", 480, "0.5", FOUR), IssueConvertible(DAY, NOTE),
+    Issue(DAY, "s", "angel", "seed", 1000, 2),
+    ReservePool(DAY, 750_000),
+    Grant(DAY, "o", "staff", 300_000),
+    Grant(DAY, "g", "engineer", 480, "0.5", FOUR),
+    IssueConvertible(DAY, NOTE),
     IssueConvertible(DAY, Safe("A", 200_000, cap=4_000_000, holder="angel", pro_rata=True)),
     IssueConvertible(DAY, Safe("P", 50_000, discount="0.15", money="pre", mfn=True, issued=DAY)),
 )
 MORE: tuple[Event, ...] = (
-    Transfer(DAY, "t", "f", "heir", 1000), Cancel(DAY, "t", 50), Cancel(DAY, "t"), Exercise(LATER, "x", "g", 20),
-    Split(LATER, 2), Cancel(LATER, "g", 100), Cancel(LATER, "o"), Cancel(LATER, "n"), ReservePool(LATER, 5),
-    PricedRound(LATER, Round(15_000_000, 5_000_000, pool_target="0.1", pro_rata="inside", rounding=ShareRounding(4)),
-                StockClass("A1", True, seniority=2, participates=True, participation_cap=3), {"lead": 3, "fund": 1}),
+    Transfer(DAY, "t", "f", "heir", 1000),
+    Cancel(DAY, "t", 50),
+    Cancel(DAY, "t"),
+    Exercise(LATER, "x", "g", 20),
+    Split(LATER, 2),
+    Cancel(LATER, "g", 100),
+    Cancel(LATER, "o"),
+    Cancel(LATER, "n"),
+    ReservePool(LATER, 5),
+    PricedRound(
+        LATER,
+        Round(15_000_000, 5_000_000, pool_target="0.1", pro_rata="inside", rounding=ShareRounding(4)),
+        StockClass("A1", True, seniority=2, participates=True, participation_cap=3),
+        {"lead": 3, "fund": 1},
+    ),
 )
 FILES = {
-    "OCF_MANIFEST_FILE": "OCFManifestFile", "OCF_STAKEHOLDERS_FILE": "StakeholdersFile",
-    "OCF_STOCK_CLASSES_FILE": "StockClassesFile", "OCF_STOCK_PLANS_FILE": "StockPlansFile",
-    "OCF_STOCK_LEGEND_TEMPLATES_FILE": "StockLegendTemplatesFile", "OCF_VESTING_TERMS_FILE": "VestingTermsFile",
-    "OCF_VALUATIONS_FILE": "ValuationsFile", "OCF_TRANSACTIONS_FILE": "TransactionsFile",
+    "OCF_MANIFEST_FILE": "OCFManifestFile",
+    "OCF_STAKEHOLDERS_FILE": "StakeholdersFile",
+    "OCF_STOCK_CLASSES_FILE": "StockClassesFile",
+    "OCF_STOCK_PLANS_FILE": "StockPlansFile",
+    "OCF_STOCK_LEGEND_TEMPLATES_FILE": "StockLegendTemplatesFile",
+    "OCF_VESTING_TERMS_FILE": "VestingTermsFile",
+    "OCF_VALUATIONS_FILE": "ValuationsFile",
+    "OCF_TRANSACTIONS_FILE": "TransactionsFile",
 }
 
 
 def written(*events: Event, as_of: date = LATER) -> OcfFiles:
-    return write_ocf(CapTable(events), Issuer("Acme", DAY), as_of=as_of, generated=datetime(2025, 1, 1, tzinfo=UTC),
-                     institutions=["bank", "lead", "fund"])
+    return write_ocf(
+        CapTable(events),
+        Issuer("Acme", DAY),
+        as_of=as_of,
+        generated=datetime(2025, 1, 1, tzinfo=UTC),
+        institutions=["bank", "lead", "fund"],
+    )
 
 
 @pytest.mark.parametrize("events", [BASE, BASE + MORE], ids=["before the round", "after it"])
@@ -98,15 +122,27 @@ def test_only_what_had_happened_is_written() -> None:
 
 def test_what_the_format_cannot_carry_is_named() -> None:
     out = written(
-        Issue(DAY, "f", "founders", "common", 8000, "1"), AddClass(DAY, StockClass("A", True, protection="broad")),
-        Issue(DAY, "a", "lead", "A", 4000, 2), ReservePool(DAY, 100), Promise(DAY, "p", "hire", 10), Cancel(DAY, "p"),
+        Issue(DAY, "f", "founders", "common", 8000, "1"),
+        AddClass(DAY, StockClass("A", True, protection="broad")),
+        Issue(DAY, "a", "lead", "A", 4000, 2),
+        ReservePool(DAY, 100),
+        Promise(DAY, "p", "hire", 10),
+        Cancel(DAY, "p"),
         Grant(DAY, "g", "staff", 24, "0.123456789012", Vesting(DAY, months=24, cliff=5, every=3)),
         IssueConvertible(DAY, Note("n", 9, DAY, LATER, cap=90, day_count="ACT/ACT", method="pre_money")),
-        Cancel(DAY, "n"), PricedRound(LATER, Round(12_000, 5_000), StockClass("B", True), {"next": 1}),
+        Cancel(DAY, "n"),
+        PricedRound(LATER, Round(12_000, 5_000), StockClass("B", True), {"next": 1}),
     )
     said = "\n".join(out.left_out)
-    for part in ("10 options promised", "broad anti-dilution of class A", "digits of", "cliff at month 5", "ACT/ACT",
-                 "pre_money method", "conversion ratio"):
+    for part in (
+        "10 options promised",
+        "broad anti-dilution of class A",
+        "digits of",
+        "cliff at month 5",
+        "ACT/ACT",
+        "pre_money method",
+        "conversion ratio",
+    ):
         assert part in said
 
 
@@ -119,23 +155,55 @@ def transactions(*rows: dict[str, Any], **files: list[dict[str, Any]]) -> dict[s
 
 
 def issue(name: str = "s1", **more: Any) -> dict[str, Any]:
-    return {"object_type": "TX_STOCK_ISSUANCE", "id": "i", "date": "2024-01-01", "security_id": name, "custom_id": "1",
-            "stakeholder_id": "x", "stock_class_id": "common", "share_price": {"amount": "1", "currency": "USD"},
-            "quantity": "100", **more}
+    return {
+        "object_type": "TX_STOCK_ISSUANCE",
+        "id": "i",
+        "date": "2024-01-01",
+        "security_id": name,
+        "custom_id": "1",
+        "stakeholder_id": "x",
+        "stock_class_id": "common",
+        "share_price": {"amount": "1", "currency": "USD"},
+        "quantity": "100",
+        **more,
+    }
 
 
 def test_files_of_others_may_say_less_or_other_things() -> None:
-    note = {**SAFE_ROW, "convertible_type": "NOTE", "security_id": "m", "conversion_triggers": [
-        {"trigger_date": "2026-05-05", "conversion_right": {"conversion_mechanism": {
-            "type": "CONVERTIBLE_NOTE_CONVERSION", "interest_rates": [], "day_count_convention": "ACTUAL_365",
-            "compounding_type": "COMPOUNDING"}}}]}
-    odd = {**SAFE_ROW, "security_id": "odd", "conversion_triggers": [
-        {"conversion_right": {"conversion_mechanism": {"type": "CUSTOM_CONVERSION"}}}]}
+    note = {
+        **SAFE_ROW,
+        "convertible_type": "NOTE",
+        "security_id": "m",
+        "conversion_triggers": [
+            {
+                "trigger_date": "2026-05-05",
+                "conversion_right": {
+                    "conversion_mechanism": {
+                        "type": "CONVERTIBLE_NOTE_CONVERSION",
+                        "interest_rates": [],
+                        "day_count_convention": "ACTUAL_365",
+                        "compounding_type": "COMPOUNDING",
+                    }
+                },
+            }
+        ],
+    }
+    odd = {
+        **SAFE_ROW,
+        "security_id": "odd",
+        "conversion_triggers": [{"conversion_right": {"conversion_mechanism": {"type": "CUSTOM_CONVERSION"}}}],
+    }
     terms = {"id": "milestone", "vesting_conditions": [{"trigger": {"type": "VESTING_EVENT"}}]}
-    found = read_ocf(transactions(
-        issue("s1", vesting_terms_id="milestone"), note, odd,
-        {"object_type": "TX_WARRANT_ISSUANCE", "id": "w", "date": "2024-01-02"},
-        {"object_type": "TX_STOCK_ACCEPTANCE", "id": "a", "date": "2024-01-02"}, OCF_VESTING_TERMS_FILE=[terms]))
+    found = read_ocf(
+        transactions(
+            issue("s1", vesting_terms_id="milestone"),
+            note,
+            odd,
+            {"object_type": "TX_WARRANT_ISSUANCE", "id": "w", "date": "2024-01-02"},
+            {"object_type": "TX_STOCK_ACCEPTANCE", "id": "a", "date": "2024-01-02"},
+            OCF_VESTING_TERMS_FILE=[terms],
+        )
+    )
     state = found.table.state()
     assert state.holdings["s1"].vesting is None
     assert state.convertibles["m"].maturity == date(2026, 5, 5)  # type: ignore[union-attr]
@@ -147,36 +215,100 @@ def test_files_of_others_may_say_less_or_other_things() -> None:
 
 
 def test_shares_cut_in_two_are_not_paid_twice() -> None:
-    found = read_ocf(transactions(
-        issue("s1"), issue("s2"), issue("s3", quantity="60", stakeholder_id="y"), issue("s4", quantity="40"),
-        {"object_type": "TX_STOCK_CONVERSION", "id": "c", "date": "2024-01-02", "security_id": "s1",
-         "resulting_security_ids": ["s2"]},
-        {"object_type": "TX_STOCK_TRANSFER", "id": "d", "date": "2024-01-03", "security_id": "s2", "quantity": "60",
-         "resulting_security_ids": ["s3"], "balance_security_id": "s4"},
-        {"object_type": "TX_STOCK_CANCELLATION", "id": "e", "date": "2024-01-04", "security_id": "s4",
-         "quantity": "10"},
-        {"object_type": "TX_PLAN_SECURITY_ISSUANCE", "id": "g", "date": "2024-01-01", "security_id": "o1",
-         "quantity": "9", "stakeholder_id": "y"},
-        {"object_type": "TX_PLAN_SECURITY_ISSUANCE", "id": "h", "date": "2024-01-05", "security_id": "o2",
-         "quantity": "5", "stakeholder_id": "y"},
-        {"object_type": "TX_PLAN_SECURITY_CANCELLATION", "id": "j", "date": "2024-01-05", "security_id": "o1",
-         "quantity": "4", "balance_security_id": "o2"},
-        OCF_STOCK_PLANS_FILE=[{"id": "p", "initial_shares_reserved": "20"}]))
+    found = read_ocf(
+        transactions(
+            issue("s1"),
+            issue("s2"),
+            issue("s3", quantity="60", stakeholder_id="y"),
+            issue("s4", quantity="40"),
+            {
+                "object_type": "TX_STOCK_CONVERSION",
+                "id": "c",
+                "date": "2024-01-02",
+                "security_id": "s1",
+                "resulting_security_ids": ["s2"],
+            },
+            {
+                "object_type": "TX_STOCK_TRANSFER",
+                "id": "d",
+                "date": "2024-01-03",
+                "security_id": "s2",
+                "quantity": "60",
+                "resulting_security_ids": ["s3"],
+                "balance_security_id": "s4",
+            },
+            {
+                "object_type": "TX_STOCK_CANCELLATION",
+                "id": "e",
+                "date": "2024-01-04",
+                "security_id": "s4",
+                "quantity": "10",
+            },
+            {
+                "object_type": "TX_PLAN_SECURITY_ISSUANCE",
+                "id": "g",
+                "date": "2024-01-01",
+                "security_id": "o1",
+                "quantity": "9",
+                "stakeholder_id": "y",
+            },
+            {
+                "object_type": "TX_PLAN_SECURITY_ISSUANCE",
+                "id": "h",
+                "date": "2024-01-05",
+                "security_id": "o2",
+                "quantity": "5",
+                "stakeholder_id": "y",
+            },
+            {
+                "object_type": "TX_PLAN_SECURITY_CANCELLATION",
+                "id": "j",
+                "date": "2024-01-05",
+                "security_id": "o1",
+                "quantity": "4",
+                "balance_security_id": "o2",
+            },
+            OCF_STOCK_PLANS_FILE=[{"id": "p", "initial_shares_reserved": "20"}],
+        )
+    )
     state = found.table.state()
     assert {name: int(shares) for name, shares in state.by_holder().items()} == {"x": 30, "y": 65, "pool": 15}
     assert state.raised == 100
 
 
-@pytest.mark.parametrize(("files", "said"), [
-    ({"t": "{"}, "no Open Cap Format file"), ({"t": "[]"}, "no Open Cap Format file"),
-    ({"t": '{"items": []}'}, "file_type"),
-    (transactions(issue(quantity="1.5")), "whole number"), (transactions(issue(), issue()), "used twice: s1"),
-    (transactions(issue(share_price={})), "KeyError"), (transactions(issue(date="soon")), "object 'i'"),
-    (transactions({**SAFE_ROW, "convertible_type": "NOTE", "conversion_triggers": [{"conversion_right": {
-        "conversion_mechanism": {"type": "CONVERTIBLE_NOTE_CONVERSION", "interest_rates": [],
-                                 "day_count_convention": "ACTUAL_365", "compounding_type": "SIMPLE"}}}]}),
-     "CONVERTIBLE"),
-])
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"t": "{"}, "no Open Cap Format file"),
+        ({"t": "[]"}, "no Open Cap Format file"),
+        ({"t": '{"items": []}'}, "file_type"),
+        (transactions(issue(quantity="1.5")), "whole number"),
+        (transactions(issue(), issue()), "used twice: s1"),
+        (transactions(issue(share_price={})), "KeyError"),
+        (transactions(issue(date="soon")), "object 'i'"),
+        (
+            transactions(
+                {
+                    **SAFE_ROW,
+                    "convertible_type": "NOTE",
+                    "conversion_triggers": [
+                        {
+                            "conversion_right": {
+                                "conversion_mechanism": {
+                                    "type": "CONVERTIBLE_NOTE_CONVERSION",
+                                    "interest_rates": [],
+                                    "day_count_convention": "ACTUAL_365",
+                                    "compounding_type": "SIMPLE",
+                                }
+                            }
+                        }
+                    ],
+                }
+            ),
+            "CONVERTIBLE",
+        ),
+    ],
+)
 def test_files_that_cannot_be_meant(files: dict[str, str], said: str) -> None:
     with pytest.raises(DataError, match=said):
         read_ocf(files)
@@ -190,9 +322,16 @@ def test_files_are_what_the_published_schemas_ask(events: tuple[Event, ...]) -> 
     folder = Path(os.environ["BREAKEVEN_OCF_SCHEMAS"])
     schemas = [json.loads(path.read_text()) for path in folder.rglob("*.schema.json")]
     registry = referencing.Registry().with_resources(
-        [(schema["$id"], referencing.Resource.from_contents(schema)) for schema in schemas])
+        [(schema["$id"], referencing.Resource.from_contents(schema)) for schema in schemas]
+    )
     by_name = {schema["$id"].rsplit("/", 1)[1]: schema for schema in schemas}
     for text in written(*events).files.values():
         data = json.loads(text)
         check = jsonschema.Draft7Validator(by_name[f"{FILES[data['file_type']]}.schema.json"], registry=registry)
         assert [error.message for error in check.iter_errors(data)] == []
+
+
+def test_a_day_count_of_others_is_refused_by_name() -> None:
+    rows = json.loads(written(*BASE).files["Transactions.ocf.json"].replace("30_360", "LUNAR"))["items"]
+    with pytest.raises(DataError, match="LUNAR"):
+        read_ocf(transactions(*[row for row in rows if row["object_type"] == "TX_CONVERTIBLE_ISSUANCE"]))

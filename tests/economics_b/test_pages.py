@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breakeven.economics.plans import Fee
+from breakeven.economics.fees import Fee
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,11 +22,17 @@ def printed(page: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(("page", "said"), [
-    ("pricing", ["0.012", "53.94 USD 10.25 USD 64.19 USD", "-5.00 USD 10.00 USD", "minor=1700", "minor=1400"]),
-    ("financing", ["500000", "1.1144 17946424", "350000 options promised", "4938272 1547771", "[-0.6789, -0.0833]"]),
-    ("price-research", ["0.668 3.806", "0.37799"]),
-])
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("pricing", ["0.012", "53.94 USD 10.25 USD 64.19 USD", "-5.00 USD 10.00 USD", "minor=1700", "minor=1400"]),
+        (
+            "financing",
+            ["500000", "1.1144 17946424", "350000 options promised", "4938272 1547771", "[-0.6789, -0.0833]"],
+        ),
+        ("price-research", ["0.668 3.806", "0.37799"]),
+    ],
+)
 def test_blocks_run(page: str, said: list[str]) -> None:
     found = printed(page)
     assert [part for part in said if part not in found] == []

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from breakeven.economics.fees import Flat, PerUnit, Seats, label
 from breakeven.economics.money import InexactNumber
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.plans import Flat, PerUnit, Plan, Seats, label, plan_findings, price_text, rate, steady
+from breakeven.economics.plans import Plan, plan_findings, price_text, rate, steady
 
 
 def plan(**settings: Any) -> Plan:
@@ -137,8 +138,13 @@ def test_a_volume_price_that_falls_at_an_edge_is_found() -> None:
 
 
 def test_the_steady_plan_is_what_a_later_month_bills() -> None:
-    start = plan(per_month=5, per_year=120, fees=[{"kind": "one_off", "price": 900}, {"kind": "seats", "price": 1}],
-                 trial_days=30, coupons=[{"rate": 0.5, "periods": 1}, {"rate": 0.1}])
+    start = plan(
+        per_month=5,
+        per_year=120,
+        fees=[{"kind": "one_off", "price": 900}, {"kind": "seats", "price": 1}],
+        trial_days=30,
+        coupons=[{"rate": 0.5, "periods": 1}, {"rate": 0.1}],
+    )
     later = steady(start)
     assert [label(fee) for fee in later.fees] == ["per_month", "per_year", "seats"]
     assert later.fees[1] == Flat(name="per_year", price=Decimal(10))

@@ -65,8 +65,9 @@ def test_actual_actual_weighs_each_year_by_its_length() -> None:
         (lambda: years(date(2026, 1, 2), date(2026, 1, 1)), "dates in order"),
         (lambda: Period(APRIL.end, APRIL.start), "no length"),
         (lambda: Period(datetime(2026, 1, 1), APRIL.end), "time zone"),
-        (lambda: moment("noon"), "no moment in time"), (lambda: Period.month(2026, 13), "a month from 1 to 12"),
-    (lambda: Period.month(9999, 12), "of a year"),
+        (lambda: moment("noon"), "no moment in time"),
+        (lambda: Period.month(2026, 13), "a month from 1 to 12"),
+        (lambda: Period.month(9999, 12), "of a year"),
         (lambda: recognise(usd(1), date(2026, 1, 2), date(2026, 1, 1)), "dates in order"),
     ],
 )

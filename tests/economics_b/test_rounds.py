@@ -66,8 +66,10 @@ def test_yc_example_2() -> None:
     assert floored.total == 17_993_717
 
 
-@pytest.mark.parametrize(("rounding", "new", "safe"), [
-    (ShareRounding(), 1_100_000, 220_000), (ShareRounding(4, price="down"), 1_100_110, 220_022)])
+@pytest.mark.parametrize(
+    ("rounding", "new", "safe"),
+    [(ShareRounding(), 1_100_000, 220_000), (ShareRounding(4, price="down"), 1_100_110, 220_022)],
+)
 def test_original_safe_primer(rounding: ShareRounding, new: int, safe: int) -> None:
     """Original SAFE primer: 11,000,000 shares, $100k at a $5M cap, $1M on $10M pre, the SAFE outside the pre-money."""
     terms = Round(10_000_000, 1_000_000, conversions_in_pre_money=False, rounding=rounding)
@@ -75,11 +77,14 @@ def test_original_safe_primer(rounding: ShareRounding, new: int, safe: int) -> N
     assert (result.new_shares, shares(result)["s"]) == (new, safe)
 
 
-@pytest.mark.parametrize(("method", "price", "note", "new", "total"), [
-    ("pre_money", Fraction(8), 178_571, 250_000, 1_428_571),
-    ("percent_ownership", Fraction(46, 7), 217_391, 304_348, 1_521_739),
-    ("dollars_invested", Fraction(53, 7), 188_679, 264_151, 1_452_830),
-])
+@pytest.mark.parametrize(
+    ("method", "price", "note", "new", "total"),
+    [
+        ("pre_money", Fraction(8), 178_571, 250_000, 1_428_571),
+        ("percent_ownership", Fraction(46, 7), 217_391, 304_348, 1_521_739),
+        ("dollars_invested", Fraction(53, 7), 188_679, 264_151, 1_452_830),
+    ],
+)
 def test_convertible_note_three_ways(method: Any, price: Fraction, note: int, new: int, total: int) -> None:
     """Cooley GO, convertible note conversion methods: 1,000,000 shares, $8M pre, $2M new, $1M notes, 30% discount."""
     terms = Round(8_000_000, 2_000_000, rounding=ShareRounding(conversions="half_up", new="half_up"))
@@ -144,9 +149,15 @@ def test_no_rights_are_served_when_the_round_has_none() -> None:
     assert price_round(YC, [SAFE_B], Round(15_000_000, 5_000_000)).pro_rata == ()
 
 
-@pytest.mark.parametrize(("method", "outstanding", "price"), [
-    ("weighted", 12_000_000, "1.7059"), ("weighted", 4_000_000, "1.4444"), ("full_ratchet", 4_000_000, "1.0000"),
-    ("none", 4_000_000, "2.0000")])
+@pytest.mark.parametrize(
+    ("method", "outstanding", "price"),
+    [
+        ("weighted", 12_000_000, "1.7059"),
+        ("weighted", 4_000_000, "1.4444"),
+        ("full_ratchet", 4_000_000, "1.0000"),
+        ("none", 4_000_000, "2.0000"),
+    ],
+)
 def test_anti_dilution(method: Any, outstanding: int, price: str) -> None:
     """Published anti-dilution example: 8M common and 4M A at $2, then 5M at $1: broad, narrow, full ratchet."""
     found = anti_dilution(2, outstanding=outstanding, new_shares=5_000_000, new_money=5_000_000, method=method)
@@ -169,21 +180,29 @@ def test_most_favoured_terms_come_from_later_safes_only() -> None:
     assert shares(price_round(YC, [mfn, Safe("x", 1, cap=10)], terms))["m"] > 0
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: Safe("s", 0), "money above 0"), (lambda: Safe("s", 1, cap=0), "a cap above 0"),
-    (lambda: Safe("s", 1, discount=1), "from 0 to below 1"), (lambda: Safe("s", 1, mfn=True), "date of issue"),
-    (lambda: Note("n", 1, DAY, DAY), "after its issue"),
-    (lambda: Note("n", 1, DAY, None), "after its issue"),  # type: ignore[arg-type]
-    (lambda: Capitalization(0), "some above 0"), (lambda: Capitalization(1, -1), "0 or more"),
-    (lambda: Round(0, 1), "above 0"), (lambda: Round(1, -1), "0 or more"),
-    (lambda: Round(1, 1, pool_increase=1, pool_target=0), "one of"), (lambda: Round(1, 1, pool_target=1), "below 1"),
-    (lambda: price_round(YC, [SAFE_A, SAFE_A], Round(1, 1)), "used twice: A"),
-    (lambda: price_round(YC, [Safe("s", 20_000_000)], Round(8_000_000, 1)), "no price exists"),
-    (lambda: price_round(YC, [Safe("s", 8_000_000)], Round(8_000_000, 1)), "no price exists"),
-    (lambda: price_round(YC, [Safe("s", 9, cap=8)], Round(8_000_000, 1)), "no price exists"),
-    (lambda: price_round(YC, [], Round(10, 1, rounding=FOUR)), "rounds to zero"),
-    (lambda: anti_dilution(0, outstanding=1, new_shares=1, new_money=1), "above 0"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: Safe("s", 0), "money above 0"),
+        (lambda: Safe("s", 1, cap=0), "a cap above 0"),
+        (lambda: Safe("s", 1, discount=1), "from 0 to below 1"),
+        (lambda: Safe("s", 1, mfn=True), "date of issue"),
+        (lambda: Note("n", 1, DAY, DAY), "after its issue"),
+        (lambda: Note("n", 1, DAY, None), "after its issue"),  # type: ignore[arg-type]
+        (lambda: Capitalization(0), "some above 0"),
+        (lambda: Capitalization(1, -1), "0 or more"),
+        (lambda: Round(0, 1), "above 0"),
+        (lambda: Round(1, -1), "0 or more"),
+        (lambda: Round(1, 1, pool_increase=1, pool_target=0), "one of"),
+        (lambda: Round(1, 1, pool_target=1), "below 1"),
+        (lambda: price_round(YC, [SAFE_A, SAFE_A], Round(1, 1)), "used twice: A"),
+        (lambda: price_round(YC, [Safe("s", 20_000_000)], Round(8_000_000, 1)), "no price exists"),
+        (lambda: price_round(YC, [Safe("s", 8_000_000)], Round(8_000_000, 1)), "no price exists"),
+        (lambda: price_round(YC, [Safe("s", 9, cap=8)], Round(8_000_000, 1)), "no price exists"),
+        (lambda: price_round(YC, [], Round(10, 1, rounding=FOUR)), "rounds to zero"),
+        (lambda: anti_dilution(0, outstanding=1, new_shares=1, new_money=1), "above 0"),
+    ],
+)
 def test_what_cannot_be(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()
@@ -194,13 +213,24 @@ def test_floats_do_not_enter() -> None:
         Safe("s", 1e5)  # type: ignore[arg-type]
 
 
-SAFES = st.lists(st.builds(
-    dict, amount=st.integers(1_000, 400_000), cap=st.one_of(st.none(), st.integers(3_000_000, 30_000_000)),
-    discount=st.sampled_from(["0", "0.1", "0.25"]), money=st.sampled_from(["post", "pre"]), mfn=st.booleans(),
-    issued=st.dates(date(2024, 1, 1), date(2025, 1, 1)),
-), max_size=5)
-ROUNDS = st.builds(Round, st.integers(6_000_000, 40_000_000), st.integers(0, 9_000_000),
-                   pool_target=st.one_of(st.none(), st.sampled_from(["0.05", "0.15"])))
+SAFES = st.lists(
+    st.builds(
+        dict,
+        amount=st.integers(1_000, 400_000),
+        cap=st.one_of(st.none(), st.integers(3_000_000, 30_000_000)),
+        discount=st.sampled_from(["0", "0.1", "0.25"]),
+        money=st.sampled_from(["post", "pre"]),
+        mfn=st.booleans(),
+        issued=st.dates(date(2024, 1, 1), date(2025, 1, 1)),
+    ),
+    max_size=5,
+)
+ROUNDS = st.builds(
+    Round,
+    st.integers(6_000_000, 40_000_000),
+    st.integers(0, 9_000_000),
+    pool_target=st.one_of(st.none(), st.sampled_from(["0.05", "0.15"])),
+)
 
 
 @settings(max_examples=50, deadline=None)

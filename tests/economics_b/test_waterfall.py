@@ -107,10 +107,15 @@ def test_payouts_in_cents_add_up() -> None:
     assert rows[0] == ("founders", Money(823_298_429, "USD"))
 
 
-@pytest.mark.parametrize(("work", "said"), [
-    (lambda: Claim("x", -1), "0 or more"), (lambda: Claim("x", 1, 5, limit=4), "at least the preference"),
-    (lambda: distribute(-1, QUARTER), "0 or more"), (lambda: distribute(1, [QUARTER[1]]), "holds common"),
-])
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: Claim("x", -1), "0 or more"),
+        (lambda: Claim("x", 1, 5, limit=4), "at least the preference"),
+        (lambda: distribute(-1, QUARTER), "0 or more"),
+        (lambda: distribute(1, [QUARTER[1]]), "holds common"),
+    ],
+)
 def test_what_cannot_be_shared_out(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()
@@ -122,13 +127,17 @@ def test_a_claim_without_shares_never_converts() -> None:
 
 
 AMOUNTS = st.integers(0, 5_000)
-CLAIMS = st.lists(st.one_of(
-    st.builds(Claim, st.just("c"), st.integers(1, 1000)),
-    st.builds(Claim, st.just("o"), st.integers(0, 300), strike=st.integers(0, 30)),
-    st.builds(Claim, st.just("p"), st.integers(0, 1000), st.integers(1, 5000), st.integers(0, 2), st.booleans()),
-    st.builds(lambda n, p: Claim("l", n, p, participates=True, limit=2 * p), st.integers(1, 1000),
-              st.integers(1, 5000)),
-), max_size=6).map(lambda claims: [Claim("founder", 1000), *claims])
+CLAIMS = st.lists(
+    st.one_of(
+        st.builds(Claim, st.just("c"), st.integers(1, 1000)),
+        st.builds(Claim, st.just("o"), st.integers(0, 300), strike=st.integers(0, 30)),
+        st.builds(Claim, st.just("p"), st.integers(0, 1000), st.integers(1, 5000), st.integers(0, 2), st.booleans()),
+        st.builds(
+            lambda n, p: Claim("l", n, p, participates=True, limit=2 * p), st.integers(1, 1000), st.integers(1, 5000)
+        ),
+    ),
+    max_size=6,
+).map(lambda claims: [Claim("founder", 1000), *claims])
 CONVERTIBLES = st.lists(st.builds(ExitSafe, st.just("s"), st.integers(1, 900), st.integers(5_000, 30_000)), max_size=3)
 
 

@@ -141,6 +141,15 @@ class PricedRound:
 
 
 Event: TypeAlias = (
-    AddClass | Issue | ReservePool | Promise | Grant | Exercise | Cancel | Transfer | Split | IssueConvertible
+    AddClass
+    | Issue
+    | ReservePool
+    | Promise
+    | Grant
+    | Exercise
+    | Cancel
+    | Transfer
+    | Split
+    | IssueConvertible
     | PricedRound
 )

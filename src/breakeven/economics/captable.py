@@ -99,7 +99,8 @@ class State:
         return Capitalization(
             whole(sum((holding.as_converted for holding in self.holdings.values()), Fraction(0)), "down"),
             sum(grant.shares for grant in self.grants.values()),
-            sum(promise.shares for promise in self.promises.values()), self.pool,
+            sum(promise.shares for promise in self.promises.values()),
+            self.pool,
         )
 
     def by_holder(self) -> dict[str, Fraction]:
@@ -119,13 +120,24 @@ class State:
             kind = self.classes[holding.stock_class]
             paid = holding.shares * holding.price if kind.preferred else Fraction(0)
             cap = None if kind.participation_cap is None else paid * fraction(kind.participation_cap)
-            rows.append(Claim(holding.holder, holding.as_converted, paid * fraction(kind.multiple), kind.seniority,
-                              kind.participates, cap))
+            rows.append(
+                Claim(
+                    holding.holder,
+                    holding.as_converted,
+                    paid * fraction(kind.multiple),
+                    kind.seniority,
+                    kind.participates,
+                    cap,
+                )
+            )
         for grant in self.grants.values():
             count = grant.shares if unvested == "vest" else grant.vested(on)
             rows.append(Claim(grant.holder, count, strike=grant.strike))
-        rows += [Claim(note.holder or note.id, preference=note.owed(on), seniority=_NOTES_RANK)
-                 for note in self.convertibles.values() if isinstance(note, Note)]
+        rows += [
+            Claim(note.holder or note.id, preference=note.owed(on), seniority=_NOTES_RANK)
+            for note in self.convertibles.values()
+            if isinstance(note, Note)
+        ]
         return rows
 
     def exit(self, value: Rational | str, on: date, *, unvested: Literal["lapse", "vest"] = "lapse") -> Distribution:
@@ -197,8 +209,9 @@ def _issue(state: State, event: Issue) -> None:
     _new_id(state, event.id)
     _known(state.classes, event.stock_class)
     price = fraction(event.price)
-    state.holdings[event.id] = Holding(event.holder, event.stock_class, _positive(event.shares, at=event.id), price,
-                                       vesting=event.vesting)
+    state.holdings[event.id] = Holding(
+        event.holder, event.stock_class, _positive(event.shares, at=event.id), price, vesting=event.vesting
+    )
     state.raised += event.shares * price if event.raises else 0
 
 
@@ -278,8 +291,13 @@ def _split(state: State, event: Split) -> None:
         state.promises[name] = replace(promise, shares=int(promise.shares * factor))
     for name, grant in state.grants.items():
         granted, exercised = int(grant.granted * factor), int(grant.exercised * factor)
-        state.grants[name] = replace(grant, granted=granted, exercised=exercised, strike=grant.strike / factor,
-                                     lapsed=granted - exercised - int(grant.shares * factor))
+        state.grants[name] = replace(
+            grant,
+            granted=granted,
+            exercised=exercised,
+            strike=grant.strike / factor,
+            lapsed=granted - exercised - int(grant.shares * factor),
+        )
     state.pool = int(state.pool * factor)
 
 
@@ -342,7 +360,9 @@ def _protect(state: State, result: RoundResult) -> None:
         preferred = sum(other.shares for other in state.holdings.values() if other.stock_class == held.stock_class)
         price = held.price / held.ratio
         lower = anti_dilution(
-            price, outstanding=preferred if protection == "narrow" else everything, new_shares=result.new_shares,
+            price,
+            outstanding=preferred if protection == "narrow" else everything,
+            new_shares=result.new_shares,
             new_money=result.new_shares * result.price,
             method="full_ratchet" if protection == "full_ratchet" else "weighted",
         )
@@ -350,6 +370,15 @@ def _protect(state: State, result: RoundResult) -> None:
 
 
 _APPLY: dict[type, Callable[[State, Any], None]] = {
-    AddClass: _add_class, Issue: _issue, ReservePool: _reserve, Promise: _promise, Grant: _grant, Exercise: _exercise,
-    Cancel: _cancel, Transfer: _transfer, Split: _split, IssueConvertible: _convertible, PricedRound: _priced_round,
+    AddClass: _add_class,
+    Issue: _issue,
+    ReservePool: _reserve,
+    Promise: _promise,
+    Grant: _grant,
+    Exercise: _exercise,
+    Cancel: _cancel,
+    Transfer: _transfer,
+    Split: _split,
+    IssueConvertible: _convertible,
+    PricedRound: _priced_round,
 }

@@ -77,7 +77,12 @@ class BestPrice:
 
 
 def best_price(
-    demand: Demand, *, unit_cost: float, people: float = 1.0, fixed: float = 0.0, low: float | None = None,
+    demand: Demand,
+    *,
+    unit_cost: float,
+    people: float = 1.0,
+    fixed: float = 0.0,
+    low: float | None = None,
     high: float | None = None,
 ) -> BestPrice:
     """Maximises (price - unit cost) x demand between two prices (default: from the unit cost to where nobody buys)."""

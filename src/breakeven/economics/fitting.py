@@ -77,8 +77,11 @@ def _counts(durations: ArrayLike, ended: ArrayLike) -> tuple[Floats, Floats, int
     if not np.issubdtype(lengths.dtype, np.integer) or lengths.min() < 0 or (gone & (lengths < 1)).any():
         raise DataError("durations-whole")
     size = int(lengths.max()) + 1
-    return (floats(np.bincount(lengths[gone], minlength=size)), floats(np.bincount(lengths[~gone], minlength=size)),
-            len(lengths))
+    return (
+        floats(np.bincount(lengths[gone], minlength=size)),
+        floats(np.bincount(lengths[~gone], minlength=size)),
+        len(lengths),
+    )
 
 
 def fit_constant_churn(durations: ArrayLike, ended: ArrayLike) -> ConstantChurn:
@@ -152,8 +155,9 @@ def fit_usage(quantities: ArrayLike, *, origin: Origin = "measured") -> Lognorma
     spread = 1.959963984540054 / np.sqrt(2.0 * len(used))
     return LognormalUsage(
         Quantity(mean, "log", origin, mean - reach, mean + reach, n=len(used), method="lognormal"),
-        Quantity(sd, "log", origin, sd * float(np.exp(-spread)), sd * float(np.exp(spread)), n=len(used),
-                 method="lognormal"),
+        Quantity(
+            sd, "log", origin, sd * float(np.exp(-spread)), sd * float(np.exp(spread)), n=len(used), method="lognormal"
+        ),
         1.0 - len(used) / len(values),
     )
 
@@ -176,8 +180,15 @@ def fit_growth(series: ArrayLike, *, origin: Origin = "measured") -> Quantity:
     rest = logs - logs.mean() - slope * periods
     error = float(np.sqrt(rest @ rest / (len(values) - 2) / (periods @ periods)))
     reach = student_quantile(0.975, len(values) - 2) * error
-    return Quantity(float(np.expm1(slope)), "1/period", origin, float(np.expm1(slope - reach)),
-                    float(np.expm1(slope + reach)), n=len(values), method="log-linear trend")
+    return Quantity(
+        float(np.expm1(slope)),
+        "1/period",
+        origin,
+        float(np.expm1(slope - reach)),
+        float(np.expm1(slope + reach)),
+        n=len(values),
+        method="log-linear trend",
+    )
 
 
 def student_quantile(probability: float, degrees: int) -> float:
@@ -284,10 +295,15 @@ def fit_spending(frequency: ArrayLike, mean: ArrayLike) -> Spending:
 
     def log_likelihood(theta: Floats) -> float:
         p, q, v = np.exp(theta)
-        return float(np.sum(
-            -log_beta(p * count, q) + q * np.log(v) + (p * count - 1.0) * np.log(value) + p * count * np.log(count)
-            - (p * count + q) * np.log(v + count * value)
-        ))
+        return float(
+            np.sum(
+                -log_beta(p * count, q)
+                + q * np.log(v)
+                + (p * count - 1.0) * np.log(value)
+                + p * count * np.log(count)
+                - (p * count + q) * np.log(v + count * value)
+            )
+        )
 
     fit = maximise(log_likelihood, (1.0, 1.0, 0.0), names=("p", "q", "v"), n=len(count))
     p, q, v = fit.values

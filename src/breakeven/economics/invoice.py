@@ -14,8 +14,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from breakeven.economics.fees import Prepaid, label
 from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, exponent, fraction, plain, whole
-from breakeven.economics.plans import Discount, Plan, Prepaid, Step, Tax, label
+from breakeven.economics.plans import Discount, Plan, Step, Tax
 from breakeven.economics.proration import Period, in_utc, moment
 from breakeven.economics.rating import Stretch, Usage, charge, ordered_meters
 from breakeven.errors import DataError, Place, UsageError
@@ -119,23 +120,37 @@ class Invoice:
     def as_json(self) -> dict[str, Any]:
         """The document as JSON: amounts as decimal text, unrounded amounts beside them, order and rounding stated."""
         return {
-            "customer": self.customer, "plan": self.plan.name, "plan_version": self.plan.version,
-            "currency": self.currency, "period": self.period.as_json(),
+            "customer": self.customer,
+            "plan": self.plan.name,
+            "plan_version": self.plan.version,
+            "currency": self.currency,
+            "period": self.period.as_json(),
             "lines": [self._line(line) for line in self.lines],
-            "subtotal": self.subtotal.as_json(), "taxes": [self._line(line) for line in self.taxes],
-            "tax": self.tax.as_json(), "total": self.total.as_json(), "credits": self.credits.as_json(),
-            "due": self.due.as_json(), "credits_left": self.credits_left.as_json(),
+            "subtotal": self.subtotal.as_json(),
+            "taxes": [self._line(line) for line in self.taxes],
+            "tax": self.tax.as_json(),
+            "total": self.total.as_json(),
+            "credits": self.credits.as_json(),
+            "due": self.due.as_json(),
+            "credits_left": self.credits_left.as_json(),
             "in_trial": {meter: plain(count) for meter, count in self.in_trial.items()},
             "unpriced": {meter: plain(count) for meter, count in self.unpriced.items()},
-            "order": list(self.plan.order), "rounding": self.plan.rounding.model_dump(), "prorate": self.plan.prorate,
+            "order": list(self.plan.order),
+            "rounding": self.plan.rounding.model_dump(),
+            "prorate": self.plan.prorate,
         }
 
     def _line(self, line: Line) -> dict[str, Any]:
         return {
-            "name": line.name, "kind": line.kind, "meter": line.meter,
-            "amount": f"{Money(line.minor, self.currency).amount:f}", "unrounded": plain(line.exact),
+            "name": line.name,
+            "kind": line.kind,
+            "meter": line.meter,
+            "amount": f"{Money(line.minor, self.currency).amount:f}",
+            "unrounded": plain(line.exact),
             "quantity": None if line.quantity is None else plain(line.quantity),
-            "share": None if line.share is None else str(line.share), "taxed": line.taxed, "plan": line.plan,
+            "share": None if line.share is None else str(line.share),
+            "taxed": line.taxed,
+            "plan": line.plan,
         }
 
 
@@ -154,15 +169,35 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
             priced = {getattr(fee, "meter", None) for fee in stretch.plan.fees}
             for fee in stretch.plan.fees:
                 amount, quantity, share = charge(fee, stretch)
-                book.add(Line(label(fee), fee.kind, 0, amount, fee.taxed, getattr(fee, "meter", None), quantity, share,
-                              f"{stretch.plan.name} {stretch.plan.version}"))
+                book.add(
+                    Line(
+                        label(fee),
+                        fee.kind,
+                        0,
+                        amount,
+                        fee.taxed,
+                        getattr(fee, "meter", None),
+                        quantity,
+                        share,
+                        f"{stretch.plan.name} {stretch.plan.version}",
+                    )
+                )
             for meter, quantity in stretch.usage.sums.items():
                 if meter not in priced:
                     unpriced[meter] = fraction(unpriced.get(meter, 0)) + fraction(quantity)
         for step in book.plan.order:
             _STEPS[step](book, customer, stretches)
-        return Invoice(customer.id, book.plan, period, tuple(book.lines), tuple(book.taxes), book.credits,
-                       book.credits_left, in_trial, unpriced)
+        return Invoice(
+            customer.id,
+            book.plan,
+            period,
+            tuple(book.lines),
+            tuple(book.taxes),
+            book.credits,
+            book.credits_left,
+            in_trial,
+            unpriced,
+        )
 
 
 def cut(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
@@ -178,14 +213,27 @@ def cut(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], 
     for first, last, each in zip(edges[:-1], edges[1:], [plan, *(later for _, later in changes)], strict=True):
         part = served.overlap(first, last) if served else None
         if part is not None:
-            stretches.append(Stretch(period, part, part.overlap(trial_end, None), each, Usage(ordered_meters(each)),
-                                     customer.seats, customer.started))
+            stretches.append(
+                Stretch(
+                    period,
+                    part,
+                    part.overlap(trial_end, None),
+                    each,
+                    Usage(ordered_meters(each)),
+                    customer.seats,
+                    customer.started,
+                )
+            )
     return stretches, trial_end
 
 
 def count_events(
-    events: Iterable[Any], period: Period, stretches: list[Stretch], trial_end: datetime | None,
-    *, keep: list[list[Any]] | None = None,
+    events: Iterable[Any],
+    period: Period,
+    stretches: list[Stretch],
+    trial_end: datetime | None,
+    *,
+    keep: list[list[Any]] | None = None,
 ) -> dict[str, Rational]:
     """Counts every event of the period once into its stretch; returns what fell into the trial.
 
@@ -315,8 +363,15 @@ def _tax(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
 def _credits(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
     """Prepaid credits, those bought now included, pay everything but the buying of credits."""
     currency = book.plan.currency
-    bought = sum((fee.price if fee.credits is None else fee.credits
-                  for stretch in stretches for fee in stretch.plan.fees if isinstance(fee, Prepaid)), Decimal(0))
+    bought = sum(
+        (
+            fee.price if fee.credits is None else fee.credits
+            for stretch in stretches
+            for fee in stretch.plan.fees
+            if isinstance(fee, Prepaid)
+        ),
+        Decimal(0),
+    )
     if not bought and not customer.credits:
         return
     held = (customer.credits or Money(0, currency)) + Money.of(bought, currency)
@@ -326,5 +381,9 @@ def _credits(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
 
 
 _STEPS: dict[Step, Any] = {
-    "minimum": _minimum, "discounts": _discounts, "coupons": _coupons, "tax": _tax, "credits": _credits,
+    "minimum": _minimum,
+    "discounts": _discounts,
+    "coupons": _coupons,
+    "tax": _tax,
+    "credits": _credits,
 }

@@ -19,8 +19,15 @@ from breakeven.quantity import Origin, Quantity
 
 _BOUND = 25.0  # of a log-parameter: beyond it the likelihood is flat and the parameter not identified
 _LANCZOS = (
-    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
-    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+    0.99999999999980993,
+    676.5203681218851,
+    -1259.1392167224028,
+    771.32342877765313,
+    -176.61502916214059,
+    12.507343278686905,
+    -0.13857109526572012,
+    9.9843695780195716e-6,
+    1.5056327351493116e-7,
 )
 
 
@@ -82,13 +89,18 @@ class Fit:
         """A parameter as a number with its interval and origin."""
         low, high = self.interval(name)
         bounds = (low, high) if np.isfinite(high) else (None, None)
-        return Quantity(self[name], unit, origin, bounds[0], bounds[1], n=self.n, method="maximum likelihood",
-                        source=source)
+        return Quantity(
+            self[name], unit, origin, bounds[0], bounds[1], n=self.n, method="maximum likelihood", source=source
+        )
 
 
 def maximise(
-    log_likelihood: Callable[[Floats], float], start: Sequence[float], *,
-    names: Sequence[str], n: int, positive: bool = True,
+    log_likelihood: Callable[[Floats], float],
+    start: Sequence[float],
+    *,
+    names: Sequence[str],
+    n: int,
+    positive: bool = True,
 ) -> Fit:
     """The fit from a start (of the logs where `positive`). Raises DataError where the likelihood has no value there."""
     theta = np.array(start, dtype=float)
@@ -110,7 +122,7 @@ def maximise(
             break
         else:
             damping *= 10.0
-    return _fit(log_likelihood, theta, best, tuple(names), n, positive)
+    return _fit(log_likelihood, theta, best, names=tuple(names), n=n, positive=positive)
 
 
 def _concave(hessian: Floats) -> Floats:
@@ -136,7 +148,7 @@ def _derivatives(function: Callable[[Floats], float], theta: Floats) -> tuple[Fl
 
 
 def _fit(
-    function: Callable[[Floats], float], theta: Floats, best: float, names: tuple[str, ...], n: int, positive: bool
+    function: Callable[[Floats], float], theta: Floats, best: float, *, names: tuple[str, ...], n: int, positive: bool
 ) -> Fit:
     information = -_derivatives(function, theta)[1]
     values = np.linalg.eigvalsh(information)

@@ -24,13 +24,18 @@ from breakeven.economics.cap_events import (
 )
 from breakeven.economics.captable import CapTable, State, apply
 from breakeven.economics.money import fraction
-from breakeven.economics.ocf_write import DAY_COUNTS
+from breakeven.economics.ocf_transactions import DAY_COUNTS
 from breakeven.economics.securities import Note, Safe
 from breakeven.economics.vesting import Vesting
 from breakeven.errors import BreakevenError, DataError, Place
 
-_MAKES = ("STOCK_TRANSFER", "EQUITY_COMPENSATION_EXERCISE", "STOCK_REPURCHASE", "STOCK_CANCELLATION",
-          "EQUITY_COMPENSATION_CANCELLATION")
+_MAKES = (
+    "STOCK_TRANSFER",
+    "EQUITY_COMPENSATION_EXERCISE",
+    "STOCK_REPURCHASE",
+    "STOCK_CANCELLATION",
+    "EQUITY_COMPENSATION_CANCELLATION",
+)
 _IGNORED = ("ACCEPTANCE", "VESTING_START", "RETURN_TO_POOL", "AUTHORIZED_SHARES_ADJUSTMENT", "CHANGE_EVENT")
 
 
@@ -64,12 +69,14 @@ class _Reader:
         self.classes = objects.get("OCF_STOCK_CLASSES_FILE", [])
         self.plans = objects.get("OCF_STOCK_PLANS_FILE", [])
         self.terms = {item.get("id"): item for item in objects.get("OCF_VESTING_TERMS_FILE", [])}
-        self.holders = {item.get("id"): item.get("name", {}).get("legal_name")
-                        for item in objects.get("OCF_STAKEHOLDERS_FILE", [])}
+        self.holders = {
+            item.get("id"): item.get("name", {}).get("legal_name") for item in objects.get("OCF_STAKEHOLDERS_FILE", [])
+        }
         self.rows = sorted(objects.get("OCF_TRANSACTIONS_FILE", []), key=lambda row: str(row.get("date")))
         self.starts = {row.get("security_id"): row for row in self.rows if row.get("object_type") == "TX_VESTING_START"}
-        self.issued = {row.get("security_id"): row for row in self.rows
-                       if str(row.get("object_type")).endswith("ISSUANCE")}
+        self.issued = {
+            row.get("security_id"): row for row in self.rows if str(row.get("object_type")).endswith("ISSUANCE")
+        }
         self.state = State()
         self.events: list[Event] = []
         self.left_out: list[str] = []
@@ -107,9 +114,19 @@ class _Reader:
         cap = item.get("participation_cap_multiple")
         participates = cap is not None or "participates without a cap" in item.get("comments", [])
         if item["id"] != "common":
-            self.happened(AddClass(self.first, StockClass(
-                item["id"], preferred, item.get("liquidation_preference_multiple", "1"),
-                int(Fraction(item["seniority"])), participates, cap)))
+            self.happened(
+                AddClass(
+                    self.first,
+                    StockClass(
+                        item["id"],
+                        preferred,
+                        item.get("liquidation_preference_multiple", "1"),
+                        int(Fraction(item["seniority"])),
+                        participates,
+                        cap,
+                    ),
+                )
+            )
 
     def plan(self, item: Mapping[str, Any]) -> None:
         """An option plan's reserve; several plans become one pool."""
@@ -171,8 +188,18 @@ def _stock_issued(reader: _Reader, row: Mapping[str, Any]) -> None:
     name = row["security_id"]
     if name in reader.made:
         return
-    reader.happened(Issue(_day(row["date"]), name, reader.holder(row), row["stock_class_id"], _whole(row["quantity"]),
-                          row["share_price"]["amount"], reader.vesting(row), name not in reader.followers))
+    reader.happened(
+        Issue(
+            _day(row["date"]),
+            name,
+            reader.holder(row),
+            row["stock_class_id"],
+            _whole(row["quantity"]),
+            row["share_price"]["amount"],
+            reader.vesting(row),
+            name not in reader.followers,
+        )
+    )
 
 
 def _options_issued(reader: _Reader, row: Mapping[str, Any]) -> None:
@@ -180,14 +207,22 @@ def _options_issued(reader: _Reader, row: Mapping[str, Any]) -> None:
         return
     shares = _whole(row["quantity"])
     price = row.get("exercise_price") or row.get("base_price") or {"amount": "0"}
-    reader.happened(Grant(_day(row["date"]), row["security_id"], reader.holder(row), shares, price["amount"],
-                          reader.vesting(row)))
+    reader.happened(
+        Grant(_day(row["date"]), row["security_id"], reader.holder(row), shares, price["amount"], reader.vesting(row))
+    )
 
 
 def _exercised(reader: _Reader, row: Mapping[str, Any]) -> None:
-    result, = row["resulting_security_ids"]
-    reader.happened(Exercise(_day(row["date"]), result, reader.name(row["security_id"]), _whole(row["quantity"]),
-                             reader.issued[result]["stock_class_id"]))
+    (result,) = row["resulting_security_ids"]
+    reader.happened(
+        Exercise(
+            _day(row["date"]),
+            result,
+            reader.name(row["security_id"]),
+            _whole(row["quantity"]),
+            reader.issued[result]["stock_class_id"],
+        )
+    )
 
 
 def _transferred(reader: _Reader, row: Mapping[str, Any]) -> None:
@@ -221,8 +256,10 @@ def _split(reader: _Reader, row: Mapping[str, Any]) -> None:
     if key not in reader.splits:
         reader.splits.add(key)
         reader.happened(Split(_day(row["date"]), _whole(ratio["numerator"]), _whole(ratio["denominator"])))
-        reader.reserved = {name: shares * Fraction(ratio["numerator"]) / Fraction(ratio["denominator"])
-                           for name, shares in reader.reserved.items()}
+        reader.reserved = {
+            name: shares * Fraction(ratio["numerator"]) / Fraction(ratio["denominator"])
+            for name, shares in reader.reserved.items()
+        }
 
 
 def _pool(reader: _Reader, row: Mapping[str, Any]) -> None:
@@ -235,8 +272,13 @@ def _convertible(reader: _Reader, row: Mapping[str, Any]) -> None:
     mechanism = row["conversion_triggers"][0]["conversion_right"]["conversion_mechanism"]
     when, name = _day(row["date"]), row["security_id"]
     cap = mechanism.get("conversion_valuation_cap", {}).get("amount")
-    shared: dict[str, Any] = {"cap": cap, "discount": mechanism.get("conversion_discount") or "0", "issued": when,
-                              "pro_rata": bool(fraction(row.get("pro_rata", "0"))), "holder": reader.holder(row)}
+    shared: dict[str, Any] = {
+        "cap": cap,
+        "discount": mechanism.get("conversion_discount") or "0",
+        "issued": when,
+        "pro_rata": bool(fraction(row.get("pro_rata", "0"))),
+        "holder": reader.holder(row),
+    }
     amount = row["investment_amount"]["amount"]
     security: Safe | Note
     if mechanism["type"] == "SAFE_CONVERSION":
@@ -244,9 +286,9 @@ def _convertible(reader: _Reader, row: Mapping[str, Any]) -> None:
         security = Safe(name, amount, money="pre" if pre else "post", mfn=mechanism["conversion_mfn"], **shared)
     elif mechanism["type"] == "CONVERTIBLE_NOTE_CONVERSION":
         interest = mechanism["interest_rates"][0] if mechanism["interest_rates"] else {"rate": "0"}
-        count = next(ours for ours, theirs in DAY_COUNTS.items() if theirs == mechanism["day_count_convention"])
-        security = Note(name, amount, maturity=_maturity(row, interest), rate=interest["rate"] or "0",
-                        day_count=count, **shared)  # type: ignore[arg-type]
+        count = {theirs: ours for ours, theirs in DAY_COUNTS.items()}[mechanism["day_count_convention"]]
+        last, rate = _maturity(row, interest), interest["rate"] or "0"
+        security = Note(name, amount, maturity=last, rate=rate, day_count=count, **shared)
         if mechanism["compounding_type"] != "SIMPLE":
             reader.left_out.append(f"the compounding of note {name}")
     else:
@@ -262,10 +304,20 @@ def _maturity(row: Mapping[str, Any], interest: Mapping[str, Any]) -> date:
 
 
 _READ: dict[str, Callable[[_Reader, Mapping[str, Any]], None]] = {
-    "STOCK_ISSUANCE": _stock_issued, "EQUITY_COMPENSATION_ISSUANCE": _options_issued,
-    "EQUITY_COMPENSATION_EXERCISE": _exercised, "STOCK_TRANSFER": _transferred, "STOCK_REPURCHASE": _taken,
-    "STOCK_CANCELLATION": _taken, "STOCK_RETRACTION": _ended, "EQUITY_COMPENSATION_CANCELLATION": _taken,
-    "EQUITY_COMPENSATION_RETRACTION": _ended, "CONVERTIBLE_CANCELLATION": _ended, "CONVERTIBLE_RETRACTION": _ended,
-    "CONVERTIBLE_CONVERSION": _ended, "STOCK_CONVERSION": _ended, "STOCK_CLASS_SPLIT": _split,
-    "STOCK_PLAN_POOL_ADJUSTMENT": _pool, "CONVERTIBLE_ISSUANCE": _convertible,
+    "STOCK_ISSUANCE": _stock_issued,
+    "EQUITY_COMPENSATION_ISSUANCE": _options_issued,
+    "EQUITY_COMPENSATION_EXERCISE": _exercised,
+    "STOCK_TRANSFER": _transferred,
+    "STOCK_REPURCHASE": _taken,
+    "STOCK_CANCELLATION": _taken,
+    "STOCK_RETRACTION": _ended,
+    "EQUITY_COMPENSATION_CANCELLATION": _taken,
+    "EQUITY_COMPENSATION_RETRACTION": _ended,
+    "CONVERTIBLE_CANCELLATION": _ended,
+    "CONVERTIBLE_RETRACTION": _ended,
+    "CONVERTIBLE_CONVERSION": _ended,
+    "STOCK_CONVERSION": _ended,
+    "STOCK_CLASS_SPLIT": _split,
+    "STOCK_PLAN_POOL_ADJUSTMENT": _pool,
+    "CONVERTIBLE_ISSUANCE": _convertible,
 }

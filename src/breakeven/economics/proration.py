@@ -119,8 +119,13 @@ class Change:
 
 
 def change(
-    before: Money, after: Money, at: datetime, period: Period, *,
-    method: Proration = "seconds", mode: RoundingMode = "half_up",
+    before: Money,
+    after: Money,
+    at: datetime,
+    period: Period,
+    *,
+    method: Proration = "seconds",
+    mode: RoundingMode = "half_up",
 ) -> Change:
     """A price paid in advance for `period` changed at a moment in it: both prices over the remaining share."""
     rest = period.share(period.overlap(at, None), method)

@@ -13,8 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from breakeven.economics.money import Rational
-from breakeven.economics.plans import (
+from breakeven.economics.fees import (
     Charge,
     Days,
     Flat,
@@ -26,7 +25,6 @@ from breakeven.economics.plans import (
     Percentage,
     PerMille,
     PerUnit,
-    Plan,
     Prepaid,
     RevenueShare,
     Seats,
@@ -34,6 +32,8 @@ from breakeven.economics.plans import (
     Tiered,
     Volume,
 )
+from breakeven.economics.money import Rational
+from breakeven.economics.plans import Plan
 from breakeven.economics.proration import Period, in_utc
 
 
@@ -244,9 +244,18 @@ def _revenue_share(fee: RevenueShare, stretch: Stretch) -> Charged:
 
 
 _CHARGE: dict[type, Callable[[Any, Stretch], Charged]] = {
-    Free: _free, Flat: _flat, OneOff: _one_off, Prepaid: _prepaid, Seats: _seats, Percentage: _percentage,
+    Free: _free,
+    Flat: _flat,
+    OneOff: _one_off,
+    Prepaid: _prepaid,
+    Seats: _seats,
+    Percentage: _percentage,
     RevenueShare: _revenue_share,
-    PerUnit: _metered(_per_unit), PerMille: _metered(_per_unit), Days: _metered(_per_unit),
-    Package: _metered(_package), Graduated: _metered(_graduated), GraduatedPercentage: _metered(_graduated),
+    PerUnit: _metered(_per_unit),
+    PerMille: _metered(_per_unit),
+    Days: _metered(_per_unit),
+    Package: _metered(_package),
+    Graduated: _metered(_graduated),
+    GraduatedPercentage: _metered(_graduated),
     Volume: _metered(_volume),
 }

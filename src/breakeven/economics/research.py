@@ -54,7 +54,10 @@ def van_westendorp(
     return PriceSensitivity(
         (_crossing(prices, very_low, 1.0 - low), _crossing(prices, 1.0 - high, very_high)),
         (_crossing(prices, very_low, high), _crossing(prices, low, very_high)),
-        _crossing(prices, very_low, very_high), _crossing(prices, low, high), len(kept), int((~ordered).sum()),
+        _crossing(prices, very_low, very_high),
+        _crossing(prices, low, high),
+        len(kept),
+        int((~ordered).sum()),
     )
 
 
@@ -137,8 +140,12 @@ class Conjoint:
 
 
 def conjoint(
-    rows: Sequence[Mapping[str, Any]], *, attributes: Sequence[str], price: str | None = None,
-    question: str = "question", chosen: str = "chosen",
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    attributes: Sequence[str],
+    price: str | None = None,
+    question: str = "question",
+    chosen: str = "chosen",
 ) -> Conjoint:
     """A multinomial logit from choices: one row an alternative, `question` says which rows were shown together.
 

@@ -32,7 +32,9 @@ class CreditNote:
         """The note as JSON, with the customer and period of its invoice."""
         scale = self.invoice.currency
         return {
-            "customer": self.invoice.customer, "period": self.invoice.period.as_json(), "currency": scale,
+            "customer": self.invoice.customer,
+            "period": self.invoice.period.as_json(),
+            "currency": scale,
             "lines": [{"name": line.name, "amount": f"{Money(line.minor, scale).amount:f}"} for line in self.lines],
             "taxes": [{"name": line.name, "amount": f"{Money(line.minor, scale).amount:f}"} for line in self.taxes],
             "total": self.total.as_json(),

@@ -262,8 +262,9 @@ def _rounded(system: _System, point: _Point, ways: Sequence[Way]) -> RoundResult
             shares = whole(system.right(item, way, point) * new_shares, rounding.new)
             bought.append(ProRata(item.id, item.holder, shares, shares * price))
     total = point.capitalization + point.pool + new_exact
-    return RoundResult(system.before, price, exact_price, conversions, whole(point.pool), new_shares, new_exact,
-                       tuple(bought), total)
+    return RoundResult(
+        system.before, price, exact_price, conversions, whole(point.pool), new_shares, new_exact, tuple(bought), total
+    )
 
 
 def _converted(system: _System, point: _Point, ways: Sequence[Way], price: Fraction) -> tuple[Conversion, ...]:

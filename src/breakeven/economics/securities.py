@@ -148,7 +148,10 @@ def _of_note(note: Note, pre_money: Fraction, on: date | None) -> Converting:
 
 
 def conversion_price(
-    round_price: Rational | str, *, cap: Rational | str | None = None, discount: Rational | str = 0,
+    round_price: Rational | str,
+    *,
+    cap: Rational | str | None = None,
+    discount: Rational | str = 0,
     pre_money: Rational | str | None = None,
 ) -> Fraction:
     """The lowest of the round price, the discounted one, and the cap's (round price x cap / pre-money)."""
@@ -160,7 +163,11 @@ def conversion_price(
 
 
 def anti_dilution(
-    price: Rational | str, *, outstanding: int, new_shares: int, new_money: Rational | str,
+    price: Rational | str,
+    *,
+    outstanding: int,
+    new_shares: int,
+    new_money: Rational | str,
     method: Literal["weighted", "full_ratchet", "none"] = "weighted",
 ) -> Fraction:
     """The conversion price of preferred shares after a cheaper issue; never above the old one.

@@ -8,9 +8,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from breakeven.economics.fees import Charge, Free, PerUnit, RevenueShare
 from breakeven.economics.invoice import Customer, count_events, cut
 from breakeven.economics.money import Rational, exactly, fraction
-from breakeven.economics.plans import Charge, Free, PerUnit, Plan, RevenueShare
+from breakeven.economics.plans import Plan
 from breakeven.economics.proration import Period
 from breakeven.economics.rating import Stretch, Usage, charge
 

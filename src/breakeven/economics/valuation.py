@@ -14,13 +14,27 @@ from breakeven.economics.money import Rational, RoundingMode, fraction, whole
 from breakeven.errors import UsageError
 
 RISK_FACTORS = (
-    "management", "stage", "legislation and politics", "manufacturing", "sales and marketing", "funding", "competition",
-    "technology", "litigation", "international", "reputation", "exit",
+    "management",
+    "stage",
+    "legislation and politics",
+    "manufacturing",
+    "sales and marketing",
+    "funding",
+    "competition",
+    "technology",
+    "litigation",
+    "international",
+    "reputation",
+    "exit",
 )
 """The twelve factors of the risk-factor summation, each scored from -2 to +2."""
 SCORECARD_WEIGHTS: Mapping[str, Fraction] = {
-    "team": Fraction(30, 100), "opportunity": Fraction(25, 100), "product": Fraction(15, 100),
-    "competition": Fraction(10, 100), "marketing and sales": Fraction(10, 100), "need for more money": Fraction(5, 100),
+    "team": Fraction(30, 100),
+    "opportunity": Fraction(25, 100),
+    "product": Fraction(15, 100),
+    "competition": Fraction(10, 100),
+    "marketing and sales": Fraction(10, 100),
+    "need for more money": Fraction(5, 100),
     "other": Fraction(5, 100),
 }
 """The usual weights of the scorecard method; they sum to 1."""
@@ -42,7 +56,12 @@ class Deal:
 
 
 def venture_capital(
-    exit_value: Rational | str, *, years: int, rate: Rational | str, invested: Rational | str, shares: int,
+    exit_value: Rational | str,
+    *,
+    years: int,
+    rate: Rational | str,
+    invested: Rational | str,
+    shares: int,
     retention: Rational | str = 1,
 ) -> Deal:
     """The venture-capital method: the exit, discounted at the required return, is the post-money value.
@@ -86,7 +105,8 @@ class Scorecard:
 
 
 def scorecard(
-    comparables: Sequence[Rational | str], scores: Mapping[str, Rational | str],
+    comparables: Sequence[Rational | str],
+    scores: Mapping[str, Rational | str],
     weights: Mapping[str, Rational] = SCORECARD_WEIGHTS,
 ) -> Scorecard:
     """Scores are against the typical company (1.5 is 150%); each weight needs a score, and weights sum to 1."""
@@ -135,8 +155,12 @@ class DiscountedFlows:
 
 
 def discounted_cash_flow(
-    flows: Sequence[Rational | str], *, rate: Rational | str, growth: Rational | str | None = None,
-    exit_multiple: tuple[Rational | str, Rational | str] | None = None, net_debt: Rational | str = 0,
+    flows: Sequence[Rational | str],
+    *,
+    rate: Rational | str,
+    growth: Rational | str | None = None,
+    exit_multiple: tuple[Rational | str, Rational | str] | None = None,
+    net_debt: Rational | str = 0,
 ) -> DiscountedFlows:
     """Flows at the ends of years 1, 2, ...; then growth for ever (Gordon), or (last metric, multiple), or nothing."""
     years = _count(flows)

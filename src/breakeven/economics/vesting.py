@@ -13,8 +13,13 @@ from breakeven.economics.money import Rational, fraction, whole
 from breakeven.errors import UsageError
 
 Allocation = Literal[
-    "CUMULATIVE_ROUNDING", "CUMULATIVE_ROUND_DOWN", "FRONT_LOADED", "BACK_LOADED", "FRONT_LOADED_TO_SINGLE_TRANCHE",
-    "BACK_LOADED_TO_SINGLE_TRANCHE", "FRACTIONAL",
+    "CUMULATIVE_ROUNDING",
+    "CUMULATIVE_ROUND_DOWN",
+    "FRONT_LOADED",
+    "BACK_LOADED",
+    "FRONT_LOADED_TO_SINGLE_TRANCHE",
+    "BACK_LOADED_TO_SINGLE_TRANCHE",
+    "FRACTIONAL",
 ]
 
 

@@ -107,9 +107,7 @@ class Distribution:
         return rows
 
 
-def distribute(
-    exit_value: Rational | str, claims: Sequence[Claim], safes: Sequence[ExitSafe] = ()
-) -> Distribution:
+def distribute(exit_value: Rational | str, claims: Sequence[Claim], safes: Sequence[ExitSafe] = ()) -> Distribution:
     """Shares an exit out. Raises UsageError where nobody has a share of what is left after preferences."""
     value = fraction(exit_value)
     if value < 0 or not any(fraction(claim.shares) and not fraction(claim.preference) for claim in claims):
@@ -128,8 +126,13 @@ def distribute(
         count -= 1
     names = [*(claim.holder for claim in claims), *(safe.holder for safe in by_cap)]
     converted = [claim.holder for claim in claims if _converts(claim, per_share)]
-    return Distribution(value, tuple(zip(names, payouts, strict=True)), per_share,
-                        (*converted, *(safe.holder for safe in by_cap[:count])), capitalization)
+    return Distribution(
+        value,
+        tuple(zip(names, payouts, strict=True)),
+        per_share,
+        (*converted, *(safe.holder for safe in by_cap[:count])),
+        capitalization,
+    )
 
 
 def _converts(claim: Claim, per_share: Fraction) -> bool:
@@ -137,9 +140,7 @@ def _converts(claim: Claim, per_share: Fraction) -> bool:
     return bool(preference) and fraction(claim.shares) * per_share == claim.at(per_share) > preference
 
 
-def _as_claims(
-    claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int
-) -> tuple[list[Claim], Fraction] | None:
+def _as_claims(claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int) -> tuple[list[Claim], Fraction] | None:
     """The first `count` SAFEs as shares, the others as money, and the capitalization with those shares.
 
     None where those would own everything: so many cannot all convert.
@@ -152,7 +153,8 @@ def _as_claims(
         return None
     whole_company = before / (1 - owned)
     extra = [
-        Claim(safe.holder, part * (whole_company if safe.post else base)) if number < count
+        Claim(safe.holder, part * (whole_company if safe.post else base))
+        if number < count
         else Claim(safe.holder, preference=fraction(safe.amount), seniority=safe.seniority)
         for number, (safe, part) in enumerate(zip(safes, parts, strict=True))
     ]
