@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import routes
+from breakeven.serving import inference, routes
 from breakeven.serving.access import Access
 from breakeven.serving.batcher import Batcher
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
@@ -35,6 +35,7 @@ log = logging.getLogger("breakeven.serving")
 
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
+_MODELS = "/v2/models/"
 _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -63,6 +64,15 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/session/step": ("session-step", {"POST": routes.session_step}),
     "/openapi.json": ("openapi", {"GET": routes.openapi}),
     "/docs": ("docs", {"GET": routes.docs}),
+    "/v2": ("v2-server", {"GET": inference.server}),
+    "/v2/health/live": ("v2-live", {"GET": inference.live}),
+    "/v2/health/ready": ("v2-ready", {"GET": inference.ready}),
+    "/v2/models/{model}": ("v2-model", {"GET": inference.model}),
+    "/v2/models/{model}/ready": ("v2-model-ready", {"GET": inference.model_ready}),
+    "/v2/models/{model}/infer": ("v2-infer", {"POST": inference.infer}),
+    "/v2/models/{model}/versions/{version}": ("v2-model", {"GET": inference.model}),
+    "/v2/models/{model}/versions/{version}/ready": ("v2-model-ready", {"GET": inference.model_ready}),
+    "/v2/models/{model}/versions/{version}/infer": ("v2-infer", {"POST": inference.infer}),
     "/livez": ("livez", {"GET": routes.livez}),
     "/readyz": ("readyz", {"GET": routes.readyz}),
     "/metrics": ("metrics", {"GET": routes.metrics}),
@@ -217,7 +227,8 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
     # The path as sent: nothing that is decoded, joined or cut can name another route.
     raw = scope.get("raw_path")
     path = raw.split(b"?")[0].decode("latin-1") if raw else scope["path"]
-    found = ROUTES.get(path)
+    template, exchange.named = _template(path)
+    found = ROUTES.get(template)
     if found is None:
         raise HttpError(404, "not-found")
     name, methods = found
@@ -234,6 +245,18 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
     if name != "docs":
         exchange.check_accept()
     return name, methods[method]
+
+
+def _template(path: str) -> tuple[str, dict[str, str]]:
+    """(key of ROUTES, what the path names, as it was sent)."""
+    if "{" in path or not path.startswith(_MODELS):
+        return ("" if "{" in path else path), {}
+    model, *rest = path[len(_MODELS) :].split("/")
+    named = {"model": model}
+    if len(rest) > 1 and rest[0] == "versions":
+        named["version"] = rest[1]
+        rest[1] = "{version}"
+    return "/".join([_MODELS + "{model}", *rest]), named
 
 
 async def _send(exchange: Exchange, response: Response) -> None:

@@ -21,7 +21,7 @@ _CLOSE = {"connection": "close"}
 class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
-    __slots__ = ("headers", "id", "method", "receive", "scope", "send")
+    __slots__ = ("headers", "id", "method", "named", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -29,6 +29,7 @@ class Exchange:
         self.send = send
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.named: dict[str, str] = {}  # what the address names: model, version
         self.id = self._request_id()
 
     def _request_id(self) -> str:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from breakeven.serving.app import Service
+    from breakeven.serving.tensors import Layout
 
+_TEXT = {"type": "string"}
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -76,6 +78,7 @@ def _paths(service: Service) -> dict[str, Any]:
         "/readyz": {"get": _operation("Whether requests are taken", answer={"type": "object"}, key=False)},
         "/metrics": {"get": _operation("Prometheus figures", answer=None, key=False)},
     }
+    paths |= inference_paths(service)
     if hasattr(service.package, "session") and service.package.session() is not None:
         anything: dict[str, Any] = {}
         paths["/v1/session/start"] = {
@@ -93,6 +96,54 @@ def _paths(service: Service) -> dict[str, Any]:
             )
         }
     return paths
+
+
+def inference_paths(service: Service) -> dict[str, Any]:
+    """The routes of the Open Inference Protocol, with the tensors of this release."""
+    from breakeven.serving import inference
+
+    flag = _object({"ready": {"type": "boolean"}, "name": _TEXT, "reason": _TEXT}, required=("ready",))
+    paths: dict[str, Any] = {
+        "/v2": {"get": _operation("Who answers", answer={"type": "object"}, key=False)},
+        "/v2/health/live": {"get": _operation("Whether the process answers", answer={"type": "object"}, key=False)},
+        "/v2/health/ready": {"get": _operation("Whether requests are taken", answer=flag, key=False)},
+    }
+    for place, values in (("{model}", 1), ("{model}/versions/{version}", 2)):
+        named = [_segment("model", service.name), _segment("version", inference.VERSION)][:values]
+        paths[f"/v2/models/{place}"] = {
+            "get": _operation("The model's tensors", answer={"type": "object"}, parameters=named)
+        }
+        paths[f"/v2/models/{place}/ready"] = {
+            "get": _operation("Whether the model answers", answer=flag, key=False, parameters=named)
+        }
+        paths[f"/v2/models/{place}/infer"] = {
+            "post": _operation(
+                "Answers tensors and charges for them",
+                body=_object(
+                    {"id": _TEXT, "parameters": {"type": "object"}, "inputs": _tensors(inference.inputs_of(service)),
+                     "outputs": {"type": "array", "items": _object({"name": _TEXT})}},
+                    required=("inputs",),
+                ),
+                answer=_object(
+                    {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"},
+                     "outputs": _tensors(inference.outputs_of(service))}
+                ),
+                parameters=[*named, _header("Idempotency-Key")],
+            )
+        }  # fmt: skip
+    return paths
+
+
+def _tensors(layout: Layout) -> dict[str, Any]:
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2}
+    names = [tensor.name for tensor in layout.tensors]
+    one = {"name": {"enum": names}, "datatype": _TEXT, "shape": shape, "parameters": {"type": "object"}}
+    item = _object({**one, "data": {"type": "array"}}, required=("name", "datatype", "shape", "data"))
+    return {"type": "array", "minItems": 1, "maxItems": len(names), "items": item}
+
+
+def _segment(name: str, value: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"const": value}}
 
 
 def _predict_body(service: Service) -> dict[str, Any]:

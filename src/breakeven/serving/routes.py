@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from breakeven.errors import BreakevenError, InputError, Place, Refused
 from breakeven.ledger import clock
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("breakeven.serving")
 
+Parsed = TypeVar("Parsed")
+Shape = Callable[["Service", str, list[Any], Mapping[str, int]], dict[str, Any]]
+
 _PREDICT = frozenset({"inputs", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
@@ -34,24 +37,47 @@ async def predict(service: Service, exchange: Exchange) -> Response | None:
     """POST /v1/predict."""
     from breakeven.serving.streaming import stream
 
+    key, rates, body = await taken(service, exchange)
+    request, inputs = await parsed(body, lambda: _parse(service, body))
+    if request.get("stream", False):
+        await stream(service, exchange, key, inputs)
+        return None
+    return await charged(service, exchange, key, inputs, body=body, rates=rates)
+
+
+async def taken(service: Service, exchange: Exchange) -> tuple[Key, dict[str, str], bytes]:
+    """(key, x-ratelimit headers, body) of a request for answers, or why it is not taken."""
     _open(service)
     key = await service.access.key(exchange, "predict")
     # Before the body is read and a rate's token is taken: a flood must be cheap to refuse.
     service.batcher.check(1, service.limits.request_seconds, lane=key.id)
     rates = service.access.rate(key)
-    body = await exchange.body(service.limits.max_bytes)
+    return key, rates, await exchange.body(service.limits.max_bytes)
+
+
+async def parsed(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
+    """What `parse` makes of a body. A large one takes long enough that others would feel it, so it goes to a thread."""
     if len(body) <= _SMALL_BODY:
-        request, inputs = _parse(service, body)
-    else:  # a large body takes long enough to parse that others would feel it
-        request, inputs = await asyncio.get_running_loop().run_in_executor(None, _parse, service, body)
-    if request.get("stream", False):
-        await stream(service, exchange, key, inputs)
-        return None
-    named = exchange.headers.get(b"idempotency-key")
-    if named is None:
-        response = await answer(service, key, inputs)
+        return parse()
+    return await asyncio.get_running_loop().run_in_executor(None, parse)
+
+
+async def charged(
+    service: Service,
+    exchange: Exchange,
+    key: Key,
+    inputs: list[Any],
+    *,
+    body: bytes,
+    rates: Mapping[str, str],
+    shape: Shape | None = None,
+) -> Response:
+    """The answer to some inputs, charged once by its Idempotency-Key; `shape` writes its object (None: ours)."""
+    shape = shape or answer_body
+    if exchange.headers.get(b"idempotency-key") is None:
+        response = await answer(service, key, inputs, shape=shape)
     else:
-        response = await _once(service, exchange, key, inputs, body)
+        response = await _once(service, exchange, key, inputs, body, shape)
     if rates:
         response.headers.extend((name.encode(), value.encode()) for name, value in rates.items())
     return response
@@ -71,6 +97,11 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
         raise HttpError(422, "body-field", at=Place(field="inputs"), expected="a list of inputs")
     if not isinstance(request.get("stream", False), bool):
         raise HttpError(422, "body-field", at=Place(field="stream"), expected="true or false")
+    return request, items(service, payloads)
+
+
+def items(service: Service, payloads: list[Any]) -> list[Any]:
+    """What the package takes for some payloads; an error names the place of the one that is wrong."""
     if not 1 <= len(payloads) <= service.limits.max_inputs:
         raise HttpError(
             422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=service.limits.max_inputs
@@ -83,11 +114,11 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
             inner = error.at.field
             field = f"inputs[{index}]" + (f".{inner}" if inner and inner != "input" else "")
             raise InputError(error.code, at=Place(field=field), **error.fields) from error
-    return request, inputs
+    return inputs
 
 
 async def answer(
-    service: Service, key: Key, inputs: list[Any], *, idempotency: str = "", request: str = ""
+    service: Service, key: Key, inputs: list[Any], *, shape: Shape, idempotency: str = "", request: str = ""
 ) -> Response:
     """Answers, charges, and returns the response: the charge is on the disk when this returns."""
     package = service.package
@@ -99,7 +130,7 @@ async def answer(
         quantities = package.usage(inputs, outputs)
         charge_id = new_id()
         try:
-            body = encode(answer_body(service, charge_id, outputs, quantities)).encode()
+            body = encode(shape(service, charge_id, outputs, quantities)).encode()
         except (ValueError, TypeError) as error:  # NaN, or something JSON cannot carry
             log.error("the model's outputs are not JSON: %s", error)
             raise HttpError(500, "answer-broken") from error
@@ -148,7 +179,9 @@ def answer_body(service: Service, charge_id: str, outputs: list[Any], quantities
     return body
 
 
-async def _once(service: Service, exchange: Exchange, key: Key, inputs: list[Any], body: bytes) -> Response:
+async def _once(
+    service: Service, exchange: Exchange, key: Key, inputs: list[Any], body: bytes, shape: Shape
+) -> Response:
     """The same Idempotency-Key is answered once; who comes while it runs waits for that answer."""
     given = exchange.header(b"idempotency-key")
     if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
@@ -168,7 +201,7 @@ async def _once(service: Service, exchange: Exchange, key: Key, inputs: list[Any
         if stored is not None:
             response = Response(stored.status, stored.body, [JSON_TYPE, _REPLAYED])
         else:
-            response = await answer(service, key, inputs, idempotency=name, request=request)
+            response = await answer(service, key, inputs, shape=shape, idempotency=name, request=request)
         outcome.set_result(response)
         return response
     except Exception as error:
