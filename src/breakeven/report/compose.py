@@ -97,7 +97,7 @@ def stale(snapshot: Snapshot, words: Words) -> list[Note]:
     roots = [item for item in old if not item.get("follows")] or old
     said = [f"{item['step']} ({_clip(item['why'])})" if item["why"] else item["step"] for item in roots[:ROOTS]]
     more = len(old) - len(said)
-    text = "; ".join([*said, *([words("and-more", count=more)] if more else [])])
+    text = words.joined([*said, *([words("and-more", count=more)] if more else [])], sentences=True)
     return [Note(words("stale", steps=text), command="breakeven run", tone="bad")]
 
 

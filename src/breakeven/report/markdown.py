@@ -131,14 +131,15 @@ def _fenced(text: str) -> str:
 
 
 def _legend(words: Words) -> str:
-    return ", ".join(f"<sup>{mark}</sup> {words.term(origin)}" for origin, mark in origins.MARKS.items())
+    return words.joined(f"<sup>{mark}</sup> {words.term(origin)}" for origin, mark in origins.MARKS.items())
 
 
 def _appendix(entries: Sequence[Entry], words: Words) -> str:
     rows = []
     for entry in entries:
-        said = "; ".join(
-            text if place == 0 else f"{name} {text}" for place, (name, text) in enumerate(origins.details(entry, words))
+        details = enumerate(origins.details(entry, words))
+        said = words.joined(
+            (text if place == 0 else f"{name} {text}" for place, (name, text) in details), sentences=True
         )
         rows.append([str(entry.number), escape(entry.where), escape(entry.shown), escape(said)])
     return _table(["#", words("where"), words("number"), words("origin")], rows)

@@ -70,7 +70,7 @@ def details(entry: Entry, words: Words) -> list[tuple[str, str]]:
         (words("hardware"), held.hardware),
         (words("artifact"), entry.artifact),
         ("n", None if held.n is None else numbers.count(held.n)),
-        (words("method"), held.method),
+        (words("method"), words.method(held.method)),
     ]
     if held.low is not None or held.high is not None:
         found.append((words("interval"), numbers.percent(held.interval)))

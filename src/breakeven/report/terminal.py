@@ -54,7 +54,7 @@ def print_verdict(console: Console, snapshot: Snapshot, *, findings: bool = True
         return
     _table(console, evaluate.main_table(snapshot, words), words)
     _print(console, _legend(words), style="dim")
-    _print(console, "; ".join(compose.basis(verdict, words)), style="dim")
+    _print(console, words.joined(compose.basis(verdict, words), sentences=True), style="dim")
     console.print()
     said = compose.sentence(snapshot, words)
     _print(console, said if said.startswith("->") else f"-> {said}", style="bold", hang="   ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from breakeven.errors import catalogue, fill, render
@@ -10,6 +12,17 @@ from breakeven.quantity import Quantity
 from breakeven.report import numbers
 
 PREFIX = "report-"
+PER_CLASS = ("precision", "recall", "f1")  # metrics that are told for each class: `f1_positive`
+
+
+@functools.cache
+def _methods() -> list[tuple[str, re.Pattern[str]]]:
+    """The English text of every method as a pattern, its `{places}` any word."""
+    return [
+        (code, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\S+)", re.escape(entry["text"]))))
+        for code, entry in catalogue("en").items()
+        if code.startswith(f"{PREFIX}method-")
+    ]
 
 
 class Words:
@@ -22,12 +35,34 @@ class Words:
     def __call__(self, name: str, /, **fields: Any) -> str:
         """The label, its `{places}` filled; an unknown name is shown as it is, so that nothing is hidden."""
         entry = self._entries.get(PREFIX + name)
-        return fill(entry["text"], fields) if entry else name
+        return fill(entry["text"], fields, self.language) if entry else name
 
     def term(self, name: str) -> str:
         """A metric, meter, reason or other key of the data: its label, else the key in words."""
         entry = self._entries.get(f"{PREFIX}term-{name}")
-        return entry["text"] if entry else name.replace("_", " ")
+        if entry:
+            return entry["text"]
+        owner, slash, part = name.rpartition("/")
+        if slash:
+            return f"{owner}/{self.term(part)}"
+        metric, _, label = name.partition("_")
+        return f"{self.term(metric)} {label}" if metric in PER_CLASS else name.replace("_", " ")
+
+    def joined(self, items: Iterable[str], *, sentences: bool = False) -> str:
+        """Items, or whole sentences, side by side as the language joins them."""
+        return self._entries["joint-sentences" if sentences else "joint-words"]["text"].join(items)
+
+    def method(self, method: str | None) -> str | None:
+        """How a number was found; artifacts say it in English, in parts whose patterns the catalogue knows."""
+        if not method or self.language == "en":
+            return method
+        return self.joined((self._pattern(part) for part in method.split("; ")), sentences=True)
+
+    def _pattern(self, said: str) -> str:
+        for code, pattern in _methods():
+            if found := pattern.fullmatch(said):
+                return fill(self._entries[code]["text"], found.groupdict())
+        return said
 
     def unit(self, unit: str) -> str:
         """A unit in the reader's language; as it is where the catalogue has no word for it."""

@@ -77,12 +77,16 @@ def loose(data: Any, unit: str, origin: Origin = "measured") -> Cell:
     return Cell(quantity=Quantity(float(data), unit, origin)) if bare else cell(data)
 
 
-def machine_words(hardware: Any) -> str:
+def machine_words(hardware: Any, words: Words) -> str:
     """A machine in words: processor, cores, memory, accelerators, system."""
     if not isinstance(hardware, Mapping):
         return str(hardware or "")
     parts = [str(hardware["cpu"])] if hardware.get("cpu") else []
-    parts += [f"{hardware[key]} {unit}" for key, unit in (("cores", "cores"), ("memory_gb", "GB")) if hardware.get(key)]
+    parts += [
+        f"{hardware[key]} {unit}"
+        for key, unit in (("cores", words.term("cores")), ("memory_gb", "GB"))
+        if hardware.get(key)
+    ]
     gpus = hardware.get("gpu")
     parts += [str(gpu) for gpu in gpus] if isinstance(gpus, list) else [str(gpus)] if gpus else []
     return ", ".join([*parts, *([str(hardware["os"])] if hardware.get("os") else [])])

@@ -14,6 +14,7 @@ from breakeven.report.words import Words
 if TYPE_CHECKING:
     from breakeven.project import Snapshot
 
+UNKNOWN_RIGHTS = "not established"
 CODES = ("location", "encoding", "delimiter")
 SHOWABLE = ("category",)  # kinds whose example values may stand in a report that is passed on
 
@@ -57,7 +58,7 @@ def _sources(sources: Sequence[Mapping[str, Any]], words: Words) -> Iterator[Blo
     if any(value not in (None, "") for value in shared.values()):
         yield Facts(words("every-source"), _facts(shared, words), step="collect")
     rows = [
-        [Cell(words.term(key)), *(_value(key, source.get(key)) for source in sources)]
+        [Cell(words.term(key)), *(_value(key, source.get(key), words) for source in sources)]
         for key in keys
         if key not in shared
     ]
@@ -67,13 +68,15 @@ def _sources(sources: Sequence[Mapping[str, Any]], words: Words) -> Iterator[Blo
 
 def _facts(source: Mapping[str, Any], words: Words) -> list[tuple[str, Cell]]:
     return [
-        (words.term(key), _value(key, value))
+        (words.term(key), _value(key, value, words))
         for key, value in source.items()
         if key != "name" and value not in (None, "")
     ]
 
 
-def _value(key: str, value: Any) -> Cell:
+def _value(key: str, value: Any, words: Words) -> Cell:
+    if key == "rights" and value == UNKNOWN_RIGHTS:
+        return said(words.term("rights-not-established"))
     if isinstance(value, int) and not isinstance(value, bool):
         return Cell(numbers.size(value), measured(value, "bytes")) if key == "bytes" else number(value, "")
     if isinstance(value, Mapping):

@@ -55,17 +55,17 @@ def _chosen(record: Mapping[str, Any], names: tuple[str, ...], words: Words) -> 
         value = record.get(name)
         if value in (None, "", [], {}) or name == "format":
             continue
-        found.append((words.term(name), _leaf(name, value)))
+        found.append((words.term("decision_number" if name == "number" else name), _leaf(name, value, words)))
     return found
 
 
-def _leaf(name: str, value: Any) -> Cell:
+def _leaf(name: str, value: Any, words: Words) -> Cell:
     if quantity(value):
         return loose(value, "")
     if isinstance(value, Mapping):
         return said(", ".join(f"{key}: {_flat(item)}" for key, item in value.items() if item not in (None, "")))
     if isinstance(value, bool):
-        return Cell("yes" if value else "no")
+        return Cell(words("yes" if value else "no"))
     if isinstance(value, int):
         return number(value, "")
     if isinstance(value, float):

@@ -26,7 +26,7 @@ def section(snapshot: Snapshot, words: Words) -> Section:
     state = {item["step"]: str(item["state"]) for item in snapshot.states}
     blocks: list[Block] = [_graph(made, state, words), _steps(snapshot, made, state, words=words)] if made else []
     versions = {name: value for held in made.values() for name, value in (held.get("versions") or {}).items()}
-    known = {"hardware-keys": dict(_machines(snapshot)), "versions": {**versions, **snapshot.versions}}
+    known = {"hardware-keys": dict(_machines(snapshot, words)), "versions": {**versions, **snapshot.versions}}
     for title, pairs in known.items():
         if pairs:
             blocks.append(Facts(words(title), [(name, said(value)) for name, value in pairs.items()]))
@@ -65,14 +65,14 @@ def _steps(snapshot: Snapshot, made: Manifests, state: Mapping[str, str], *, wor
     return Table(words("every-step"), heads, rows)
 
 
-def _machines(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+def _machines(snapshot: Snapshot, words: Words) -> Iterator[tuple[str, str]]:
     """The machines that numbers name by their key, in words."""
     for held in [
         (snapshot.speed or {}).get("hardware"),
         *(record.get("hardware") for record in snapshot.train.values()),
     ]:
         if isinstance(held, Mapping) and held.get("key"):
-            yield str(held["key"]), machine_words(held)
+            yield str(held["key"]), machine_words(held, words)
 
 
 def _column(step: str) -> str:

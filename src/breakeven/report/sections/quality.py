@@ -89,7 +89,9 @@ def _speed(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     names = list(dict.fromkeys(key for item in found.values() for key in item))
     if names:
         rows = [[Cell(words.term(name)), *(_or_missing(item.get(name)) for item in found.values())] for name in names]
-        note = words("speed-note", hardware=machine_words((snapshot.speed or {}).get("hardware")) or numbers.MISSING)
+        note = words(
+            "speed-note", hardware=machine_words((snapshot.speed or {}).get("hardware"), words) or numbers.MISSING
+        )
         yield Table(words("speed"), [words("measured-thing"), *found], rows, step=SPEED, note=note)
 
 

@@ -31,8 +31,10 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
 def _row(name: str, record: Mapping[str, Any], words: Words) -> list[Cell]:
     base, improving = record.get("base") or {}, bool(record.get("still_improving"))
     stopped = words.term(f"stopped-{record['stopped']}") if record.get("stopped") else ""
-    ended = "; ".join(part for part in (stopped, words("still-improving") if improving else "") if part)
-    seconds = measured(record.get("seconds"), "s", hardware=machine_words(record.get("hardware")) or None)
+    ended = words.joined(
+        [part for part in (stopped, words("still-improving") if improving else "") if part], sentences=True
+    )
+    seconds = measured(record.get("seconds"), "s", hardware=machine_words(record.get("hardware"), words) or None)
     weights = f"{base.get('weights', '')} @ {str(base.get('revision') or '?')[:12]}" if base else ""
     cells = [
         said(record.get("model"), code=True),
