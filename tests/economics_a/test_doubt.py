@@ -104,6 +104,11 @@ def test_indices_of_a_plan_add_chance_where_there_is_any():
     assert chance.total > 0.02
 
 
+def test_whole_customers_are_chance():
+    whole = plan(customers={**SECTION["customers"], "counting": "whole"})
+    assert CHANCE in {index.name for index in plan_indices(whole, runs=64)}
+
+
 def test_a_tornado_is_sorted_and_centred_on_the_base_case():
     base, bars = tornado(plan())
     assert base == pytest.approx(simulate(plan()).run.base_outcomes["worth"])

@@ -41,6 +41,7 @@ _PLACES = {
     "figures": ("default_alive",),
     "results": ("Plan", "simulate"),
     "dimensions": ("Unit", "product", "total"),
+    "refit": ("History", "against", "refit"),
     "measured": ("Measured", "fill"),
     "verdict": ("CandidateVerdict", "Change", "Margin", "Verdict", "decide"),
     "money": ("Money",),

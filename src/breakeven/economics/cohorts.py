@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from breakeven.economics import draws
 from breakeven.economics.normal import Floats
 from breakeven.economics.sampling import Inputs, Value, at
 from breakeven.economics.sections import Customers, Market
@@ -44,13 +45,14 @@ def flows(
     name = f"{prefix}customers."
     offered, marketing = _offered(name, customers, inputs, growth_in_month_1)
     offered = offered * factors.get("new_customers", 1.0)
-    leaving = Leaving.of(name, customers, inputs, factors.get("churn", 1.0))
+    counted = Counted(name, inputs) if customers.counting == "whole" and inputs.random else Expected()
+    leaving = Leaving.of(name, customers, inputs, factors.get("churn", 1.0), counted)
     most = _sales_limit(name, customers, inputs, sellers)
     whole = _market_size(prefix, market, inputs)
     shape = (inputs.months, inputs.size)
     active, new, churned, units, lost, more = (np.empty(shape) for _ in range(6))
     kept = Flows(active, new, churned, units, lost, more, marketing, answers=active)
-    active = np.zeros(inputs.size) + inputs[f"{name}start"]
+    active = counted.opening(np.zeros(inputs.size) + inputs[f"{name}start"])
     units, adopted = active.copy(), active.copy()
     leaving.open(active)
     for month in range(inputs.months):
@@ -64,9 +66,10 @@ def flows(
             new = _market_limit(
                 prefix, market, inputs, new=new, month=month, remaining=remaining, adopted=adopted, whole=whole
             )
-            adopted = adopted + new
         if most is not None:
             np.minimum(new, most[month], out=new)
+        new = counted.coming(new, month)
+        adopted = adopted + new
         leaving.join(new)
         kept.active[month] = active = remaining + new
         kept.units[month] = units = units - lost + more + new
@@ -146,29 +149,72 @@ def _answers(prefix: str, customers: Customers, inputs: Inputs, active: Floats, 
     return np.asarray(answers)
 
 
+class Expected:
+    """Flows as expectations: parts of customers come and go."""
+
+    whole = False
+
+    def opening(self, active: Floats) -> Floats:
+        """Customers of day one."""
+        return active
+
+    def coming(self, expected: Floats, month: int) -> Floats:
+        """Those who come in a month."""
+        return expected
+
+    def leaving(self, present: Floats, rate: Floats, month: int, cohort: int = 0) -> Floats:
+        """Those of the present who leave."""
+        return present * rate
+
+
+class Counted(Expected):
+    """Whole customers: they come as a Poisson stream and leave by their own coin each. Same expectations."""
+
+    whole = True
+
+    def __init__(self, name: str, inputs: Inputs) -> None:
+        self._name, self._inputs = name, inputs
+
+    def _stream(self, *place: object) -> np.random.Generator:
+        # One stream a month, so that a scenario gets the same numbers however many are run.
+        return draws.stream(self._inputs.seed, "count", self._name, self._inputs.block, *place)
+
+    def opening(self, active: Floats) -> Floats:
+        """The nearest whole number."""
+        return np.rint(active)
+
+    def coming(self, expected: Floats, month: int) -> Floats:
+        """A Poisson number."""
+        return self._stream("come", month).poisson(expected).astype(float)
+
+    def leaving(self, present: Floats, rate: Floats, month: int, cohort: int = 0) -> Floats:
+        """A binomial number."""
+        return self._stream("go", month, cohort).binomial(present.astype(np.int64), rate).astype(float)
+
+
 class Leaving:
     """Who churns: one rate for all ages, or a rate by age, for which the cohorts are kept apart."""
 
-    def __init__(self, rate: Value, by_age: Floats | None, factor: Value) -> None:
-        self._rate, self._by_age, self._factor = rate, by_age, factor
+    def __init__(self, rate: Value, by_age: Floats | None, factor: Value, counted: Expected) -> None:
+        self._rate, self._by_age, self._factor, self._counted = rate, by_age, factor, counted
         self._cohorts: list[Floats] = []
 
     @classmethod
-    def of(cls, name: str, customers: Customers, inputs: Inputs, factor: Value) -> Leaving:
+    def of(cls, name: str, customers: Customers, inputs: Inputs, factor: Value, counted: Expected) -> Leaving:
         """From whichever kind of churn the plan declares; none: nobody leaves."""
         if customers.churn_per_month is not None:
-            return cls(inputs[f"{name}churn_per_month"], None, factor)
+            return cls(inputs[f"{name}churn_per_month"], None, factor, counted)
         if customers.churn_per_year is not None:
-            return cls(1.0 - (1.0 - np.asarray(inputs[f"{name}churn_per_year"])) ** (1.0 / 12.0), None, factor)
+            return cls(1.0 - (1.0 - np.asarray(inputs[f"{name}churn_per_year"])) ** (1.0 / 12.0), None, factor, counted)
         ages = np.arange(1.0, inputs.months + 1.0)[:, None]
         if customers.churn_curve is not None:
             a, b = inputs[f"{name}churn_curve.alpha"], inputs[f"{name}churn_curve.beta"]
-            return cls(0.0, np.asarray(a / (a + b + ages - 1.0)) + np.zeros((1, inputs.size)), factor)
+            return cls(0.0, np.asarray(a / (a + b + ages - 1.0)) + np.zeros((1, inputs.size)), factor, counted)
         if customers.churn_by_month is not None:
             last = len(customers.churn_by_month) - 1
             rows = [inputs[f"{name}churn_by_month.{min(int(age) - 1, last)}"] for age in ages[:, 0]]
-            return cls(0.0, np.array([np.zeros(inputs.size) + row for row in rows]), factor)
-        return cls(0.0, None, factor)
+            return cls(0.0, np.array([np.zeros(inputs.size) + row for row in rows]), factor, counted)
+        return cls(0.0, None, factor, counted)
 
     def open(self, active: Floats) -> None:
         """The customers of day one, taken as new on that day."""
@@ -180,11 +226,14 @@ class Leaving:
         factor = at(self._factor, month)
         if self._by_age is None:
             rate = np.minimum(np.zeros_like(active) + at(self._rate, month) * factor, 1.0)
-            return active * rate, rate
+            lost = self._counted.leaving(active, rate, month)
+            if not self._counted.whole:
+                return lost, rate
+            return lost, np.divide(lost, active, out=np.zeros_like(lost), where=active > 0.0)
         rates = np.minimum(self._by_age * factor, 1.0)
         lost = np.zeros_like(active)
         for number, cohort in enumerate(self._cohorts):
-            gone = cohort * rates[len(self._cohorts) - number - 1]
+            gone = self._counted.leaving(cohort, rates[len(self._cohorts) - number - 1], month, number)
             cohort -= gone
             lost += gone
         return lost, np.divide(lost, active, out=np.zeros_like(lost), where=active > 0.0)

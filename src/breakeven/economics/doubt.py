@@ -124,6 +124,8 @@ def plan_indices(plan: BusinessPlan, *, outcome: str = "worth", runs: int = 1024
 
 def _has_chance(plan: BusinessPlan) -> bool:
     random_drivers = any(not driver.certain and driver.each != "once" for driver in plan.drivers().values())
+    if any(part.customers.counting == "whole" for part in plan.parts().values()):
+        return True
     return random_drivers or bool(plan.risks) or any(item.probability is not None for item in plan.funding)
 
 

@@ -124,6 +124,9 @@ class Customers(Section):
     churn_curve: Curve | None = Field(None, description="Churn that falls with age; see the ledger's fit")
     expansion_per_month: Growth = Field(ZERO, description="Growth of what a customer uses and pays, while it stays")
     answers_each: CountEach = Field(ZERO, description="Answers a customer uses in a month")
+    counting: Literal["expected", "whole"] = Field(
+        "expected", description="whole: customers come and go one by one, by chance; matters while they are few"
+    )
     seasonality: list[Annotated[float, Field(ge=0)]] | None = Field(
         None, min_length=12, max_length=12, description="Use in the 12 months of the year, against the mean of 1"
     )
