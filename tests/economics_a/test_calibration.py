@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.refit import History, refit
+from breakeven.economics.refitting import History, refit
 from breakeven.economics.simulation import run
 
 MONTHS, HALF, VENTURES = 24, 12, 500

@@ -15,8 +15,8 @@ from breakeven.economics.doubt import (
 from breakeven.economics.drivers import Driver
 from breakeven.economics.goal import Goal, moved, seek
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.register import raised, register
 from breakeven.economics.results import simulate
+from breakeven.economics.risks import raised, register
 from breakeven.errors import Finding
 
 SECTION = {

@@ -3,7 +3,7 @@ import pytest
 
 from breakeven.economics.drivers import Driver
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.refit import History, against, refit, reweighed
+from breakeven.economics.refitting import History, against, refit, reweighed
 from breakeven.economics.simulation import run
 
 DECLARED = {

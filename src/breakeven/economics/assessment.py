@@ -15,8 +15,8 @@ import numpy as np
 from breakeven.economics.doubt import Bar, Knowledge, tornado, what_to_measure
 from breakeven.economics.goal import Goal, Sought, seek
 from breakeven.economics.plan import BusinessPlan, replaced
-from breakeven.economics.register import Entry, register
 from breakeven.economics.results import Plan
+from breakeven.economics.risks import Entry, register
 from breakeven.errors import Finding
 
 SHOWN = 5
