@@ -26,9 +26,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("service", "Serve the signed release: predictions, keys, metering."),
     "predict": ("service", "Answer inputs with the release, without a server."),
     "keys": ("service", "Create, list and revoke customers' keys."),
+    "customers": ("books", "Add, list and limit customers."),
     "usage": ("service", "What was used, by customer and meter, and what it costs."),
     "invoice": ("service", "Rate a customer's usage for a period."),
     "feedback": ("service", "List the feedback that customers sent."),
+    "ledger": ("books", "Prove, export and read the ledger."),
+    "load": ("load", "Load-test a running server, open loop."),
     "doctor": ("machine", "Check this machine: packages, cores, memory, disk, ports."),
     "schema": ("machine", "Print the JSON Schema of breakeven.yaml."),
 }

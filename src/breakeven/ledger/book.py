@@ -227,11 +227,22 @@ class Ledger:
         with self.stores.reading.connect() as connection:
             return usage_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"), self.plan)
 
-    def events(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
-        """Single events in [start, end), oldest first, of one customer (id or name) or all."""
+    def events(
+        self,
+        customer: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Single events in [start, end), of one customer (id or name) or all. Oldest first; with `limit`, a page in the
+        ledger's own order that follows the position `after`.
+        """
         owner = self.customers.find(customer) if customer is not None else None
+        first, last = clock.moment(start, "start"), clock.moment(end, "end")
         with self.stores.reading.connect() as connection:
-            return event_rows(connection, owner, clock.moment(start, "start"), clock.moment(end, "end"))
+            return event_rows(connection, owner, first, last, after=after, limit=limit)
 
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest lines of the audit log."""

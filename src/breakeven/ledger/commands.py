@@ -7,14 +7,18 @@ Every function takes the ledger's place (a path or URL, see `ledger_place`) and 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from breakeven.errors import Busy
+from breakeven.ledger import clock
 from breakeven.ledger.book import Ledger, open_ledger
 from breakeven.ledger.customers import Terms
 from breakeven.ledger.keys import DEFAULT_SCOPES
 from breakeven.ledger.owner import Command, Lock, ask
+
+PAGE_EVENTS = 20_000
 
 
 def _customers_add(ledger: Ledger, name: str, terms: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -60,9 +64,14 @@ def _usage(
 
 
 def _events(
-    ledger: Ledger, customer: str | None = None, start: str | None = None, end: str | None = None
+    ledger: Ledger,
+    customer: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    return ledger.events(customer, start, end)
+    return ledger.events(customer, start, end, after=after, limit=limit)
 
 
 def _feedback_add(ledger: Ledger, id: str, value: dict[str, Any], index: int | None = None) -> dict[str, Any]:  # noqa: A002
@@ -182,12 +191,28 @@ def usage(
     return rows
 
 
+def event_pages(
+    place: str | Path, customer: str | None = None, start: str | None = None, end: str | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Single events in [start, end) in the ledger's own order, a page at a time; an answer of the owner is bounded."""
+    after = 0
+    while True:
+        page: list[dict[str, Any]] = call(
+            place, "events", customer=customer, start=start, end=end, after=after, limit=PAGE_EVENTS
+        )
+        if page:
+            yield page
+            after = page[-1]["position"]
+        if len(page) < PAGE_EVENTS:
+            return
+
+
 def events(
     place: str | Path, customer: str | None = None, start: str | None = None, end: str | None = None
 ) -> list[dict[str, Any]]:
     """Single events in [start, end), oldest first: id, source, time, customer, key, model, plan, quantities."""
-    rows: list[dict[str, Any]] = call(place, "events", customer=customer, start=start, end=end)
-    return rows
+    rows = [row for page in event_pages(place, customer, start, end) for row in page]
+    return sorted(rows, key=lambda row: (clock.moment(row["time"], "time"), row["position"]))
 
 
 def feedback_add(place: str | Path, id: str, value: dict[str, Any], index: int | None = None) -> dict[str, Any]:  # noqa: A002

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 _LONGEST_PATH = 100  # a Unix socket's path may have 107 bytes
 _LARGEST_MESSAGE = 64 << 20
+_LONGEST_COMMAND = 600.0  # a chain of millions of events is walked in minutes; an owner that ends closes the socket
 
 
 class Lock:
@@ -199,6 +200,7 @@ def ask(ledger: Path, name: str, arguments: Mapping[str, Any]) -> Any:
             connection.settimeout(30)
             connection.connect(facts["socket"])
             _send(connection, {"do": name, "with": dict(arguments)})
+            connection.settimeout(_LONGEST_COMMAND)
             answer = _receive(connection)
     except (OSError, ValueError) as error:
         raise busy from error

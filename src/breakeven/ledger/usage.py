@@ -90,28 +90,39 @@ def _from_events(connection: Connection, customer: str | None, start: int, end: 
 
 
 def event_rows(
-    connection: Connection, customer: str | None, start: int | None, end: int | None
+    connection: Connection,
+    customer: str | None,
+    start: int | None,
+    end: int | None,
+    *,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Single events in [start, end), oldest first."""
+    """Single events in [start, end). Oldest first; with `limit`, in the ledger's own order, `after` a position."""
     events = schema.events.c
-    query = sa.select(schema.events).order_by(events.time, events.position)
-    for bound, after in ((start, True), (end, False)):
+    query = sa.select(schema.events)
+    query = query.order_by(events.time, events.position) if limit is None else query.order_by(events.position)
+    if limit is not None:
+        query = query.where(events.position > after).limit(limit)
+    for bound, low in ((start, True), (end, False)):
         if bound is not None:
-            query = query.where(events.time >= bound if after else events.time < bound)
+            query = query.where(events.time >= bound if low else events.time < bound)
     if customer is not None:
         query = query.where(events.customer == customer)
-    return [
-        {
-            "id": row["id"],
-            "source": row["source"],
-            "kind": row["kind"],
-            "about": row["about"] or None,
-            "time": clock.text(row["time"]),
-            "customer": row["customer"],
-            "key": row["key"],
-            "model": row["release"],
-            "plan": row["plan"],
-            "quantities": json.loads(row["quantities"]),
-        }
-        for row in connection.execute(query).mappings()
-    ]
+    return [_event(row) for row in connection.execute(query).mappings()]
+
+
+def _event(row: Any) -> dict[str, Any]:
+    return {
+        "position": row["position"],
+        "id": row["id"],
+        "source": row["source"],
+        "kind": row["kind"],
+        "about": row["about"] or None,
+        "time": clock.text(row["time"]),
+        "customer": row["customer"],
+        "key": row["key"],
+        "model": row["release"],
+        "plan": row["plan"],
+        "quantities": json.loads(row["quantities"]),
+    }
