@@ -52,7 +52,7 @@ def test_json_is_the_plan(project: Path) -> None:
         ("49", "-1", "breakeven.yaml:7:25: business.price.per_customer: found -1; expected a price of at least 0"),
         ("months: 12", "months: 0", "breakeven.yaml:3:11: business.months: found 0"),
         ("churn_per_month: 0.04", "churn_per_month: 1.2", "found 1.2; expected a rate of at most 1"),
-        ("low: 2", "low: 7", "expected low <= mode <= high, not 7, 5, 9"),
+        ("low: 2", "low: 7", "expected low <= mode <= high"),
         ("price: {per_customer: 49}", "buyers: somebody", "a plan without a model needs a price"),
     ],
 )

@@ -52,6 +52,7 @@ def test_sobol_indices_of_ishigami():
         assert found[name].total_error < 0.05
 
 
+@pytest.mark.slow
 def test_sobol_indices_agree_with_salib():
     salib = pytest.importorskip("SALib")
     from SALib.analyze import sobol as analyze

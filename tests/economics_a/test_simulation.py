@@ -93,7 +93,7 @@ def test_shifted_beta_geometric_survival():
     survival = figures.curve_survival(0.668, 3.806, 12)
     assert survival[12] == pytest.approx(0.378, abs=5e-4)
     # Constant churn fitted on year one gives .185 (the data say .394).
-    assert (1 - 0.131) ** 12 == pytest.approx(0.185, abs=5e-4)
+    assert pytest.approx(0.185, abs=5e-4) == (1 - 0.131) ** 12
     assert survival[1:8] * 100 == pytest.approx([86.9, 74.3, 65.3, 59.3, 55.1, 51.7, 49.1], abs=2.5)
     assert figures.curve_ltv(100.0, 0.8, survival[:2], discount_per_month=0.0) == pytest.approx(80 * (1 + survival[1]))
 
