@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from breakeven.artifacts import unreadable
-from breakeven.errors import ConfigError, Place, UsageError
+from breakeven.errors import ConfigError, Place, UsageError, render
 from breakeven.yaml12 import MAX_BYTES, Where, kind, parse
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _problem(
     if kind == "missing":
         place = document.place(full[:-1])
         return ConfigError("missing-key", at=Place(place.file, place.line, place.column), key=name)
-    expected = " or ".join(dict.fromkeys(_expected(item) for item in items))
+    expected = render("joint-or", {}).join(dict.fromkeys(_expected(item) for item in items))
     place = document.place(full)
     return ConfigError(
         "bad-value",
@@ -235,7 +235,41 @@ def _problem(
     )
 
 
+# What pydantic's checks expect, by their type; other checks say it themselves.
+_EXPECTS = {
+    "string_type": "expects-text",
+    "int_type": "expects-integer",
+    "int_parsing": "expects-integer",
+    "int_from_float": "expects-integer",
+    "float_type": "expects-number",
+    "float_parsing": "expects-number",
+    "bool_type": "expects-boolean",
+    "bool_parsing": "expects-boolean",
+    "dict_type": "expects-mapping",
+    "model_type": "expects-mapping",
+    "list_type": "expects-list",
+    "tuple_type": "expects-list",
+    "literal_error": "expects-one-of",
+    "greater_than": "expects-above",
+    "greater_than_equal": "expects-least",
+    "less_than": "expects-below",
+    "less_than_equal": "expects-most",
+    "string_pattern_mismatch": "expects-form",
+    "too_short": "expects-items",
+    "string_too_short": "expects-longer",
+    "string_too_long": "expects-shorter",
+    "finite_number": "expects-finite",
+}
+
+
 def _expected(item: Mapping[str, Any]) -> str:
+    if item["type"] in _EXPECTS:
+        about = dict(item.get("ctx") or {})
+        if item["type"] == "literal_error":
+            about["expected"] = re.findall(r"'[^']*'", str(about["expected"])) or [about["expected"]]
+            if len(about["expected"]) == 1:
+                return str(about["expected"][0])
+        return render(_EXPECTS[item["type"]], about)
     message = str(item["msg"])
     for prefix in ("Value error, ", "Input should be ", "Assertion failed, "):
         message = message.removeprefix(prefix)

@@ -11,7 +11,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from breakeven.errors import ConfigError, Place
+from breakeven.errors import ConfigError, Place, render
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -144,7 +144,9 @@ def resolve(text: str) -> Any:
 def kind(value: Any) -> str:
     """A value's kind in words, for messages."""
     if isinstance(value, dict):
-        return "a mapping"
+        return render("kind-mapping", {})
     if isinstance(value, (list, tuple)):
-        return "a list"
-    return "nothing" if value is None else f"the {type(value).__name__} {value!r}"[:80]
+        return render("kind-list", {})
+    if value is None:
+        return render("kind-nothing", {})
+    return render("kind-value", {"type": type(value).__name__, "value": f"{value!r}"[:60]})

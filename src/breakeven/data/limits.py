@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from breakeven.errors import DataError, EnvironmentFault, Place
+from breakeven.errors import DataError, EnvironmentFault, Place, message
 
 MB = 1_000_000
 
@@ -28,10 +28,10 @@ class Limits:
 
 
 _KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a character device"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISFIFO, "kind-pipe"),
+    (stat.S_ISCHR, "kind-character-device"),
+    (stat.S_ISBLK, "kind-block-device"),
+    (stat.S_ISSOCK, "kind-socket"),
 )
 
 
@@ -52,7 +52,7 @@ def regular(path: Path, *, folder: bool = False) -> Path:
         raise EnvironmentFault("file-unreadable", at=place, reason=error.strerror or str(error)) from error
     for test, kind in _KINDS:
         if test(mode):
-            raise DataError("source-not-a-file", at=place, kind=kind)
+            raise DataError("source-not-a-file", at=place, kind=message(kind))
     if stat.S_ISDIR(mode) != folder:
         raise DataError("source-is-a-folder" if stat.S_ISDIR(mode) else "source-not-a-folder", at=place)
     return path

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from breakeven.errors import BreakevenError, InputError, Place, Refused
+from breakeven.errors import BreakevenError, InputError, Place, Refused, render
 from breakeven.ledger import clock
 from breakeven.ledger.events import Charge, new_id
 from breakeven.ledger.replay import RETENTION
@@ -94,9 +94,9 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     request = read_object(body, _PREDICT, _EXAMPLE)
     payloads = request.get("inputs")
     if not isinstance(payloads, list):
-        raise HttpError(422, "body-field", at=Place(field="inputs"), expected="a list of inputs")
+        raise _wrong("inputs", "expects-inputs")
     if not isinstance(request.get("stream", False), bool):
-        raise HttpError(422, "body-field", at=Place(field="stream"), expected="true or false")
+        raise _wrong("stream", "expects-boolean")
     return request, items(service, payloads)
 
 
@@ -247,25 +247,27 @@ async def feedback(service: Service, exchange: Exchange) -> Response:
     return json_response(200, kept, rates)
 
 
-def _check_feedback(request: Mapping[str, Any]) -> None:
-    def wrong(field: str, expected: str) -> HttpError:
-        return HttpError(422, "body-field", at=Place(field=field), expected=expected)
+def _wrong(field: str, expected: str, **about: Any) -> HttpError:
+    """A field that is missing or of the wrong type; `expected` is the code of what it should be."""
+    return HttpError(422, "body-field", at=Place(field=field), expected=render(expected, about))
 
+
+def _check_feedback(request: Mapping[str, Any]) -> None:
     if not isinstance(request.get("id"), str) or not request["id"]:
-        raise wrong("id", "the id of an answer")
+        raise _wrong("id", "expects-answer-id")
     index = request.get("index")
     if "index" in request and (not isinstance(index, int) or isinstance(index, bool)):
-        raise wrong("index", "a whole number from 0")
+        raise _wrong("index", "expects-index")
     if "correct" in request and not isinstance(request["correct"], bool):
-        raise wrong("correct", "true or false")
+        raise _wrong("correct", "expects-boolean")
     rating = request.get("rating")
     if "rating" in request and (isinstance(rating, bool) or not isinstance(rating, (int, float))):
-        raise wrong("rating", "a number")
+        raise _wrong("rating", "expects-number")
     for name, longest in (("label", 1000), ("comment", 10_000)):
         if name in request and (not isinstance(request[name], str) or len(request[name]) > longest):
-            raise wrong(name, f"a text of at most {longest} characters")
+            raise _wrong(name, "expects-shorter", max_length=longest)
     if not any(name in request for name in ("correct", "label", "rating", "comment")):
-        raise wrong("correct", "at least one of correct, label, rating, comment")
+        raise _wrong("correct", "expects-some-of", allowed=["correct", "label", "rating", "comment"])
 
 
 async def usage(service: Service, exchange: Exchange) -> Response:
@@ -341,7 +343,7 @@ async def session_start(service: Service, exchange: Exchange) -> Response:
     request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"seed"}), '{"seed": 1}')
     seed = request.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
-        raise HttpError(422, "body-field", at=Place(field="seed"), expected="a whole number from 0")
+        raise _wrong("seed", "expects-index")
     policy = _policy(service)
     state = await _on_worker(service, lambda: policy.start(seed))
     return json_response(200, {"id": new_id(), "model": service.name, "state": state}, rates)
@@ -359,7 +361,7 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
     )
     for name in ("state", "observation"):
         if name not in request:
-            raise HttpError(422, "body-field", at=Place(field=name), expected="what the last answer gave")
+            raise _wrong(name, "expects-last")
     policy = _policy(service)
     item = service.package.parse(request["observation"])
     admission = await _admit(service, key, {"answers": 1})

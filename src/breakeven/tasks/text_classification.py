@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from breakeven.errors import InputError, Place
+from breakeven.errors import InputError, Place, render
 from breakeven.task import Cases, MetricInfo, ModelEntry, Role, Task
 
 MAX_CHARACTERS = 100_000
@@ -172,5 +172,6 @@ def _argmax(values: Sequence[float]) -> int:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), type(value).__name__)
+    codes = {bool: "kind-boolean", int: "kind-number", float: "kind-number", list: "kind-list", dict: "kind-object"}
+    code = codes.get(type(value))
+    return render(code, {}) if code else "null" if value is None else type(value).__name__
