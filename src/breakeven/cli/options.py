@@ -40,8 +40,8 @@ def open_project(folder: str, overrides: tuple[str, ...]) -> Project:
     from breakeven.project import Project
 
     project = Project(folder, overrides=overrides)
-    if project.language is not None:
-        os.environ.setdefault("BREAKEVEN_LANG", project.language)
+    if project.language is not None and not os.environ.get("BREAKEVEN_LANG"):
+        os.environ["BREAKEVEN_LANG"] = project.language
     return project
 
 
