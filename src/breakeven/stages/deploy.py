@@ -218,7 +218,7 @@ def _reasons(verdict: Mapping[str, Any]) -> list[str]:
 def _said(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same reasons as messages, for readers of any language."""
     refused = {
-        name: message(candidate["why_not_code"], **candidate["why_not_fields"])
+        name: message(candidate["why_not_code"], **(candidate.get("why_not_fields") or {}))
         for name, candidate in verdict.get("candidates", {}).items()
         if candidate.get("why_not_code")
     }
