@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from breakeven.artifacts import unreadable
-from breakeven.errors import ConfigError, Place, UsageError, render
+from breakeven.errors import ConfigError, Place, UsageError, render, translated
 from breakeven.yaml12 import MAX_BYTES, Where, kind, parse
 
 if TYPE_CHECKING:
@@ -277,8 +277,8 @@ def _expected(item: Mapping[str, Any]) -> str:
     # The message says "found X" by itself; a scalar is not told twice.
     found = item.get("input")
     if isinstance(found, (dict, list)):
-        return message
-    return message.removesuffix(f", not {found!r}").removesuffix(f", not {found}")
+        return translated(message, "setting-")
+    return translated(message.removesuffix(f", not {found!r}").removesuffix(f", not {found}"), "setting-")
 
 
 def _shown(value: Any) -> str:

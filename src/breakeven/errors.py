@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -220,6 +221,33 @@ def _hint(entry: Mapping[str, str], fields: Mapping[str, Any], language: str | N
     named = [fields.get(name) for _, name, _, _ in string.Formatter().parse(text) if name]
     lacks = any(value is None or (isinstance(value, str) and value == "?") for value in named)
     return "" if lacks else fill(text, fields, language).strip()
+
+
+def translated(said: str, prefix: str, language: str | None = None) -> str:
+    """Words that were said in English, in a language: the first entry with `prefix` whose English fits them all.
+
+    For sentences of rooms that know no catalogue, such as the checks of settings and the methods of measurements.
+    """
+    entries = catalogue(language)
+    for code, pattern in _patterns(prefix):
+        if found := pattern.fullmatch(said):
+            parts = {name: translated(part, prefix, language) for name, part in found.groupdict().items()}
+            return fill(entries[code]["text"], parts)
+    return said
+
+
+@functools.cache
+def _patterns(prefix: str) -> list[tuple[str, re.Pattern[str]]]:
+    """The English text of every entry with `prefix`, its `{places}` anything."""
+    found = []
+    for code, entry in catalogue("en").items():
+        if code.startswith(prefix):
+            parts = [
+                re.escape(text) + (f"(?P<{name}>.+)" if name else "")
+                for text, name, _, _ in string.Formatter().parse(entry["text"])
+            ]
+            found.append((code, re.compile("".join(parts))))
+    return found
 
 
 def reader_language(declared: str | None = None) -> str:

@@ -37,6 +37,7 @@ def reviews() -> tuple[tuple[str, str], ...]:
 SENTENCES = tuple((text, text.upper()) for text in ("one two", "three", "four five six", "seven", "eight nine"))
 ENTRIES = {
     "majority": Entry(table.find("text-classification"), "majority", reviews()),
+    "naive-bayes": Entry(table.find("text-classification"), "naive-bayes", reviews()),
     "linear": Entry(table.find("text-classification"), "linear", reviews()),
     "echo": Entry(Echo(), "say", SENTENCES),
     "two-meters": Entry(TwoMeters(), "say", SENTENCES),
@@ -152,8 +153,9 @@ def test_artifacts_hold_no_pickle(packages: dict[str, Package], name: str) -> No
         assert path.is_dir() or path.suffix in {".json", ".safetensors", ".onnx", ".txt"}, path
 
 
-def test_the_linear_model_learns(packages: dict[str, Package]) -> None:
-    package, cases = packages["linear"], ENTRIES["linear"].cases
+@pytest.mark.parametrize("name", ["naive-bayes", "linear"])
+def test_models_that_learn_learn(packages: dict[str, Package], name: str) -> None:
+    package, cases = packages[name], ENTRIES[name].cases
     answers = package.answer(package.raw(cases.inputs), None)
     assert sum(a == t for a, t in zip(answers, cases.targets or [], strict=True)) > 55
 

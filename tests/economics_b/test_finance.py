@@ -136,3 +136,9 @@ def test_agrees_with_pyxirr(later: list[tuple[int, float]], cost: float) -> None
     want = oracle.xirr([day for day, _ in dated], [flow for _, flow in dated])
     if want is not None and -0.999 < want < 1e4:
         assert xirr(dated) == pytest.approx([want], rel=1e-5, abs=1e-6)
+
+
+def test_a_rate_beyond_all_reason_does_not_overflow() -> None:
+    # A tiny outlay and cash from the first period: 1 + rate is about 8e9, and its 36th power no float.
+    (rate,) = irr([-1e-8, 80.0] + [100.0] * 35)
+    assert rate == pytest.approx(80.0 / 1e-8, rel=1e-6)

@@ -173,7 +173,7 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(cluster: Cluster) -
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:
             thread.start()
-        for _ in range(3):
+        for _ in range(2):
             threading.Event().wait(0.3)
             cluster.stop("immediate")
             cluster.start()

@@ -175,7 +175,7 @@ def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
         piece = request(server, f"Content-Length: {len(asks)}", body=asks).replace(
             b"Connection: close", b"Connection: keep-alive"
         )
-        client.settimeout(2)
+        client.settimeout(1)
         try:
             for _ in range(60):
                 client.sendall(piece)

@@ -53,9 +53,16 @@ def irr(flows: Flows) -> list[float]:
         if abs(root.imag) > 1e-5 * max(1.0, abs(root)) or root.real <= 0.0:
             continue
         x = _polished(scaled, float(root.real))
-        if abs(scaled(x)) <= 1e-9 * max(1.0, x) ** scaled.degree() and not any(_close(x, other) for other in found):
+        if abs(_worth(np.asarray(scaled.coef, dtype=float), x)) <= 1e-9 and not any(_close(x, other) for other in found):
             found.append(x)
     return sorted(x - 1.0 for x in found)
+
+
+def _worth(coefficients: Floats, x: float) -> float:
+    """The polynomial over max(1, x) to its degree: what neither a huge nor a tiny rate can overflow."""
+    powers = np.arange(len(coefficients), dtype=float)
+    with np.errstate(under="ignore"):
+        return float(coefficients @ np.power(x, powers - (powers[-1] if x > 1.0 else 0.0)))
 
 
 def _close(one: float, other: float) -> bool:
@@ -64,6 +71,11 @@ def _close(one: float, other: float) -> bool:
 
 def _polished(polynomial: np.polynomial.Polynomial, x: float) -> float:
     slope = polynomial.deriv()
+    with np.errstate(over="ignore"):  # an overflow is no better point, and ends the polishing
+        return _nearest(polynomial, slope, x)
+
+
+def _nearest(polynomial: np.polynomial.Polynomial, slope: np.polynomial.Polynomial, x: float) -> float:
     while True:
         steep = float(slope(x))
         better = x - float(polynomial(x)) / steep if steep else x

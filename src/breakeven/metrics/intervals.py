@@ -126,10 +126,10 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
 
 
 def over_rounds(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's interval of the mean of a few rounds; a single round has none."""
+    """Student's interval of the mean of a few rounds. Fewer than three have none: two say next to nothing of a spread."""
     n = len(values)
-    if n < 2:
-        return Interval(math.nan, math.nan, "one round")
+    if n < 3:
+        return Interval(math.nan, math.nan, f"{n} round{'s' if n != 1 else ''}")
     mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
     half = student(n - 1, level) * spread / math.sqrt(n)
     return Interval(mean - half, mean + half, f"Student over {n} rounds")

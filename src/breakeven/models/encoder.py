@@ -27,6 +27,11 @@ TOKENS_ASSUMED = 40  # a row, where nothing was read yet
 SPEEDS = {"frozen": 6000.0, "full": 1700.0, "lora": 2200.0}  # tokens a second of a 22.7 M model on two cores, assumed
 
 
+# A multiple of the learning rate, so that the head's is about 1e-3 either way. Measured on 4,200 sentences with MiniLM
+# at 5e-5: after 60 steps log loss 0.34 and accuracy 0.859 at 20, against 0.59 and 0.840 at 1.
+HEAD_RATE = {"full": 20.0, "lora": 2.0}
+
+
 class EncoderSettings(BaseModel):
     """What may be set of an encoder candidate; the names are those of the field's tools."""
 
@@ -129,6 +134,7 @@ class Encoder(Model):
             validation=rows[1],
             device=precision.device(),
             key=self._key(weights, rows),
+            head_rate=HEAD_RATE[self.options.adapt],
         )
         trained = sum(value.numel() for value in learner.named().values())
         outcome = loop.run(learner, self._loop_options(), context, started=started)

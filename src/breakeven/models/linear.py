@@ -154,19 +154,24 @@ class Linear(Model):
             write_atomic(folder / name, (trained / name).read_bytes())
 
     def load(self, folder: Path, runtime: str, *, threads: int) -> Predictor:
-        """A scorer over the stored weights; sizes that do not fit together are an IntegrityError."""
-        from safetensors.numpy import load_file
+        """A scorer over the stored weights."""
+        return load_scorer(folder, self.task)
 
-        data, vocabularies = read_json(folder / "linear.json"), read_json(folder / "vocabulary.json")
-        try:
-            arrays = load_file(folder / "linear.safetensors")
-            found = (arrays["coefficients"].shape, arrays["intercept"].shape, arrays["idf"].shape)
-            features, classes = sum(len(part) for part in vocabularies), len(data["classes"])
-        except Exception as error:
-            raise IntegrityError("model-file-wrong", at=Place(file=str(folder)), found=str(error)) from error
-        if found != ((features, classes), (classes,), (features,)):
-            raise IntegrityError("model-file-wrong", at=Place(file=str(folder)), found=f"arrays of {found}")
-        return LinearPredictor(self.task, data, vocabularies, arrays)
+
+def load_scorer(folder: Path, task: Any) -> LinearPredictor:
+    """The scorer over the three stored files; sizes that do not fit together are an IntegrityError."""
+    from safetensors.numpy import load_file
+
+    data, vocabularies = read_json(folder / "linear.json"), read_json(folder / "vocabulary.json")
+    try:
+        arrays = load_file(folder / "linear.safetensors")
+        found = (arrays["coefficients"].shape, arrays["intercept"].shape, arrays["idf"].shape)
+        features, classes = sum(len(part) for part in vocabularies), len(data["classes"])
+    except Exception as error:
+        raise IntegrityError("model-file-wrong", at=Place(file=str(folder)), found=str(error)) from error
+    if found != ((features, classes), (classes,), (features,)):
+        raise IntegrityError("model-file-wrong", at=Place(file=str(folder)), found=f"arrays of {found}")
+    return LinearPredictor(task, data, vocabularies, arrays)
 
 
 class LinearPredictor(Predictor):

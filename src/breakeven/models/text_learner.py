@@ -18,7 +18,7 @@ from breakeven.training.batches import sorted_batches
 from breakeven.training.scores import classification
 
 ANSWER_TOKENS = 1024  # tokens a batch when nothing is learnt
-JUDGED_ROWS = 1000  # validation rows that choose the best step, evenly spread
+JUDGED_ROWS = 500  # validation rows that choose the best step, evenly spread; more would eat the time budget
 TABLE = "encoder.embeddings.word_embeddings.weight"
 
 
@@ -48,6 +48,7 @@ class TextLearner:
         validation: Rows,
         device: torch.device,
         key: str,
+        head_rate: float = 1.0,
     ) -> None:
         self.encoder, self.device, self.key = encoder, device, key
         self.train_rows, self.validation = train, validation.spread(JUDGED_ROWS)
@@ -57,6 +58,8 @@ class TextLearner:
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.lengths = [len(ids) for ids in train.ids]
+        # The head begins at zero and has a run's few steps to grow; the encoder is nearly there.
+        self.faster = {"head.weight": head_rate, "head.bias": head_rate}
         self._module = nn.ModuleDict({"encoder": encoder, "head": self.head}).to(device)
         self._start = {name: value.detach().float().cpu().clone() for name, value in self._module.named_parameters()}
 

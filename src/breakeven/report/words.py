@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from breakeven.errors import catalogue, fill, render
+from breakeven.errors import catalogue, fill, render, translated
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
 
 PREFIX = "report-"
 PER_CLASS = ("precision", "recall", "f1")  # metrics that are told for each class: `f1_positive`
-
-
-@functools.cache
-def _methods() -> list[tuple[str, re.Pattern[str]]]:
-    """The English text of every method as a pattern, its `{places}` any word."""
-    return [
-        (code, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\S+)", re.escape(entry["text"]))))
-        for code, entry in catalogue("en").items()
-        if code.startswith(f"{PREFIX}method-")
-    ]
 
 
 class Words:
@@ -56,13 +44,8 @@ class Words:
         """How a number was found; artifacts say it in English, in parts whose patterns the catalogue knows."""
         if not method or self.language == "en":
             return method
-        return self.joined((self._pattern(part) for part in method.split("; ")), sentences=True)
-
-    def _pattern(self, said: str) -> str:
-        for code, pattern in _methods():
-            if found := pattern.fullmatch(said):
-                return fill(self._entries[code]["text"], found.groupdict())
-        return said
+        parts = (translated(part, f"{PREFIX}method-", self.language) for part in method.split("; "))
+        return self.joined(parts, sentences=True)
 
     def unit(self, unit: str) -> str:
         """A unit in the reader's language; as it is where the catalogue has no word for it."""

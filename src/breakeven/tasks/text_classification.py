@@ -29,6 +29,9 @@ class TextClassification(Task):
     meters: ClassVar[tuple[str, ...]] = ("answers",)
     models: ClassVar[Mapping[str, ModelEntry]] = {
         "majority": ModelEntry("breakeven.models.baseline:Majority", description="always the commonest class"),
+        "naive-bayes": ModelEntry(
+            "breakeven.models.naive_bayes:NaiveBayes", description="counts of words and characters; no extra needed"
+        ),
         "linear": ModelEntry(
             "breakeven.models.linear:Linear",
             extra="linear",

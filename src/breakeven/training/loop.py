@@ -37,6 +37,7 @@ class Learner(Protocol):
     lengths: list[int]  # tokens a training row
     device: torch.device
     key: str  # fingerprint of rows, weights and settings: what a checkpoint must belong to
+    faster: dict[str, float]  # parameters that learn at a multiple of the rate
 
     def named(self) -> dict[str, nn.Parameter]:
         """The parameters to train."""
@@ -138,7 +139,10 @@ class _Run:
         return plan, optimiser
 
     def _optimiser(self) -> MasterAdamW:
-        return MasterAdamW(self.learner.named(), self.learner.start(), weight_decay=self.options.weight_decay)
+        learner = self.learner
+        return MasterAdamW(
+            learner.named(), learner.start(), weight_decay=self.options.weight_decay, faster=learner.faster
+        )
 
     def _attempt(self, kind: torch.dtype) -> None:
         """A forward and backward pass, for timing only."""

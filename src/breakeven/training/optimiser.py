@@ -11,17 +11,32 @@ from torch import Tensor, nn
 class MasterAdamW:
     """AdamW over named parameters of any float type; norms and biases are not decayed."""
 
-    def __init__(self, named: Mapping[str, nn.Parameter], start: Mapping[str, Tensor], *, weight_decay: float) -> None:
-        """`start`: the fp32 values to begin with; working parameters in fp32 are their own masters."""
+    def __init__(
+        self,
+        named: Mapping[str, nn.Parameter],
+        start: Mapping[str, Tensor],
+        *,
+        weight_decay: float,
+        faster: Mapping[str, float] | None = None,
+    ) -> None:
+        """`start`: the fp32 values to begin with; working parameters in fp32 are their own masters.
+
+        `faster`: parameters that learn at a multiple of the rate, such as a head that begins at zero.
+        """
         self._working = dict(named)
         self._masters = {
             name: p if p.dtype == torch.float32 else nn.Parameter(start[name].to(p.device, torch.float32, copy=True))
             for name, p in named.items()
         }
-        decayed = [p for p in self._masters.values() if p.ndim > 1]
-        plain = [p for p in self._masters.values() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self._adam = torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, master in self._masters.items():
+            kind = (weight_decay if master.ndim > 1 else 0.0, (faster or {}).get(name, 1.0))
+            groups.setdefault(kind, []).append(master)
+        self._adam = torch.optim.AdamW(
+            [{"params": part, "weight_decay": decay, "multiple": many} for (decay, many), part in groups.items()],
+            lr=0.0,
+            fused=True,
+        )
 
     def step(self, rate: float, *, clip: float) -> float:
         """One update at this learning rate with gradients clipped to a norm; returns the norm before clipping."""
@@ -32,7 +47,7 @@ class MasterAdamW:
                 working.grad = None
         norm = float(nn.utils.clip_grad_norm_(list(self._masters.values()), clip))
         for group in self._adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["multiple"]
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         self._publish()
