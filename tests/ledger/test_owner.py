@@ -47,6 +47,7 @@ def test_without_an_owner_a_command_takes_the_lock(place: Path) -> None:
     assert "secret" not in commands.keys_list(place)[0]
 
 
+@pytest.mark.slow
 def test_an_owner_without_a_desk_is_busy(ledger: Ledger, place: Path) -> None:
     with pytest.raises(Busy, match="owned by process"):
         commands.usage(place)
@@ -66,6 +67,7 @@ def test_a_long_path_still_has_a_desk(tmp_path: Path) -> None:
         desk.close()
 
 
+@pytest.mark.slow
 def test_the_lock_ends_with_its_process(place: Path) -> None:
     code = (
         "from breakeven.ledger import open_ledger\nimport os, signal\n"
