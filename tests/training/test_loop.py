@@ -27,6 +27,7 @@ class Line:
 
     def __init__(self, rows=40, broken_at=None, fault=None):
         self.lengths, self.device, self.key = [1] * rows, torch.device("cpu"), "line"
+        self.faster: dict[str, float] = {}
         self.weight = nn.Parameter(torch.zeros(1))
         self.broken_at, self.fault, self.seen = broken_at, fault, 0
 
