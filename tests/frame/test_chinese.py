@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from breakeven.errors import ConfigError, Finding, Place, catalogue, message, reader_language, render
+from breakeven.economics.forms import FORMS
+from breakeven.errors import ConfigError, Finding, Place, catalogue, message, reader_language, render, translated
 from breakeven.project import Project
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -91,6 +93,43 @@ def test_chinese_messages_are_chinese() -> None:
         and not UNSPOKEN.fullmatch(re.sub(r"\{\w+[^}]*\}", "", text).strip())
     ]
     assert not left, "\n".join(left)
+
+
+def checks() -> list[str]:
+    """What the checks of settings say, a number in place of what they fill in."""
+    source = Path(__file__).parents[2] / "src" / "breakeven"
+    said = []
+    for path in source.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "model_validator" not in text and path.name not in ("forms.py", "drivers.py", "sections.py"):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            call = node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "ValueError":
+                said.append(_text(call.args[0]))
+    return said
+
+
+def _text(node: ast.expr) -> str:
+    """The words of a string or an f-string, with 7 in its places."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_text, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return FORMS if ast.unparse(node.value) == "FORMS" else "7"
+    return str(ast.literal_eval(node))
+
+
+# Another check's words behind where they hold; a mistake of who calls from Python.
+ELSEWHERE = ("7 in 7", "7: 7", "no driver is called '7'; known: 7")
+
+
+def test_every_check_of_a_setting_is_said_in_chinese() -> None:
+    said = [text for text in checks() if text not in ELSEWHERE]
+    assert len(said) > 40
+    left = [text for text in said if not CHINESE.search(translated(text, "setting-", "zh"))]
+    assert not left, "\n".join(left)
+    assert translated("p10 <= p90, not 7 and 6", "setting-", "zh") == "p10 不大于 p90，而非 7 and 6"
+    assert translated("nobody says this", "setting-", "zh") == "nobody says this"
 
 
 def test_a_chinese_message_keeps_places_codes_and_order() -> None:
