@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from breakeven.errors import InputError, Place
 from breakeven.ledger import Ledger
@@ -165,6 +167,31 @@ def test_probabilities_are_a_matrix_with_named_columns() -> None:
     assert (matrix["shape"], matrix["data"]) == ([2, 2], [0.25, 0.75, 0.25, 0.75])
     assert json.loads(matrix["parameters"]["labels"]) == ["no", "yes"]
     assert [item["name"] for item in written(outputs, [answer], ["label"])] == ["label"]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from(["amount", "age", "owner", "plan", "note", "input"])
+datatypes = st.sampled_from(["BYTES", "FP32", "INT64", "BOOL"])
+tensors = st.fixed_dictionaries(
+    {},
+    optional={"name": names | values, "datatype": datatypes | values, "shape": st.just([1]) | values, "data": values},
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given_inputs=st.lists(tensors, max_size=5) | values)
+@pytest.mark.parametrize("schema", [TABLE, {"type": "string"}, {"type": "array"}])
+def test_whatever_is_sent_is_read_or_refused_by_name(schema: dict[str, Any], given_inputs: Any) -> None:
+    try:
+        cases = payloads(layout(schema, "input"), given_inputs)
+    except HttpError as error:
+        assert error.status in (400, 422)
+    else:
+        assert isinstance(cases, list)
 
 
 def test_the_document_describes_what_is_answered(make: Make) -> None:
