@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
+PARTS = ("report", "settings", "words")  # pages of labels and of parts of messages, which have no code of their own
 MADE = "<!-- Made by docs/generate.py from the program; edit the program, not this page. -->\n\n"
 
 
@@ -96,13 +97,14 @@ def errors_page() -> str:
         "# Errors and findings",
         "",
         "An error stops, a finding informs. Both have a code, and the terminal, `--json`, the HTTP answers and the report use",
-        "the same words. Exit codes: 0 done; 1 the answer is no (a gate refused, nothing pays); 2 usage or config; 3 bad",
-        "input data; 4 integrity or signature; 5 environment (disk, memory, port, package, network); 6 busy or locked; 70",
-        "a bug of breakeven, with a report file; 130 and 143 stopped by a signal.",
+        "the same words; `BREAKEVEN_LANG=zh` says them in Chinese, the codes stay. Exit codes: 0 done; 1 the answer is no (a",
+        "gate refused, nothing pays); 2 usage or config; 3 bad input data; 4 integrity or signature; 5 environment (disk,",
+        "memory, port, package, network); 6 busy or locked; 70 a bug of breakeven, with a report file; 130 and 143 stopped by",
+        "a signal.",
         "",
     ]
     folder = Path(breakeven.__file__).parent / "catalogue" / "en"
-    for page in sorted(folder.glob("*.toml")):
+    for page in sorted(path for path in folder.glob("*.toml") if path.stem not in PARTS):
         lines += [f"## {page.stem}", "", "| code | message | expected | what to do |", "|---|---|---|---|"]
         for code, entry in tomllib.loads(page.read_text(encoding="utf-8")).items():
             cells = (_cell(entry.get(part, "")) for part in ("text", "expected", "hint"))
