@@ -13,7 +13,7 @@ from urllib.parse import quote
 from breakeven.errors import InputError, Place
 from breakeven.serving import routes, tensors
 from breakeven.serving.exchange import Exchange, read_object
-from breakeven.serving.wire import HttpError, Response, json_response
+from breakeven.serving.wire import HttpError, Response, json_response, wrong_field
 
 if TYPE_CHECKING:
     from breakeven.serving.app import Service
@@ -111,9 +111,9 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     request = read_object(body, _FIELDS, _EXAMPLE)
     name = request.get("id", "-")
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_ID:
-        raise HttpError(422, "body-field", at=Place(field="id"), expected=f"a text of 1 to {_LONGEST_ID} characters")
+        raise wrong_field("id", "expects-shorter", max_length=_LONGEST_ID)
     if not isinstance(request.get("parameters", {}), dict):
-        raise HttpError(422, "body-field", at=Place(field="parameters"), expected="an object")
+        raise wrong_field("parameters", "expects-object")
     _check_wanted(request.get("outputs", []), [tensor.name for tensor in outputs_of(service).tensors])
     layout = inputs_of(service)
     try:
@@ -138,4 +138,4 @@ def _check_wanted(wanted: Any, known: list[str]) -> None:
         names = [item.get("name") if isinstance(item, dict) else None for item in wanted]
         if all(name in known for name in names) and len(set(names)) == len(names):
             return
-    raise HttpError(422, "body-field", at=Place(field="outputs"), expected=f"some of {', '.join(known)}, each once")
+    raise wrong_field("outputs", "expects-tensor-names", names=known)

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from breakeven.errors import BreakevenError, InputError, Place, Refused, render
+from breakeven.errors import BreakevenError, InputError, Place, Refused
 from breakeven.ledger import clock
 from breakeven.ledger.events import Charge, new_id
 from breakeven.ledger.replay import RETENTION
 from breakeven.serving.exchange import Exchange, read_object
-from breakeven.serving.wire import JSON_TYPE, HttpError, Response, encode, json_response
+from breakeven.serving.wire import JSON_TYPE, HttpError, Response, encode, json_response, wrong_field
 
 if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
@@ -94,9 +94,9 @@ def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     request = read_object(body, _PREDICT, _EXAMPLE)
     payloads = request.get("inputs")
     if not isinstance(payloads, list):
-        raise _wrong("inputs", "expects-inputs")
+        raise wrong_field("inputs", "expects-inputs")
     if not isinstance(request.get("stream", False), bool):
-        raise _wrong("stream", "expects-boolean")
+        raise wrong_field("stream", "expects-boolean")
     return request, items(service, payloads)
 
 
@@ -247,27 +247,22 @@ async def feedback(service: Service, exchange: Exchange) -> Response:
     return json_response(200, kept, rates)
 
 
-def _wrong(field: str, expected: str, **about: Any) -> HttpError:
-    """A field that is missing or of the wrong type; `expected` is the code of what it should be."""
-    return HttpError(422, "body-field", at=Place(field=field), expected=render(expected, about))
-
-
 def _check_feedback(request: Mapping[str, Any]) -> None:
     if not isinstance(request.get("id"), str) or not request["id"]:
-        raise _wrong("id", "expects-answer-id")
+        raise wrong_field("id", "expects-answer-id")
     index = request.get("index")
     if "index" in request and (not isinstance(index, int) or isinstance(index, bool)):
-        raise _wrong("index", "expects-index")
+        raise wrong_field("index", "expects-index")
     if "correct" in request and not isinstance(request["correct"], bool):
-        raise _wrong("correct", "expects-boolean")
+        raise wrong_field("correct", "expects-boolean")
     rating = request.get("rating")
     if "rating" in request and (isinstance(rating, bool) or not isinstance(rating, (int, float))):
-        raise _wrong("rating", "expects-number")
+        raise wrong_field("rating", "expects-number")
     for name, longest in (("label", 1000), ("comment", 10_000)):
         if name in request and (not isinstance(request[name], str) or len(request[name]) > longest):
-            raise _wrong(name, "expects-shorter", max_length=longest)
+            raise wrong_field(name, "expects-shorter", max_length=longest)
     if not any(name in request for name in ("correct", "label", "rating", "comment")):
-        raise _wrong("correct", "expects-some-of", allowed=["correct", "label", "rating", "comment"])
+        raise wrong_field("correct", "expects-some-of", allowed=["correct", "label", "rating", "comment"])
 
 
 async def usage(service: Service, exchange: Exchange) -> Response:
@@ -343,7 +338,7 @@ async def session_start(service: Service, exchange: Exchange) -> Response:
     request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"seed"}), '{"seed": 1}')
     seed = request.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
-        raise _wrong("seed", "expects-index")
+        raise wrong_field("seed", "expects-index")
     policy = _policy(service)
     state = await _on_worker(service, lambda: policy.start(seed))
     return json_response(200, {"id": new_id(), "model": service.name, "state": state}, rates)
@@ -361,7 +356,7 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
     )
     for name in ("state", "observation"):
         if name not in request:
-            raise _wrong(name, "expects-last")
+            raise wrong_field(name, "expects-last")
     policy = _policy(service)
     item = service.package.parse(request["observation"])
     admission = await _admit(service, key, {"answers": 1})

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from breakeven.errors import Place
-from breakeven.serving.wire import HttpError, encode, read_json
+from breakeven.serving.wire import encode, read_json, wrong_field
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 DATATYPES = {"string": "BYTES", "number": "FP64", "integer": "INT64", "boolean": "BOOL"}
+_ELEMENTS = {"BYTES": "expects-text", "INT64": "expects-integer", "FP64": "expects-number", "BOOL": "expects-boolean"}
 _TAKEN = {"BYTES": ("BYTES",), "FP64": ("FP16", "FP32", "FP64", *WHOLE), "INT64": WHOLE, "BOOL": ("BOOL",)}
 
 
@@ -77,19 +77,19 @@ def _datatype(schema: Mapping[str, Any]) -> str | None:
 def payloads(expected: Layout, given: Any) -> list[Any]:
     """The payloads that a request's `inputs` hold, in order; HttpError 422 names the tensor that is wrong."""
     if not isinstance(given, list) or not given:
-        raise _wrong("inputs", "a list of tensors")
+        raise wrong_field("inputs", "expects-tensors")
     known = {tensor.name: tensor for tensor in expected.tensors}
     columns: dict[str, list[Any]] = {}
     for index, tensor in enumerate(given):
         name = tensor.get("name") if isinstance(tensor, dict) else None
         if not isinstance(name, str) or name not in known or name in columns:
-            raise _wrong(f"inputs[{index}].name", f"each of {', '.join(known)} at most once")
+            raise wrong_field(f"inputs[{index}].name", "expects-tensor-names", names=list(known))
         columns[name] = _elements(tensor, known[name], f"inputs[{index}]")
     missing = [tensor.name for tensor in expected.tensors if tensor.required and tensor.name not in columns]
     if missing:
-        raise _wrong("inputs", f"the tensor '{missing[0]}'")
+        raise wrong_field("inputs", "expects-tensor", name=missing[0])
     if len({len(column) for column in columns.values()}) > 1:
-        raise _wrong("inputs", "tensors of one length, an element a case")
+        raise wrong_field("inputs", "expects-tensor-lengths")
     if expected.whole:
         return columns[expected.tensors[0].name]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -97,16 +97,16 @@ def payloads(expected: Layout, given: Any) -> list[Any]:
 
 def _elements(given: Mapping[str, Any], expected: Tensor, place: str) -> list[Any]:
     if given.get("datatype") not in _TAKEN[expected.datatype]:
-        raise _wrong(f"{place}.datatype", expected.datatype)
+        raise wrong_field(f"{place}.datatype", "expects-one-of", expected=_TAKEN[expected.datatype])
     data, shape = given.get("data"), given.get("shape")
     if not isinstance(data, list):
-        raise _wrong(f"{place}.data", "a list; binary data is not taken")
+        raise wrong_field(f"{place}.data", "expects-tensor-data")
     width = len(expected.labels) or 1
     values = list(_flat(data))
     sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     fits = sizes and len(shape or ()) in (1, 2) and shape == [len(values) // width, width][: len(shape or ())]
     if not fits or len(values) % width:
-        raise _wrong(f"{place}.shape", f"[cases] or [cases, {width}], as many as data has")
+        raise wrong_field(f"{place}.shape", "expects-tensor-shape", width=width)
     checked = [_element(value, expected, f"{place}.data[{index}]") for index, value in enumerate(values)]
     if not expected.labels:
         return checked
@@ -131,9 +131,7 @@ def _element(value: Any, expected: Tensor, place: str) -> Any:
         "BOOL": isinstance(value, bool),
     }
     if not fits[expected.datatype]:
-        raise _wrong(place, {"BYTES": "a text", "INT64": "a whole number", "FP64": "a number", "BOOL": "true or false"}[
-            expected.datatype
-        ])  # fmt: skip
+        raise wrong_field(place, _ELEMENTS[expected.datatype])
     return read_json(value.encode()) if expected.is_json else value
 
 
@@ -153,7 +151,3 @@ def _tensor(tensor: Tensor, outputs: Sequence[Any], whole: bool) -> dict[str, An
     elif tensor.is_json:
         values = [encode(value) for value in values]
     return {**found, "data": values}
-
-
-def _wrong(field: str, expected: str) -> HttpError:
-    return HttpError(422, "body-field", at=Place(field=field), expected=expected)

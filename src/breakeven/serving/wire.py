@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from breakeven.errors import BreakevenError, Busy, EnvironmentFault, InputError, Place
+from breakeven.errors import BreakevenError, Busy, EnvironmentFault, InputError, Place, render
 
 LONGEST_INTEGER = 40
 DEEPEST = 64
@@ -59,6 +59,11 @@ class HttpError(BreakevenError):
         super().__init__(code, at=at, **fields)
         self.status = status
         self.headers = dict(headers or {})
+
+
+def wrong_field(field: str, expected: str, /, **about: Any) -> HttpError:
+    """HttpError 422: a field that is missing or of the wrong type; `expected` is the code of what it should be."""
+    return HttpError(422, "body-field", at=Place(field=field), expected=render(expected, about))
 
 
 @dataclass(slots=True)
