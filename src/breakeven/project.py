@@ -123,8 +123,7 @@ class Project:
     @property
     def language(self) -> str | None:
         """The language that the file declares; None where it leaves that to the reader."""
-        product = self.settings.product
-        return product.language if product and "language" in product.model_fields_set else None
+        return declared_language(self.settings)
 
     @property
     def task(self) -> Task:
@@ -259,6 +258,12 @@ class Project:
             config_text=self.document.text,
             versions=pipeline.versions(),
         )
+
+
+def declared_language(settings: ProjectSettings) -> str | None:
+    """The language of `product.language` where the file states it, else None."""
+    product = settings.product
+    return product.language if product and "language" in product.model_fields_set else None
 
 
 def open_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[ProjectSettings, Document]:

@@ -40,9 +40,14 @@ def open_project(folder: str, overrides: tuple[str, ...]) -> Project:
     from breakeven.project import Project
 
     project = Project(folder, overrides=overrides)
-    if project.language is not None and not os.environ.get("BREAKEVEN_LANG"):
-        os.environ["BREAKEVEN_LANG"] = project.language
+    speak(project.language)
     return project
+
+
+def speak(language: str | None) -> None:
+    """Makes a declared language that of this process and those it starts, unless the environment names one."""
+    if language is not None and not os.environ.get("BREAKEVEN_LANG"):
+        os.environ["BREAKEVEN_LANG"] = language
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, console, project_options
+from breakeven.cli.options import answer, console, project_options, speak
 
 if TYPE_CHECKING:
     from breakeven.economics.results import Plan
@@ -34,11 +34,13 @@ def simulate(
     target: Path | None, workbook: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
 ) -> None:
     """Simulate the `business` section month by month over its scenarios; no data and no model are needed."""
-    from breakeven.errors import ConfigError, Place
-    from breakeven.project import FILE, open_settings
+    from breakeven.errors import ConfigError, Place, reader_language
+    from breakeven.project import FILE, declared_language, open_settings
+    from breakeven.report.words import Words
     from breakeven.stages import business
 
     settings, document = open_settings(Path(folder).expanduser() / FILE, overrides)
+    speak(declared_language(settings))
     if settings.business is None:
         raise ConfigError("missing-key", at=Place(document.file, 1, 1), key="business")
     plans = {"plan": business.simulate_file(settings.business, seed=settings.seed)}
@@ -54,8 +56,9 @@ def simulate(
         return
     for line in data["summary"]:
         console().print(line["text"], soft_wrap=True, markup=False)
+    words = Words(reader_language())
     for finding in plans["plan"].findings:
-        console(stderr=True).print(f"{finding.level}: {finding}", soft_wrap=True, markup=False)
+        console(stderr=True).print(f"{words(f'level-{finding.level}')}: {finding}", soft_wrap=True, markup=False)
     for path in written:
         click.echo(f"wrote {path}", err=True)
 
