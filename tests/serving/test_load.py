@@ -106,7 +106,7 @@ def test_a_server_that_stalls_cannot_hide_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_search_finds_what_a_server_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHO_SECONDS", "0.02")
     with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as fifty:
-        found = find_capacity(fifty, BODIES, 500.0, seconds_budget=8)
+        found = find_capacity(fifty, BODIES, 250.0, seconds_budget=6)
     assert found.gate_held
     assert 20 < found.per_second < 52
     assert any(not probe.get("holds", True) for probe in found.trail)
