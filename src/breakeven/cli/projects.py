@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from breakeven.cli.options import answer, as_json, console, open_project, project_options
+from breakeven.errors import reader_language
 
 
 @click.command()
@@ -80,12 +81,18 @@ def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
         return
     from rich.table import Table
 
+    from breakeven.report.words import Words
+
+    words = Words(reader_language())
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("step", "state", "runs", "why"):
-        table.add_column(title, justify="right" if title == "runs" else "left", overflow="fold")
+        table.add_column(words(title), justify="right" if title == "runs" else "left", overflow="fold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
     for row in rows:
         table.add_row(
-            str(row["step"]), f"[{colours[str(row['state'])]}]{row['state']}[/]", str(row["runs"]), str(row["why"])
+            str(row["step"]),
+            f"[{colours[str(row['state'])]}]{words.term(str(row['state']))}[/]",
+            str(row["runs"]),
+            str(row["why"]),
         )
     console().print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakeven.cli.options import answer, console, open_project, project_options
-from breakeven.errors import Place, Refused, UsageError
+from breakeven.errors import Place, Refused, UsageError, reader_language
 
 if TYPE_CHECKING:
     from breakeven.project import Project, Snapshot
@@ -82,16 +82,19 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
         return
     from rich.table import Table
 
+    from breakeven.report.words import Words
+
+    words = Words(reader_language())
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, side in (
         ("step", "left"),
         ("minutes", "right"),
-        ("memory GB", "right"),
-        ("download MB", "right"),
-        ("money", "right"),
+        ("memory-gb", "right"),
+        ("download-mb", "right"),
+        ("money-spent", "right"),
         ("why", "left"),
     ):
-        table.add_column(title, justify=side, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(words(title), justify=side, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(
             row["step"],
@@ -99,15 +102,11 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
             f"{row['memory_gb']:.1f}",
             f"{row['download_mb']:.0f}",
             f"{row['money']:.2f}",
-            f"{row['state']}: {row['why']}",
+            f"{words.term(row['state'])}: {row['why']}",
         )
     out = console()
     out.print(table)
-    out.print(
-        f"in total about {total['minutes']:.1f} minutes, {total['memory_gb']:.1f} GB of memory at the most, "
-        f"{total['download_mb']:.0f} MB of downloads, {total['money']:.2f} spent at providers (assumed); "
-        "nothing was started"
-    )
+    out.print(words("dry-run-total", **total))
 
 
 def _write_report(project: Project, snapshot: Snapshot, ran: list[str]) -> list[str]:
@@ -124,10 +123,11 @@ def _write_report(project: Project, snapshot: Snapshot, ran: list[str]) -> list[
 
 def _tell(project: Project, snapshot: Snapshot, ran: list[str], written: list[str]) -> None:
     from breakeven.report import terminal
+    from breakeven.report.words import Words
 
     out = console()
     if not ran:
-        out.print("nothing was stale; nothing was run")
+        out.print(Words(reader_language())("nothing-run"))
     if snapshot.verdict is not None:
         terminal.print_verdict(out, snapshot)
     for path in written:
