@@ -22,6 +22,7 @@ from tests.serving.conftest import Caller
         ("Bearer schlüssel", "key-malformed"),
         (f"Bearer {new_secret()[1]}", "key-unknown"),
     ],
+    ids=["none", "empty", "bare", "blank", "basic", "wrong", "a megabyte", "not ascii", "unknown"],
 )
 def test_no_key_no_answer(call: Caller, header: str | None, code: str) -> None:
     answer = call.predict("a", authorization=header)

@@ -229,7 +229,7 @@ def test_answers_that_differ_publish_nothing(world: World) -> None:
 
 def test_a_missing_key_names_the_command_that_makes_one(world: World) -> None:
     world.key.unlink()
-    with pytest.raises(EnvironmentFault, match="make one: python -m"):
+    with pytest.raises(EnvironmentFault, match=r"make a new one \(python -m"):
         world.run()
 
 

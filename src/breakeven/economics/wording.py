@@ -11,6 +11,8 @@ from breakeven.errors import Finding, message
 
 IDLE = 0.2
 
+SAME_MONEY = 0.0005  # per 1,000 answers: half a tenth of a cent is nobody's difference
+
 
 def sentence(
     chosen: str | None, judged: Mapping[str, CandidateVerdict], margin: Margin | None, world: World
@@ -38,14 +40,23 @@ def sentence(
         "metric": world.plan.metric,
         "ahead": round(100.0 * margin.probability_chosen_ahead),
     }
+    about["gap"] = _gap(margin, world)
     if value > 0.0:
         about["instead"] = _instead(margin)
         code = "verdict-rival-costs-more" if cost >= 0.0 else "verdict-rival-refused"
-    elif abs(cost) <= 1e-9:
+    elif abs(cost) <= max(SAME_MONEY, 1e-3 * abs(value)):
         code = "verdict-worth-more-at-same-cost"
     else:
         code = "verdict-worth-more" if cost < 0.0 else "verdict-ahead"
     return Finding(code, "info", "evaluate", chosen, about)
+
+
+def _gap(margin: Margin, world: World) -> dict[str, Any] | str:
+    """How far the chosen one is ahead of its rival in the metric, in brackets; nothing where it was not measured."""
+    if margin.metric_points is None:
+        return ""
+    lead = message("metric-better" if margin.metric_points <= 0.0 else "metric-worse")
+    return message("margin-gap", points=short(abs(margin.metric_points)), lead=lead, metric=world.plan.metric)
 
 
 def _instead(margin: Margin) -> dict[str, Any]:
