@@ -70,7 +70,9 @@ def test_the_widest_value_less_cost_is_shipped():
         1.0
     )
     assert verdict.sentence.code == "verdict-worth-more-at-same-cost"
-    assert "worth 1.2 USD more per 1,000 answers than 'linear', at the same cost" in str(verdict.sentence)
+    assert "worth 1.2 USD more per 1,000 answers than 'linear' (2 points better in macro_f1), at the same cost" in str(
+        verdict.sentence
+    )
 
 
 def test_both_costs_are_shown_and_the_idle_machine_is_most_of_it():

@@ -58,7 +58,7 @@ def judge(
     """Writes `package/`, `test.npz` and `quality.json` into `folder`; returns what a reader should know."""
     import numpy as np
 
-    from breakeven.packaging.package import build, identity, open_package
+    from breakeven.packaging.package import build, open_package
 
     info = build(
         model,
@@ -83,26 +83,33 @@ def judge(
         validation = {} if price else _validation(task, package.raw(data.validation.inputs), data)
     arrays: dict[str, Any] = {"ids": np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw)}
     np.savez_compressed(folder / TEST, **arrays)
-    chosen = next(tried for tried in info["runtimes"]["tried"] if tried["runtime"] == info["runtimes"]["chosen"])
-    write_json(
-        folder / QUALITY,
-        {
-            "format": FORMAT,
-            "candidate": candidate,
-            "n": len(data.test),
-            "facts": dict(data.facts),
-            "validation": validation,
-            "columns": column_means(data.validation),
-            "agreement": chosen.get("agreement"),
-            "calibration": info["calibration"],
-            "seconds_per_case": spent / len(data.test),
-            "price_per_answer": price,
-            "latency_ms": quantiles(alone),
-            "identity": identity(folder / PACKAGE),
-            "package_mb": _megabytes(folder / PACKAGE),
-        },
-    )
+    record = {
+        "format": FORMAT,
+        "candidate": candidate,
+        "n": len(data.test),
+        "facts": dict(data.facts),
+        "validation": validation,
+        "columns": column_means(data.validation),
+        "price_per_answer": price,
+        "seconds_per_case": spent / len(data.test),
+        "latency_ms": quantiles(alone),
+    }
+    write_json(folder / QUALITY, record | _packaged(folder / PACKAGE, info))
     return _findings(candidate, validation)
+
+
+def _packaged(package: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """What quality.json says of the package itself."""
+    from breakeven.packaging.package import identity
+
+    runtimes = info["runtimes"]
+    chosen = next(tried for tried in runtimes["tried"] if tried["runtime"] == runtimes["chosen"])
+    return {
+        "agreement": chosen.get("agreement"),
+        "calibration": info["calibration"],
+        "identity": identity(package),
+        "package_mb": _megabytes(package),
+    }
 
 
 def _answers(package: Any, inputs: list[Any], single: int) -> tuple[list[Any], float, list[float]]:

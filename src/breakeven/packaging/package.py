@@ -101,44 +101,21 @@ def build(
     if not len(cases):
         raise DataError("package-no-rows", candidate=candidate)
     inputs = cases.inputs if chain is None else list(chain.apply(task, cases.inputs))
-    offered = model.runtimes()
-    tried: list[Tried] = []
-    for name in (offered[0], *(name for name in offered[1:] if runtimes is None or name in runtimes)):
-        tried.append(
-            _try(
-                model,
-                trained,
-                folder,
-                name,
-                reference=tried[0] if tried else None,
-                inputs=inputs,
-                task=task,
-                sample=sample or inputs[:256],
-                tolerance=tolerance,
-                agreement=agreement,
-                threads=threads,
-                seconds=seconds,
-                allow_not_finite=allow_not_finite,
-            )
-        )
-    chosen = choose(tried)
-    for item in tried[1:]:
-        if item is not chosen:
-            shutil.rmtree(folder / item.runtime, ignore_errors=True)
+    conditions: dict[str, Any] = {
+        "tolerance": tolerance,
+        "agreement": agreement,
+        "threads": threads,
+        "seconds": seconds,
+    }
+    conditions |= {"inputs": inputs, "task": task, "sample": sample or inputs[:256]}
+    conditions |= {"allow_not_finite": allow_not_finite}
+    tried, chosen = _trials(model, trained, folder, runtimes=runtimes, **conditions)
     if calibration is None:
         calibration = task.scoring().calibrate(chosen.raw, cases.targets, facts) if cases.targets is not None else {}
     rows = _check_rows(task, chain, inputs, facts)
-    info = {
-        "format": FORMAT,
-        "task": task_name(task),
-        "task_version": task.version,
-        "candidate": candidate,
-        "model": model_name,
-        "model_version": task.model(model_name).version,
-        "settings": model.options.model_dump(mode="json"),
+    info = _about(model, model_name, candidate, task) | {
         "facts": dict(facts),
-        "meters": list(task.meters),
-        "runtimes": {"reference": offered[0], "chosen": chosen.runtime, "tried": [item.as_json() for item in tried]},
+        "runtimes": _runtimes(tried, chosen),
         "tolerance": tolerance,
         "agreement": agreement,
         "transforms": None if chain is None else chain.as_json(),
@@ -154,6 +131,41 @@ def build(
         outputs = as_json(task.scoring(), [chosen.raw[index] for _, index in rows])
         write_json(folder / CHECK, {"format": FORMAT, "inputs": [payload for payload, _ in rows], "outputs": outputs})
     return info
+
+
+def _about(model: Model, model_name: str, candidate: str, task: Task) -> dict[str, Any]:
+    """Whose package it is: the part of package.json that is known before anything is tried."""
+    return {
+        "format": FORMAT,
+        "task": task_name(task),
+        "task_version": task.version,
+        "candidate": candidate,
+        "model": model_name,
+        "model_version": task.model(model_name).version,
+        "settings": model.options.model_dump(mode="json"),
+        "meters": list(task.meters),
+    }
+
+
+def _runtimes(tried: Sequence[Tried], chosen: Tried) -> dict[str, Any]:
+    records = [item.as_json() for item in tried]
+    return {"reference": tried[0].runtime, "chosen": chosen.runtime, "tried": records}
+
+
+def _trials(
+    model: Model, trained: Path, folder: Path, *, runtimes: Sequence[str] | None, **conditions: Any
+) -> tuple[list[Tried], Tried]:
+    """(what each runtime came to, the chosen one); the folders of the others are removed, the reference's is kept."""
+    first, *others = model.runtimes()
+    tried = [_try(model, trained, folder, first, reference=None, **conditions)]
+    for name in others:
+        if runtimes is None or name in runtimes:
+            tried.append(_try(model, trained, folder, name, reference=tried[0], **conditions))
+    chosen = choose(tried)
+    for item in tried[1:]:
+        if item is not chosen:
+            shutil.rmtree(folder / item.runtime, ignore_errors=True)
+    return tried, chosen
 
 
 def choose(tried: Sequence[Tried]) -> Tried:
