@@ -20,39 +20,45 @@ class Terms(BaseModel):
 class Charge(Terms):
     """What every fee has: a name on the document, and whether tax is due on it."""
 
-    name: str | None = None
-    taxed: bool = True
+    name: str | None = Field(
+        None, description="Name on the invoice, unique in the plan; default: the meter, else the kind"
+    )
+    taxed: bool = Field(True, description="Whether the plan's taxes are due on it")
 
 
 class Metered(Charge):
     """A fee on the units of one meter in the period; `included` units are free, `minimum` is charged at least."""
 
-    meter: str = "answers"
-    included: Amount = Decimal(0)
-    minimum: Amount = Decimal(0)
+    meter: str = Field("answers", description="What is counted")
+    included: Amount = Field(Decimal(0), description="Units a period that are free; prorated")
+    minimum: Amount = Field(Decimal(0), description="Money a period that this fee charges at least; prorated")
 
 
 class Free(Charge):
     """No price; the usage is shown on the invoice at zero."""
 
-    kind: Literal["free"] = "free"
-    meter: str = "answers"
+    kind: Literal["free"] = Field("free", description="No price; the use is shown at zero")
+    meter: str = Field("answers", description="What is counted and shown")
 
 
 class Flat(Charge):
     """A price each month or year, for the part of the period in which the customer had the plan."""
 
-    kind: Literal["flat"] = "flat"
-    price: Amount
-    every: Literal["period", "year"] = "period"
+    kind: Literal["flat"] = Field("flat", description="A fixed price each period or year")
+    price: Amount = Field(description="Money each period or year, as `every` says")
+    every: Literal["period", "year"] = Field(
+        "period", description="period: prorated; year: whole, at the customer's start and each anniversary"
+    )
 
 
 class PerUnit(Metered):
     """`price` for `per` units, every unit alike, parts of a unit in proportion."""
 
-    kind: Literal["per_unit"] = "per_unit"
-    price: Amount
-    per: Literal[1, 10, 100, 1000, 10000, 100000, 1000000, 1000000000] = 1
+    kind: Literal["per_unit"] = Field("per_unit", description="Every unit at the same price")
+    price: Amount = Field(description="Money for `per` units")
+    per: Literal[1, 10, 100, 1000, 10000, 100000, 1000000, 1000000000] = Field(
+        1, description="Units that the price is for; parts count in proportion"
+    )
 
     @cached_property
     def unit_price(self) -> Decimal:
@@ -64,32 +70,38 @@ class PerUnit(Metered):
 class PerMille(PerUnit):
     """Advertising: the price of a thousand impressions."""
 
-    kind: Literal["per_mille"] = "per_mille"  # type: ignore[assignment]
-    meter: str = "impressions"
-    per: Literal[1, 10, 100, 1000, 10000, 100000, 1000000, 1000000000] = 1000
+    kind: Literal["per_mille"] = Field("per_mille", description="A price for a thousand impressions")  # type: ignore[assignment]
+    meter: str = Field("impressions", description="What is counted")
+    per: Literal[1, 10, 100, 1000, 10000, 100000, 1000000, 1000000000] = Field(
+        1000, description="Units that the price is for; parts count in proportion"
+    )
 
 
 class Days(PerUnit):
     """Services by the day."""
 
-    kind: Literal["days"] = "days"  # type: ignore[assignment]
-    meter: str = "days"
+    kind: Literal["days"] = Field("days", description="Services by the day")  # type: ignore[assignment]
+    meter: str = Field("days", description="What is counted")
 
 
 class Tier(Terms):
     """Units above the tier before, up to and with `up_to` (none: no end): a price each, a flat fee on entering."""
 
-    above: Amount | None = None
-    up_to: Amount | None = None
-    price: Amount = Decimal(0)
-    flat: Amount = Decimal(0)
+    above: Amount | None = Field(
+        None, description="Units where the tier starts, not included; if given, the end of the tier before (first: 0)"
+    )
+    up_to: Amount | None = Field(None, description="Units where the tier ends, included; none in the last tier only")
+    price: Amount = Field(Decimal(0), description="Money a unit; of graduated_percentage the rate, 0 to 1")
+    flat: Amount = Field(
+        Decimal(0), description="Money on top, once a period: of each tier reached; of volume only the total's tier"
+    )
 
 
 class Tiered(Metered):
     """A fee whose price depends on how many units the period had."""
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
-    flat_at_zero: bool = True
+    flat_at_zero: bool = Field(True, description="Whether the first tier's flat fee is charged at 0 units too")
 
     @field_validator("tiers")
     @classmethod
@@ -109,19 +121,21 @@ class Tiered(Metered):
 class Graduated(Tiered):
     """Each unit costs what its own tier says."""
 
-    kind: Literal["graduated"] = "graduated"
+    kind: Literal["graduated"] = Field("graduated", description="Each unit at the price of its own tier")
 
 
 class Volume(Tiered):
     """All units cost what the tier of the total says."""
 
-    kind: Literal["volume"] = "volume"
+    kind: Literal["volume"] = Field("volume", description="All units at the price of the total's tier")
 
 
 class GraduatedPercentage(Tiered):
     """A meter of money: each part of the sum at the rate (`price`) of its tier."""
 
-    kind: Literal["graduated_percentage"] = "graduated_percentage"
+    kind: Literal["graduated_percentage"] = Field(
+        "graduated_percentage", description="Each part of a sum of money at its tier's rate"
+    )
 
     @field_validator("tiers")
     @classmethod
@@ -134,9 +148,9 @@ class GraduatedPercentage(Tiered):
 class Package(Metered):
     """`price` for each begun package of `size` units."""
 
-    kind: Literal["package"] = "package"
-    price: Amount
-    size: Annotated[Amount, Field(gt=0)]
+    kind: Literal["package"] = Field("package", description="A price for each begun package")
+    price: Amount = Field(description="Money for each begun package")
+    size: Annotated[Amount, Field(gt=0, description="Units in a package")]
 
 
 class Percentage(Charge):
@@ -146,37 +160,43 @@ class Percentage(Charge):
     most that much of their sum, and the fee is waived for those whose running total stays within it.
     """
 
-    kind: Literal["percentage"] = "percentage"
-    meter: str = "payments"
-    rate: Share
-    fixed: Amount = Decimal(0)
-    free_events: Annotated[int, Field(ge=0)] | None = None
-    free_amount: Amount | None = None
+    kind: Literal["percentage"] = Field("percentage", description="A rate of each payment and a fixed fee an event")
+    meter: str = Field("payments", description="What is counted: a meter of money")
+    rate: Share = Field(description="Share of each event's money, 0 to 1")
+    fixed: Amount = Field(Decimal(0), description="Money an event, besides the rate")
+    free_events: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="First events a period that are free; default: 0, or any number up to free_amount"
+    )
+    free_amount: Amount | None = Field(
+        None, description="Money a period that is free of the rate, at most; events within it pay no fixed fee"
+    )
 
 
 class RevenueShare(Charge):
     """A share of the revenue that the customer made with it, a meter of money."""
 
-    kind: Literal["revenue_share"] = "revenue_share"
-    meter: str = "revenue"
-    rate: Share
+    kind: Literal["revenue_share"] = Field("revenue_share", description="A share of the customer's revenue")
+    meter: str = Field("revenue", description="What is counted: a meter of money")
+    rate: Share = Field(description="Share of that money, 0 to 1")
 
 
 class Seats(Charge):
     """A price a seat and period: prorated by time, or for the peak, or for those at the end."""
 
-    kind: Literal["seats"] = "seats"
-    price: Amount
-    included: Annotated[int, Field(ge=0)] = 0
-    minimum: Annotated[int, Field(ge=0)] = 0
-    count: Literal["prorated", "peak", "end"] = "prorated"
+    kind: Literal["seats"] = Field("seats", description="A price a seat and period")
+    price: Amount = Field(description="Money a seat and period")
+    included: Annotated[int, Field(ge=0)] = Field(0, description="Seats that are free")
+    minimum: Annotated[int, Field(ge=0)] = Field(0, description="Seats counted at least, the free ones among them")
+    count: Literal["prorated", "peak", "end"] = Field(
+        "prorated", description="Seats charged for: by the time each was held, the most at once, or those at the end"
+    )
 
 
 class OneOff(Charge):
     """Hardware, a licence, a project: charged once, in the period in which the customer starts."""
 
-    kind: Literal["one_off"] = "one_off"
-    price: Amount
+    kind: Literal["one_off"] = Field("one_off", description="Charged once, in the period of the customer's start")
+    price: Amount = Field(description="Money, once")
 
 
 class Prepaid(Charge):
@@ -185,10 +205,12 @@ class Prepaid(Charge):
     Buying credits is not taxed; what is paid with them is.
     """
 
-    kind: Literal["prepaid"] = "prepaid"
-    taxed: bool = False
-    price: Amount
-    credits: Amount | None = None
+    kind: Literal["prepaid"] = Field("prepaid", description="Sells credits each period")
+    taxed: bool = Field(False, description="Whether the plan's taxes are due on buying credits")
+    price: Amount = Field(description="Money each period for the credits; not prorated")
+    credits: Amount | None = Field(
+        None, description="Money of bills that the credits of a period pay; default: the price"
+    )
 
 
 Fee: TypeAlias = Annotated[

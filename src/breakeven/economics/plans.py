@@ -36,11 +36,15 @@ ORDER: tuple[Step, ...] = ("minimum", "discounts", "coupons", "tax", "credits")
 class Discount(Terms):
     """A `rate` off or an `amount` off, of all fees or the named ones, for the first `periods` (default always)."""
 
-    name: str = "discount"
-    rate: Share | None = None
-    amount: Amount | None = None
-    fees: tuple[str, ...] = ()
-    periods: PositiveInt | None = None
+    name: str = Field("discount", description="Name on the invoice")
+    rate: Share | None = Field(None, description="Share taken off, 0 to 1; either this or `amount`")
+    amount: Amount | None = Field(
+        None, description="Money taken off each invoice, at most what is there; either this or `rate`"
+    )
+    fees: tuple[str, ...] = Field((), description="Names of the fees it is taken off; default: all lines")
+    periods: PositiveInt | None = Field(
+        None, description="Number of the customer's first invoices it is for; default: all"
+    )
 
     @model_validator(mode="after")
     def _one_of(self) -> Discount:
@@ -52,33 +56,41 @@ class Discount(Terms):
 class Tax(Terms):
     """A tax on the sum of taxed fees; `inclusive` prices contain it already."""
 
-    name: str = "tax"
-    rate: Share
-    inclusive: bool = False
+    name: str = Field("tax", description="Name on the invoice")
+    rate: Share = Field(description="Share of the taxed sum, before this tax; 0 to 1")
+    inclusive: bool = Field(False, description="Whether the prices contain it already")
 
 
 class Rounding(Terms):
     """How amounts become minor units: `line` rounds every line, `document` rounds only sums (lines still add up)."""
 
-    mode: RoundingMode = "half_up"
-    per: Literal["line", "document"] = "line"
+    mode: RoundingMode = Field(
+        "half_up", description="How an amount becomes whole minor units; half_up takes ties away from zero"
+    )
+    per: Literal["line", "document"] = Field(
+        "line", description="Round every line, or the running sum so that lines add up to it"
+    )
 
 
 class Plan(Terms):
     """A price plan, one version of it. Without fees it is free."""
 
-    name: str = "standard"
-    version: PositiveInt = 1
-    currency: Currency = "USD"
+    name: str = Field("standard", description="Name of the plan, as invoices state it")
+    version: PositiveInt = Field(1, description="Version of the plan, as invoices state it")
+    currency: Currency = Field("USD", description="Currency of all its money: an ISO 4217 code")
     fees: tuple[Fee, ...] = ()
-    minimum: Amount = Decimal(0)
-    trial_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    minimum: Amount = Field(Decimal(0), description="Money a period that the lines are raised to at least; prorated")
+    trial_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
+        0, description="Days from the customer's start in which use, and what is prorated, is free"
+    )
     discounts: tuple[Discount, ...] = ()
     coupons: tuple[Discount, ...] = ()
     taxes: tuple[Tax, ...] = ()
     rounding: Rounding = Rounding()
-    order: tuple[Step, ...] = ORDER
-    prorate: Literal["seconds", "days", "30/360", "none"] = "seconds"
+    order: tuple[Step, ...] = Field(ORDER, description="Steps after the fees, each once; credits stay last")
+    prorate: Literal["seconds", "days", "30/360", "none"] = Field(
+        "seconds", description="How a part of a period is measured; none: a part counts as the whole"
+    )
 
     @model_validator(mode="before")
     @classmethod

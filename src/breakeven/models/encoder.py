@@ -45,17 +45,19 @@ class EncoderSettings(BaseModel):
     steps: int | None = Field(None, ge=1, description="A fixed number of steps instead of what the time budget allows")
     batch_tokens: int = Field(768, ge=8, le=1_000_000, description="Tokens a training batch")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="Peak; default 5e-5 (full) or 5e-4 (LoRA)")
-    weight_decay: float = Field(0.01, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0, lt=1, description="Of AdamW; biases and norms are not decayed")
     warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps over which the learning rate rises")
     dropout: float = Field(0.1, ge=0, lt=1, description="Of hidden values, while training")
     max_length: int = Field(128, ge=4, le=8192, description="Tokens of a text that are read; the rest is cut off")
     patience: int = Field(4, ge=1, description="Looks at validation rows without gain before training stops")
     bf16: Literal["auto", True, False] = Field("auto", description="Compute in bf16; auto: where it measures faster")
     prefix: str | None = Field(None, description="Put before every text; default: what the weights expect")
-    lora_r: int = Field(16, ge=1, le=1024)
-    lora_alpha: float = Field(32.0, gt=0)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    lora_target_modules: tuple[str, ...] = ("query", "value")
+    lora_r: int = Field(16, ge=1, le=1024, description="Rank of the LoRA matrices")
+    lora_alpha: float = Field(32.0, gt=0, description="LoRA's correction is multiplied by lora_alpha / lora_r")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Share of LoRA's inputs dropped while training")
+    lora_target_modules: tuple[str, ...] = Field(
+        ("query", "value"), description="Last names of the linear layers that LoRA adapts"
+    )
 
 
 class Encoder(Model):

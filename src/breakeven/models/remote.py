@@ -52,7 +52,7 @@ class RemoteSettings(BaseModel):
     price: QuotedPrice
     spend_cap: float = Field(gt=0, description="Money that all calls of this project may cost together")
     timeout_seconds: float = Field(30.0, gt=0, le=600, description="For one answer, retries included")
-    retries: int = Field(3, ge=0, le=10)
+    retries: int = Field(3, ge=0, le=10, description="Further tries of a failed call, at most")
     concurrency: int = Field(4, ge=1, le=64, description="Calls at a time")
     instruction: str | None = Field(
         None, max_length=8000, description="Replaces the instruction that lists the classes"
