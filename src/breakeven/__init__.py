@@ -13,7 +13,7 @@ _PLACES = {
 }
 _ROOMS = ("economics", "tasks", "errors", "quantity")
 
-__all__ = ["Project", "Quantity", "Snapshot", "__version__", *_ROOMS]  # noqa: PLE0604  rooms load on first use
+__all__ = ["Project", "Quantity", "Snapshot", "__version__", *_ROOMS]
 
 if TYPE_CHECKING:
     from breakeven.project import Project, Snapshot

@@ -242,7 +242,7 @@ def replace_folder(new: Path, old: Path) -> None:
     """
     aside = None
     try:
-        os.chmod(new, 0o700 if new.parent.stat().st_mode & 0o077 == 0 else 0o755)  # noqa: S103  mkdtemp made it 0700
+        os.chmod(new, 0o700 if new.parent.stat().st_mode & 0o077 == 0 else 0o755)
         if old.exists():
             aside = old.with_name(f".{old.name}{_ASIDE}{os.getpid()}")
             shutil.rmtree(aside, ignore_errors=True)

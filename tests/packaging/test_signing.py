@@ -265,7 +265,9 @@ def test_a_key_on_another_curve_is_named(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_missing_key_names_the_command_that_makes_one(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match=r"make a new one \(python -m breakeven\.packaging\.signing .*nobody\.key"):
+    with pytest.raises(
+        EnvironmentFault, match=r"make a new one \(python -m breakeven\.packaging\.signing .*nobody\.key"
+    ):
         signing.sign(folder, tmp_path / "nobody.key")
     with pytest.raises(UsageError, match="there is no public key to trust"):
         signing.verify(folder, tmp_path / "nobody.pub")

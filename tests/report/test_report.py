@@ -136,7 +136,10 @@ def test_the_plan_is_drawn():
 
 def test_what_changed_is_named_and_what_follows_is_counted():
     changed = {"step": "collect", "state": "stale", "why": "collect.limit: 100 -> 200"}
-    follow = [{"step": f"train/{name}", "state": "stale", "why": "needs process, which changed", "follows": True} for name in "abc"]
+    follow = [
+        {"step": f"train/{name}", "state": "stale", "why": "needs process, which changed", "follows": True}
+        for name in "abc"
+    ]
     note = compose.stale(example.snapshot(states=[changed, *follow]), Words())[0]
     assert note.text.startswith("out of date: collect (collect.limit: 100 -> 200); and 3 more steps.")
     assert note.command == "breakeven run"

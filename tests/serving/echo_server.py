@@ -12,9 +12,7 @@ from tests.serving.fakes import EchoPackage
 
 
 def opener(folder: Path, threads: int) -> Any:
-    return EchoPackage(
-        seconds=float(os.environ.get("ECHO_SECONDS", "0")), work=float(os.environ.get("ECHO_WORK", "0"))
-    )
+    return EchoPackage(seconds=float(os.environ.get("ECHO_SECONDS", "0")), work=float(os.environ.get("ECHO_WORK", "0")))
 
 
 if __name__ == "__main__":

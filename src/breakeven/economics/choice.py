@@ -35,7 +35,8 @@ def choose(made: Mapping[str, Unit], world: World) -> Verdict:
     chosen = _best(mine, pays)
     other_goal = "contribution" if world.plan.objective == "value_minus_cost" else "value_minus_cost"
     other = _other_choice(chosen, goals[other_goal], pays) if world.price is not None else chosen
-    margin = _margin(chosen, made, costs, goals=mine, world=world) if chosen and len(made) > 1 else None
+    served = {name: one for name, one in made.items() if not _unserved(one)}
+    margin = _margin(chosen, served, costs, goals=mine, world=world) if chosen and len(served) > 1 else None
     judged = {
         name: _candidate(one, costs[name], gates=gates[name], pays=pays[name], best=float(share), world=world)
         for (name, one), share in zip(made.items(), shares, strict=True)
@@ -136,8 +137,9 @@ def _corrected(
 def _gates(one: Unit, cost: Estimate, world: World) -> tuple[GateResult, ...]:
     known: dict[str, Quantity | None] = dict(one.facts.metrics)
     known["latency_ms_p95"] = _latency(one)
-    known["cost_per_1000"] = cost.quantity(_money(world), factor=PER_1000)
-    known["marginal_per_1000"] = one.marginal.quantity(_money(world), factor=PER_1000)
+    if not _unserved(one):  # without a machine there is no cost, and none is invented
+        known["cost_per_1000"] = cost.quantity(_money(world), factor=PER_1000)
+        known["marginal_per_1000"] = one.marginal.quantity(_money(world), factor=PER_1000)
     if one.speed is not None and one.speed.memory_mb is not None:
         known["memory_mb"] = one.speed.memory_mb
     return tuple(judge(gate, known.get(gate.name)) for gate in world.plan.gates)
@@ -244,7 +246,8 @@ def _why_not(one: Unit, gates: tuple[GateResult, ...], world: World) -> Finding:
         "price": short(one.price.point * PER_1000),
     }
     if _unserved(one):
-        return Finding("unit-no-machine", "problem", "evaluate", one.facts.name, about)
+        code = "unit-no-machine" if one.facts.speeds else "unit-no-capacity"
+        return Finding(code, "problem", "evaluate", one.facts.name, about)
     if refused:
         return Finding("unit-gates", "problem", "evaluate", one.facts.name, {**about, "gates": ", ".join(refused)})
     if one.ceiling.point < one.floor.point:

@@ -53,7 +53,9 @@ def irr(flows: Flows) -> list[float]:
         if abs(root.imag) > 1e-5 * max(1.0, abs(root)) or root.real <= 0.0:
             continue
         x = _polished(scaled, float(root.real))
-        if abs(_worth(np.asarray(scaled.coef, dtype=float), x)) <= 1e-9 and not any(_close(x, other) for other in found):
+        if abs(_worth(np.asarray(scaled.coef, dtype=float), x)) <= 1e-9 and not any(
+            _close(x, other) for other in found
+        ):
             found.append(x)
     return sorted(x - 1.0 for x in found)
 

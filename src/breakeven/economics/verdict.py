@@ -38,6 +38,16 @@ class Change:
         }
 
 
+OF_COST = (
+    "marginal_per_1000",
+    "at_volume_per_1000",
+    "floor_per_1000",
+    "recommended_per_1000",
+    "contribution_per_month",
+    "surplus_per_month",
+)
+
+
 @dataclass(frozen=True)
 class CandidateVerdict:
     """Everything the verdict says of one candidate; money per 1,000 answers unless the name says otherwise."""
@@ -79,6 +89,8 @@ class CandidateVerdict:
         data["why_not"] = None if self.why_not is None else str(self.why_not)
         data["why_not_code"] = None if self.why_not is None else self.why_not.code
         data["why_not_fields"] = None if self.why_not is None else dict(self.why_not.fields)
+        if self.machine is None and "api" not in self.cost_parts:
+            data |= dict.fromkeys(OF_COST)  # nothing serves it: its cost is unknown, not nothing
         del data["name"]
         return data
 

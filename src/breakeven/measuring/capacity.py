@@ -15,6 +15,7 @@ from breakeven.quantity import Quantity
 
 DEFAULT_LIMIT_MS = 1000.0  # where no latency gate is declared, a server this slow counts as overloaded
 KEPT_UP = 0.9  # share of what was sent that must be answered while sending
+LAST_FEW = 3  # answers that a step may end before
 QUEUE_GROWTH, NOISE_MS = 0.06, 5.0  # a tenth too much work makes a queue grow by 0.06 s in each second
 
 
@@ -28,7 +29,9 @@ def _kept_up(step: Mapping[str, Any]) -> bool:
     sent = float(step.get("offered_per_second") or step["rate"])
     on_the_way = 2 * step["latency_ms_p50"] / 1000 / step["seconds"]
     grew = float(step.get("growth_ms") or 0.0) > QUEUE_GROWTH * 1000 * step["seconds"] + NOISE_MS
-    return not grew and bool(step["answered_per_second"] >= (KEPT_UP - on_the_way) * sent)
+    # In a short step the last few answers, still on their way when it ends, are a large share of all.
+    last_few = LAST_FEW / step["seconds"]
+    return not grew and bool(step["answered_per_second"] + last_few >= (KEPT_UP - on_the_way) * sent)
 
 
 def of_trail(trail: Sequence[Mapping[str, Any]], limit_ms: float) -> float | None:

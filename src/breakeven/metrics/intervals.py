@@ -126,7 +126,7 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
 
 
 def over_rounds(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's interval of the mean of a few rounds. Fewer than three have none: two say next to nothing of a spread."""
+    """Student's interval of the mean of a few rounds; fewer than three have none, they say too little of a spread."""
     n = len(values)
     if n < 3:
         return Interval(math.nan, math.nan, f"{n} round{'s' if n != 1 else ''}")

@@ -102,13 +102,12 @@ def build(
         raise DataError("package-no-rows", candidate=candidate)
     inputs = cases.inputs if chain is None else list(chain.apply(task, cases.inputs))
     conditions: dict[str, Any] = {
-        "tolerance": tolerance,
-        "agreement": agreement,
-        "threads": threads,
-        "seconds": seconds,
+        "inputs": inputs,
+        "task": task,
+        "sample": sample or inputs[:256],
+        "allow_not_finite": allow_not_finite,
     }
-    conditions |= {"inputs": inputs, "task": task, "sample": sample or inputs[:256]}
-    conditions |= {"allow_not_finite": allow_not_finite}
+    conditions |= {"tolerance": tolerance, "agreement": agreement, "threads": threads, "seconds": seconds}
     tried, chosen = _trials(model, trained, folder, runtimes=runtimes, **conditions)
     if calibration is None:
         calibration = task.scoring().calibrate(chosen.raw, cases.targets, facts) if cases.targets is not None else {}
@@ -122,9 +121,8 @@ def build(
         "calibration": dict(calibration),
         "limits": {**LIMITS, **(limits or {})},
         "example": example if example is not None else (rows[0][0] if rows else None),
-        "hardware": hardware(),
-        "versions": library_versions(_used()),
         "licences": dict(licences or {}),
+        **_made_here(),
     }
     write_json(folder / PACKAGE, info)
     if rows:
@@ -145,6 +143,10 @@ def _about(model: Model, model_name: str, candidate: str, task: Task) -> dict[st
         "settings": model.options.model_dump(mode="json"),
         "meters": list(task.meters),
     }
+
+
+def _made_here() -> dict[str, Any]:
+    return {"hardware": hardware(), "versions": library_versions(_used())}
 
 
 def _runtimes(tried: Sequence[Tried], chosen: Tried) -> dict[str, Any]:
