@@ -125,9 +125,7 @@ def build(
         **_made_here(),
     }
     write_json(folder / PACKAGE, info)
-    if rows:
-        outputs = as_json(task.scoring(), [chosen.raw[index] for _, index in rows])
-        write_json(folder / CHECK, {"format": FORMAT, "inputs": [payload for payload, _ in rows], "outputs": outputs})
+    _write_check(folder / CHECK, task, rows, chosen.raw)
     return info
 
 
@@ -143,6 +141,13 @@ def _about(model: Model, model_name: str, candidate: str, task: Task) -> dict[st
         "settings": model.options.model_dump(mode="json"),
         "meters": list(task.meters),
     }
+
+
+def _write_check(path: Path, task: Task, rows: Sequence[tuple[Any, int]], raw: Sequence[Any]) -> None:
+    """A few inputs and their outputs, for a machine that wants to know whether it answers alike."""
+    if rows:
+        outputs = as_json(task.scoring(), [raw[index] for _, index in rows])
+        write_json(path, {"format": FORMAT, "inputs": [payload for payload, _ in rows], "outputs": outputs})
 
 
 def _made_here() -> dict[str, Any]:
