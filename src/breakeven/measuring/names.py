@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from breakeven.errors import ConfigError, Place
+from breakeven.metrics.payoff import term
 from breakeven.task import Cases, Task
 
 MEASURED = (
@@ -17,8 +18,11 @@ MEASURED = (
 )  # fmt: skip
 
 
-def check_settings(settings: Any, task: Task) -> None:
-    """Raises ConfigError for a gate, metric or price that cannot name anything, as far as the task alone can tell."""
+def check_settings(settings: Any, task: Task, columns: Sequence[str] = ()) -> None:
+    """Raises ConfigError for a gate, metric or price that cannot name anything, as far as the task alone can tell.
+
+    `columns`: the fields that a payoff may multiply, as collect.fields.columns declares them.
+    """
     scoring: Any = task.scoring()
     quality = (*task.metrics, *getattr(scoring, "more_metrics", ()))
     prefixes: tuple[str, ...] = getattr(scoring, "metric_prefixes", ())
@@ -30,6 +34,16 @@ def check_settings(settings: Any, task: Task) -> None:
     check_payoff = getattr(scoring, "check_payoff", None)
     if check_payoff is not None:
         check_payoff(settings.payoff)
+    check_columns(settings.payoff, columns)
+
+
+def check_columns(payoff: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """A price that multiplies a column which no field plays: told before anything is trained for it."""
+    for outcome, declared in payoff.items():
+        column = term(declared, outcome).column
+        if column is not None and column not in columns:
+            at = Place(field=f"evaluate.payoff.{outcome}")
+            raise ConfigError("payoff-unknown-column", at=at, column=column, allowed=list(columns) or ["none"])
 
 
 def check_measured(gates: Iterable[str], measured: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.artifacts import fingerprint, read_json, write_json
+from breakeven.data.cases import names_of
 from breakeven.errors import ConfigError, Place
 from breakeven.measuring import market, quality, speed
 from breakeven.measuring.names import check_settings
@@ -31,7 +32,7 @@ def steps(setup: Setup) -> list[Step]:
     for name in names:
         if name in RESERVED:
             raise ConfigError("candidate-reserved", at=Place(field=f"train.candidates.{name}"), name=name)
-    check_settings(setup.config.evaluate, setup.task)
+    check_settings(setup.config.evaluate, setup.task, names_of(train.fields_of(setup), "columns"))
     return [*(_candidate_step(setup, name) for name in names), _speed_step(setup, names), _verdict_step(setup, names)]
 
 
