@@ -86,6 +86,9 @@ def test_every_candidate_is_simulated_at_its_measured_costs(setup, tmp_path):
     assert plan["candidates"]["linear"]["npv"]["value"] > plan["candidates"]["api"]["npv"]["value"]
     assert (plan["chosen"], plan["shown"], plan["seed"]) == ("linear", "linear", 7)
     assert plan["doubt"]["what_to_measure"]["assumptions"]
+    unit = plan["candidates"]["linear"]["unit"]
+    assert unit["basis"] == "verdict" and unit["value"]["value"] == 20.0
+    assert unit["price"]["value"] == pytest.approx(4.0)
     assert "worth 20 USD, sold at 4 USD, costing 1.2 USD" in plan["summary"][1]["text"]
     import polars as pl
 
@@ -101,6 +104,14 @@ def test_where_none_pays_the_best_plan_is_shown(setup, tmp_path):
     assert plan["seed"] == 3
     assert plan["candidates"]["linear"]["filled"]["price.per_answer"]["value"] == pytest.approx(0.009)
     assert {finding.code for finding in context.findings} == {"plan-no-cash"}
+
+
+def test_where_nothing_serves_the_only_candidate_the_plan_is_still_made(setup, tmp_path):
+    nothing = dict.fromkeys(("at_volume_per_1000", "floor_per_1000", "recommended_per_1000"))
+    found = verdict(None, linear=judged(None, cost_parts={}, pays=False, ceiling_per_1000=quantity(9.0), **nothing))
+    plan, _, _ = ran(setup(), tmp_path, found)
+    assert plan["shown"] == "linear" and plan["candidates"]["linear"]["unit"]["cost"] is None
+    assert "summary-unit" not in [line["code"] for line in plan["summary"]]
 
 
 def test_without_demand_training_cannot_be_told_and_nothing_below_zero_is_drawn(setup):
@@ -138,6 +149,8 @@ def test_where_none_is_chosen_the_nearest_to_paying_is_shown():
     near = {"ceiling_per_1000": {"value": 8.0}, "floor_per_1000": {"value": 9.0}}
     assert business.nearest(plans, {"a": far, "b": near}) == "b"
     assert business.nearest(plans, {}) in plans
+    unserved = {"ceiling_per_1000": {"value": 99.0}, "floor_per_1000": None}
+    assert business.nearest(plans, {"a": unserved, "b": far}) == "b"
     assert business.product_of(SimpleNamespace(product=None)) is None
 
 

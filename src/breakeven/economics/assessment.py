@@ -199,7 +199,7 @@ def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
 
 def _unit(plan: Plan, verdict: Mapping[str, Any] | None) -> Finding | None:
     currency = plan.settings.currency
-    if verdict is None:
+    if verdict is None or verdict["at_volume_per_1000"] is None:
         return None
     parts = {name: verdict[f"{name}_per_1000"]["value"] for name in ("value", "at_volume", "recommended")}
     price = plan.settings.drivers().get("price.per_answer")

@@ -20,6 +20,7 @@ from breakeven.economics.normal import Floats
 from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.simulation import QUANTILES, Run, run
+from breakeven.economics.unit_sheet import UnitSheet, of_run
 from breakeven.errors import Finding
 from breakeven.quantity import Origin, Quantity, weakest
 
@@ -48,6 +49,7 @@ UNITS = {
     "magic_number": "ratio",
 }
 NAMES = {"worth": "npv"}
+BREAK_EVEN = {"operating": "operating_month", "cash": "cash_month", "payback": "payback_month"}
 MONTHS = {
     "operating_month": "break_even_operating",
     "cash_month": "break_even_cash",
@@ -80,11 +82,16 @@ class Reached:
             "by_month": list(self.by_month),
         }
 
+    def curve(self) -> dict[str, Any]:
+        """The probability that it is reached by each month of the horizon, and that it never is."""
+        months = list(range(1, self.months + 1))
+        return {"months": months, "probability": list(self.by_month), "never": 1.0 - self.by_month[-1]}
+
 
 @dataclass(frozen=True)
 class Plan:
     """What `simulate` gives back. `run` holds every array; `filled` what measured numbers were put in empty places;
-    `overruled` measured numbers beside a declared one that stands."""
+    `overruled` measured numbers beside a declared one that stands; `unit` what a verdict says of 1,000 answers."""
 
     run: Run
     name: str = "plan"
@@ -92,6 +99,7 @@ class Plan:
     overruled: Mapping[str, Quantity] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     break_even_answers: Volumes | None = None
+    unit: UnitSheet | None = None
 
     @property
     def settings(self) -> BusinessPlan:
@@ -179,6 +187,10 @@ class Plan:
         data["probability_of_ruin"] = self.months("ruin_month").probability.as_json()
         data["probability_of_break_even"] = self.months("operating_month").probability.as_json()
         data |= {label: self.months(name).as_json() for name, label in MONTHS.items()}
+        data["break_even"] = {label: self.months(name).curve() for label, name in BREAK_EVEN.items()}
+        sheet = self.unit or of_run(self.run, self.origin)
+        data["unit"] = None if sheet is None else sheet.as_json()
+        data["cap_table"] = None
         data["default_alive"] = self.default_alive()
         data["irr_of_base_case"] = self.irr()
         data["base"] = {NAMES.get(name, name): _finite(value) for name, value in self.run.base_outcomes.items()}

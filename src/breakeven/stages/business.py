@@ -50,6 +50,7 @@ def _run(context: Context) -> None:
     verdict, measurements = read_json(folder / "verdict.json"), read_json(folder / "measurements.json")
     found = candidates(settings, verdict, measurements, context.setup.config.evaluate)
     plans = simulate_all(settings, found, seed=context.setup.seed)
+    plans = {name: with_unit(plan, verdict["candidates"][name]) for name, plan in plans.items()}
     for plan in plans.values():
         for finding in plan.findings:
             context.find(finding)
@@ -69,6 +70,8 @@ def nearest(plans: Mapping[str, Plan], judged: Mapping[str, Any]) -> str:
         one = judged.get(name) or {}
         if "ceiling_per_1000" not in one:
             return plans[name].figure("worth").value
+        if one.get("floor_per_1000") is None:
+            return -math.inf  # nothing serves it, so its cost is unknown
         return float(one["ceiling_per_1000"]["value"] - one["floor_per_1000"]["value"])
 
     return max(plans, key=room)
@@ -90,6 +93,17 @@ def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed:
             overruled=made.overruled,
         )
     return plans
+
+
+def with_unit(plan: Plan, judged: Mapping[str, Any]) -> Plan:
+    """The plan with what the verdict measured of 1,000 answers beside it."""
+    from dataclasses import replace
+
+    from breakeven.economics.unit_sheet import of_verdict
+
+    price = plan.settings.drivers().get("price.per_answer")
+    asked = None if price is None else price.quantity().scaled(1000.0, f"{plan.settings.currency}/1000 answers")
+    return replace(plan, unit=of_verdict(judged, asked))
 
 
 def simulate_file(settings: BusinessPlan, *, seed: int = 0) -> Plan:
