@@ -11,7 +11,7 @@ import pytest
 
 from breakeven.artifacts import read_json, write_json
 from breakeven.errors import BreakevenError, DataError, IntegrityError
-from breakeven.packaging.package import Tried, build, choose, identity
+from breakeven.packaging.package import Tried, build, choose, identity, open_package
 from breakeven.task import Cases, Predictor
 
 BOTH = ("reference", "fast")
@@ -131,6 +131,19 @@ def test_a_difference_that_may_be_noise_keeps_the_reference(reference_ms: float,
         ]
     )
     assert found.runtime == chosen
+
+
+def test_what_was_answered_while_building_is_what_the_opened_package_answers(tmp_path: Path) -> None:
+    held = packaging_toy.cases(60)
+    built = build(
+        packaging_toy.toy(offered=BOTH, reference_ms=0.5), trained=packaging_toy.trained(tmp_path / "trained"),
+        folder=tmp_path / "p", candidate="small", model_name="toy", facts={"classes": packaging_toy.CLASSES},
+        chain=None, cases=held, task=packaging_toy.ToyTask(), seconds=0.02,
+    )  # fmt: skip
+    assert built.info["runtimes"]["chosen"] == "fast"
+    with open_package(tmp_path / "p", task=packaging_toy.ToyTask()) as package:
+        assert built.raw == package.raw(held.inputs)
+        assert built.raw != package.predictor.predict(held.inputs)  # the calibration is in it
 
 
 def test_identity_does_not_depend_on_when_or_how_fast_it_was_measured(make: Callable[..., Path]) -> None:

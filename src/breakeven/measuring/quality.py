@@ -60,7 +60,7 @@ def judge(
 
     from breakeven.packaging.package import build, open_package
 
-    info = build(
+    built = build(
         model,
         trained=trained,
         folder=folder / PACKAGE,
@@ -79,8 +79,8 @@ def judge(
     price = _trained(trained).get("price_per_answer")
     with open_package(folder / PACKAGE, task=task) as package:
         raw, spent, alone = _answers(package, data.test.inputs, SINGLE_CALLS if price else 0)
-        # Somebody else's answers are paid for: validation rows were asked while packaging, and are not asked again.
-        validation = {} if price else _validation(task, package.raw(data.validation.inputs), data)
+    # Validation rows were answered while packaging, by the same batches: nothing, and no API, is asked twice.
+    validation = _validation(task, built.raw, data)
     arrays: dict[str, Any] = {"ids": np.asarray(data.test.ids, dtype=str), **task.scoring().pack(raw)}
     np.savez_compressed(folder / TEST, **arrays)
     record = {
@@ -94,7 +94,7 @@ def judge(
         "seconds_per_case": spent / len(data.test),
         "latency_ms": quantiles(alone),
     }
-    write_json(folder / QUALITY, record | _packaged(folder / PACKAGE, info))
+    write_json(folder / QUALITY, record | _packaged(folder / PACKAGE, built.info))
     return _findings(candidate, validation)
 
 

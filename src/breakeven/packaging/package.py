@@ -35,7 +35,7 @@ from breakeven.packaging.recheck import CHECK, as_json
 if TYPE_CHECKING:
     from breakeven.task import Cases, Model, Predictor, Task
 
-__all__ = ["Package", "build", "identity", "open_package", "read_info"]
+__all__ = ["Built", "Package", "build", "identity", "open_package", "read_info"]
 
 LIMITS = {"max_inputs": 256, "max_bytes": 1_000_000}
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers", "tokenizers", "onnxruntime", "scipy", "scikit-learn")
@@ -68,6 +68,15 @@ class Tried:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "raw"}
 
 
+@dataclass(frozen=True)
+class Built:
+    """A package as it was made. `info`: the content of `package.json`. `raw`: what the chosen runtime answered to the
+    cases it was built with, calibrated: exactly what the opened package would answer to them again."""
+
+    info: dict[str, Any]
+    raw: list[Any] = field(repr=False)
+
+
 def build(
     model: Model,
     *,
@@ -90,8 +99,8 @@ def build(
     limits: Mapping[str, int] | None = None,
     example: Any = None,
     allow_not_finite: bool = False,
-) -> dict[str, Any]:
-    """Writes the package into the empty `folder` and returns the content of `package.json`.
+) -> Built:
+    """Writes the package into the empty `folder`; returns what was written of it and what it answered.
 
     `cases`: validation rows, inputs parsed and not yet transformed; every row is compared. `chain`: fitted transforms
     or None. `calibration` None: fitted here on the chosen runtime's outputs. `runtimes` narrows `model.runtimes()`,
@@ -126,7 +135,7 @@ def build(
     }
     write_json(folder / PACKAGE, info)
     _write_check(folder / CHECK, task, rows, chosen.raw)
-    return info
+    return Built(info, task.scoring().calibrated(chosen.raw, calibration) if calibration else chosen.raw)
 
 
 def _about(model: Model, model_name: str, candidate: str, task: Task) -> dict[str, Any]:
