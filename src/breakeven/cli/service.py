@@ -80,11 +80,11 @@ def serve(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def ready(url: str, service: Any) -> None:
-        facts = {"url": url, "pid": os.getpid(), "model": service.name, "docs": f"{url}/docs"}
+        facts = {"url": url, "pid": os.getpid(), "model": service.current.name, "docs": f"{url}/docs"}
         if as_json:
             answer(facts)
         else:
-            click.echo(f"serving {service.name} at {url} (process {os.getpid()}); stop with Ctrl-C", err=True)
+            click.echo(f"serving {service.current.name} at {url} (process {os.getpid()}); stop with Ctrl-C", err=True)
             click.echo(
                 f"  curl -s {url}/v1/predict -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' "
                 f"-d '{_example(service)}'",
@@ -108,7 +108,9 @@ def serve(
 def _example(service: Any) -> str:
     import json
 
-    return json.dumps({"inputs": [service.package.info.get("example")]}, ensure_ascii=False).replace("'", "'\\''")
+    return json.dumps({"inputs": [service.current.package.info.get("example")]}, ensure_ascii=False).replace(
+        "'", "'\\''"
+    )
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The service as an ASGI application: a table of routes over one package and one ledger.
+"""The service as an ASGI application: a table of routes over the served releases and one ledger.
 
 It speaks ASGI itself: a framework's routing, validation and response objects cost more than a small model
 does, and what
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from breakeven.errors import BreakevenError, EnvironmentFault
 from breakeven.serving import inference, routes
 from breakeven.serving.access import Access
-from breakeven.serving.batcher import Batcher
+from breakeven.serving.deployment import Deployment
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
 from breakeven.serving.watch import Watch
 from breakeven.serving.wire import HttpError, Response, error_response, status_of
@@ -27,6 +27,7 @@ from breakeven.serving.wire import HttpError, Response, error_response, status_o
 if TYPE_CHECKING:
     from breakeven.ledger.book import Ledger
     from breakeven.ledger.events import Charge
+    from breakeven.ledger.keys import Key
     from breakeven.ledger.limits import Admission
     from breakeven.ledger.plans import PricePlan
     from breakeven.ledger.writer import Entry
@@ -80,7 +81,7 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
 
 
 class Service:
-    """One package behind HTTP. Made by `create_app`; also what the handlers in `routes` work on."""
+    """Releases behind HTTP. Made by `create_app`; also what the handlers in `routes` work on."""
 
     def __init__(
         self,
@@ -93,32 +94,29 @@ class Service:
         name: str,
         source: str,
     ) -> None:
-        self.package = package
-        self.rule = rule
         self.ledger = ledger
         self.limits = limits
-        self.plan = plan
-        self.name = name
         self.source = source
         self.access = Access(ledger)
-        self.batcher = Batcher(
-            self._answer,
-            max_cases=limits.max_batch,
-            max_queue=limits.max_queue,
-            window=limits.window_ms / 1000,
-            patience=limits.queue_seconds,
-            pace=_measured_pace(package),
-            observe=lambda *figures: self.watch.batch(*figures),
-        )
-        self.watch = Watch(lambda: self.batcher.queued, ledger.writer.queued)
+        self.watch = Watch(lambda: sum(one.batcher.queued for one in self.served.values()), ledger.writer.queued)
+        self.current = Deployment(package, rule, name=name, plan=plan, limits=limits, observe=self.watch.batch)
+        self.served: dict[str, Deployment] = {name: self.current}
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
         self.open = 0
 
-    def _answer(self, inputs: list[Any]) -> list[Any]:
-        raw = self.package.raw(inputs)
-        outputs: list[Any] = self.package.render(raw, self.package.answer(raw, self.rule))
-        return outputs
+    def deployment(self, model: str | None, key: Key) -> Deployment:
+        """The release that answers a request of `key`: the one it names, else the current one. HttpError 404
+        `model-not-found`.
+        """
+        return self.current if model is None else self.named(model)
+
+    def named(self, model: str) -> Deployment:
+        """The release of that name; HttpError 404 `model-not-found` with what is served."""
+        found = self.served.get(model)
+        if found is None:
+            raise HttpError(404, "model-not-found", models=", ".join(self.served))
+        return found
 
     async def commit(self, admission: Admission | None, charge: Charge) -> bool:
         """Waits until the charge is on the disk. False: this Idempotency-Key was charged before."""
@@ -136,15 +134,15 @@ class Service:
             return "shutting down"
         if self.ledger.writer.fault is not None:
             return str(self.ledger.writer.fault)
-        busy = self.batcher.busy_since
+        busy = self.current.batcher.busy_since
         if busy is not None and time.monotonic() - busy > self.limits.stuck_seconds:
             return f"the model has not answered for {self.limits.stuck_seconds:g} s"
         return None
 
     def close(self) -> None:
-        """Ends the worker and closes the package; the ledger is its opener's."""
-        self.batcher.close()
-        self.package.close()
+        """Ends the workers and closes the packages; the ledger is its opener's."""
+        for deployment in self.served.values():
+            deployment.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -181,13 +179,6 @@ class Service:
         if status_of(error) >= 500 and status_of(error) not in (503, 504):
             log.error("request %s: %s", exchange.id, error)
         return error_response(error, exchange.id)
-
-
-def _measured_pace(package: Any) -> float:
-    """Seconds a case of the chosen runtime, as the package was measured; 0 where it was not."""
-    runtimes = getattr(package, "info", {}).get("runtimes", {})
-    found = [item.get("ms_per_case") for item in runtimes.get("tried", []) if item["runtime"] == runtimes.get("chosen")]
-    return (found[0] or 0.0) / 1000 if found else 0.0
 
 
 def create_app(

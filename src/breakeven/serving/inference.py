@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import unquote
 
 from breakeven.errors import InputError, Place
 from breakeven.serving import routes, tensors
 from breakeven.serving.exchange import Exchange, read_object
-from breakeven.serving.wire import HttpError, Response, json_response, wrong_field
+from breakeven.serving.wire import Response, json_response, wrong_field
 
 if TYPE_CHECKING:
+    from breakeven.ledger.keys import Key
     from breakeven.serving.app import Service
+    from breakeven.serving.deployment import Deployment
 
 VERSION = "1"  # a release never changes and has a name of its own, so it has one version
 _FIELDS = frozenset({"id", "parameters", "inputs", "outputs"})
@@ -43,8 +45,7 @@ async def ready(service: Service, _exchange: Exchange) -> Response:
 
 async def model_ready(service: Service, exchange: Exchange) -> Response:
     """GET /v2/models/{model}/ready."""
-    _check_model(service, exchange)
-    return _ready(service, {"name": service.name})
+    return _ready(service, {"name": service.named(_model_of(exchange)).name})
 
 
 def _ready(service: Service, named: dict[str, Any]) -> Response:
@@ -57,67 +58,74 @@ def _ready(service: Service, named: dict[str, Any]) -> Response:
 async def model(service: Service, exchange: Exchange) -> Response:
     """GET /v2/models/{model}: its tensors."""
     await service.access.key(exchange, "predict")
-    _check_model(service, exchange)
+    deployment = service.named(_model_of(exchange))
     return json_response(
         200,
         {
-            "name": service.name,
+            "name": deployment.name,
             "versions": [VERSION],
             "platform": "breakeven",
-            "inputs": [tensor.as_json() for tensor in inputs_of(service).tensors],
-            "outputs": [tensor.as_json() for tensor in outputs_of(service).tensors],
+            "inputs": [tensor.as_json() for tensor in inputs_of(deployment).tensors],
+            "outputs": [tensor.as_json() for tensor in outputs_of(deployment).tensors],
         },
     )
 
 
-def inputs_of(service: Service) -> tensors.Layout:
+def inputs_of(deployment: Deployment) -> tensors.Layout:
     """The tensors that the served task takes."""
-    return tensors.layout(service.package.task.input_schema(service.package.facts), "input")
+    return tensors.layout(deployment.package.task.input_schema(deployment.package.facts), "input")
 
 
-def outputs_of(service: Service) -> tensors.Layout:
+def outputs_of(deployment: Deployment) -> tensors.Layout:
     """The tensors that the served task gives."""
-    return tensors.layout(service.package.task.output_schema(service.package.facts), "output")
+    return tensors.layout(deployment.package.task.output_schema(deployment.package.facts), "output")
 
 
-def _check_model(service: Service, exchange: Exchange) -> None:
-    named = exchange.named
-    if named["model"] not in (service.name, quote(service.name, safe="")) or named.get("version", VERSION) != VERSION:
-        raise HttpError(404, "model-not-found", model=service.name)
+def _model_of(exchange: Exchange) -> str:
+    """The name in the address; "", which nothing is called, where the version is none."""
+    name = exchange.named["model"] if exchange.named.get("version", VERSION) == VERSION else ""
+    return unquote(name) if "%" in name else name
 
 
 async def infer(service: Service, exchange: Exchange) -> Response:
     """POST /v2/models/{model}/infer: tensors in, tensors out; `parameters` of the answer hold its charge."""
-    key, rates, body = await routes.taken(service, exchange)
-    _check_model(service, exchange)
-    request, inputs = await routes.parsed(body, lambda: _parse(service, body))
+    model = _model_of(exchange)
+    key, rates, body = await routes.taken(service, exchange, model)
+    with service.deployment(model, key) as deployment:
+        return await _inferred(service, deployment, exchange, key, body=body, rates=rates)
+
+
+async def _inferred(
+    service: Service, deployment: Deployment, exchange: Exchange, key: Key, *, body: bytes, rates: Mapping[str, str]
+) -> Response:
+    request, inputs = await routes.parsed(body, lambda: _parse(deployment, body))
     asked = [item["name"] for item in request["outputs"]] if request.get("outputs") else None
 
-    def shape(service: Service, charge: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
-        own = routes.answer_body(service, charge, [], quantities)
+    def shape(deployment: Deployment, charge: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
+        own = routes.answer_body(deployment, charge, [], quantities)
         paid = {name: own[name] for name in ("price", "currency") if own.get(name) is not None}
         return {
-            "model_name": service.name,
+            "model_name": deployment.name,
             "model_version": VERSION,
             "id": request.get("id", charge),
             "parameters": {"charge": charge, **{f"usage_{meter}": n for meter, n in quantities.items()}, **paid},
-            "outputs": tensors.written(outputs_of(service), outputs, asked),
+            "outputs": tensors.written(outputs_of(deployment), outputs, asked),
         }
 
-    return await routes.charged(service, exchange, key, inputs, body=body, rates=rates, shape=shape)
+    return await routes.charged(service, deployment, exchange, key, inputs, body=body, rates=rates, shape=shape)
 
 
-def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
+def _parse(deployment: Deployment, body: bytes) -> tuple[dict[str, Any], list[Any]]:
     request = read_object(body, _FIELDS, _EXAMPLE)
     name = request.get("id", "-")
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_ID:
         raise wrong_field("id", "expects-shorter", max_length=_LONGEST_ID)
     if not isinstance(request.get("parameters", {}), dict):
         raise wrong_field("parameters", "expects-object")
-    _check_wanted(request.get("outputs", []), [tensor.name for tensor in outputs_of(service).tensors])
-    layout = inputs_of(service)
+    _check_wanted(request.get("outputs", []), [tensor.name for tensor in outputs_of(deployment).tensors])
+    layout = inputs_of(deployment)
     try:
-        return request, routes.items(service, tensors.payloads(layout, request.get("inputs")))
+        return request, routes.items(deployment, tensors.payloads(layout, request.get("inputs")))
     except InputError as error:
         raise InputError(error.code, at=Place(field=_placed(error.at.field or "", layout)), **error.fields) from error
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from breakeven.serving.tensors import Layout
 
 _TEXT = {"type": "string"}
+_MODEL = {"type": "string", "description": "a release of /v1/models; without it the current one answers"}
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -33,7 +34,7 @@ def document(service: Service) -> dict[str, Any]:
     """OpenAPI 3.1 as a JSON-able object."""
     from breakeven import __version__
 
-    facts, task = service.package.facts, service.package.task
+    facts, task = service.current.package.facts, service.current.package.task
     schemas = {
         "Input": task.input_schema(facts),
         "Output": task.output_schema(facts),
@@ -43,7 +44,7 @@ def document(service: Service) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": service.name,
+            "title": service.current.name,
             "version": __version__,
             "description": f"{task.name}; every answer is metered in {', '.join(task.meters)}.",
         },
@@ -79,19 +80,22 @@ def _paths(service: Service) -> dict[str, Any]:
         "/metrics": {"get": _operation("Prometheus figures", answer=None, key=False)},
     }
     paths |= inference_paths(service)
-    if hasattr(service.package, "session") and service.package.session() is not None:
+    if hasattr(service.current.package, "session") and service.current.package.session() is not None:
         anything: dict[str, Any] = {}
         paths["/v1/session/start"] = {
             "post": _operation(
                 "The first state of a session",
-                body=_object({"seed": {"type": "integer", "minimum": 0}}, required=()),
+                body=_object({"seed": {"type": "integer", "minimum": 0}, "model": _MODEL}, required=()),
                 answer=_object({"id": {"type": "string"}, "model": {"type": "string"}, "state": anything}),
             )
         }
         paths["/v1/session/step"] = {
             "post": _operation(
                 "The next state and an answer",
-                body=_object({"state": anything, "observation": _ref("Input")}),
+                body=_object(
+                    {"state": anything, "observation": _ref("Input"), "model": _MODEL},
+                    required=("state", "observation"),
+                ),
                 answer=_answer(service, state=anything),
             )
         }
@@ -109,7 +113,7 @@ def inference_paths(service: Service) -> dict[str, Any]:
         "/v2/health/ready": {"get": _operation("Whether requests are taken", answer=flag, key=False)},
     }
     for place, values in (("{model}", 1), ("{model}/versions/{version}", 2)):
-        named = [_segment("model", service.name), _segment("version", inference.VERSION)][:values]
+        named = [_segment("model", service.current.name), _segment("version", inference.VERSION)][:values]
         paths[f"/v2/models/{place}"] = {
             "get": _operation("The model's tensors", answer={"type": "object"}, parameters=named)
         }
@@ -120,13 +124,14 @@ def inference_paths(service: Service) -> dict[str, Any]:
             "post": _operation(
                 "Answers tensors and charges for them",
                 body=_object(
-                    {"id": _TEXT, "parameters": {"type": "object"}, "inputs": _tensors(inference.inputs_of(service)),
+                    {"id": _TEXT, "parameters": {"type": "object"},
+                     "inputs": _tensors(inference.inputs_of(service.current)),
                      "outputs": {"type": "array", "items": _object({"name": _TEXT})}},
                     required=("inputs",),
                 ),
                 answer=_object(
                     {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"},
-                     "outputs": _tensors(inference.outputs_of(service))}
+                     "outputs": _tensors(inference.outputs_of(service.current))}
                 ),
                 parameters=[*named, _header("Idempotency-Key")],
             )
@@ -148,12 +153,18 @@ def _segment(name: str, value: str) -> dict[str, Any]:
 
 def _predict_body(service: Service) -> dict[str, Any]:
     properties = {
-        "inputs": {"type": "array", "minItems": 1, "maxItems": service.limits.max_inputs, "items": _ref("Input")}
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": service.current.limits.max_inputs,
+            "items": _ref("Input"),
+        },
+        "model": _MODEL,
     }
-    if service.package.task.streams:
+    if service.current.package.task.streams:
         properties["stream"] = {"type": "boolean", "default": False}
     body = _object(properties, required=("inputs",))
-    example = getattr(service.package, "info", {}).get("example")
+    example = getattr(service.current.package, "info", {}).get("example")
     if example is not None:
         body["examples"] = [{"inputs": [example]}]
     return body
@@ -177,7 +188,7 @@ def _answer(service: Service, **more: Any) -> dict[str, Any]:
     price = {"type": ["string", "null"], "description": "exact decimal, not rounded"}
     properties = {
         "id": {"type": "string"},
-        "model": {"const": service.name},
+        "model": {"const": service.current.name},
         "outputs": {"type": "array", "items": _ref("Output")},
         "usage": {"type": "array", "items": _ref("Usage")},
         "price": price,
@@ -252,10 +263,9 @@ def page(service: Service) -> str:
                 f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(operation['summary'])}</p>{shown}"
             )
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(service.name)}</title>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(service.current.name)}</title>"
         "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
         "pre{background:#f4f4f4;padding:1rem;overflow:auto}</style>"
-        f"<h1>{html.escape(service.name)}</h1><p>The exact document: <a href=/openapi.json>/openapi.json</a></p>"
-        + "".join(parts)
-        + "</html>"
+        f"<h1>{html.escape(service.current.name)}</h1>"
+        "<p>The exact document: <a href=/openapi.json>/openapi.json</a></p>" + "".join(parts) + "</html>"
     )

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
     from breakeven.ledger.limits import Admission
     from breakeven.serving.app import Service
+    from breakeven.serving.deployment import Deployment
 
 log = logging.getLogger("breakeven.serving")
 
 Parsed = TypeVar("Parsed")
-Shape = Callable[["Service", str, list[Any], Mapping[str, int]], dict[str, Any]]
+Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], dict[str, Any]]
 
-_PREDICT = frozenset({"inputs", "stream"})
+_PREDICT = frozenset({"inputs", "model", "stream"})
+_SESSION_START = frozenset({"model", "seed"})
+_SESSION_STEP = frozenset({"model", "observation", "state"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
 _NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
@@ -38,19 +41,23 @@ async def predict(service: Service, exchange: Exchange) -> Response | None:
     from breakeven.serving.streaming import stream
 
     key, rates, body = await taken(service, exchange)
-    request, inputs = await parsed(body, lambda: _parse(service, body))
-    if request.get("stream", False):
-        await stream(service, exchange, key, inputs)
-        return None
-    return await charged(service, exchange, key, inputs, body=body, rates=rates)
+    request = await parsed(body, lambda: _parse(body))
+    with service.deployment(named_model(request), key) as deployment:
+        inputs = await parsed(body, lambda: items(deployment, request["inputs"]))
+        if request.get("stream", False):
+            await stream(service, deployment, exchange, key, inputs)
+            return None
+        return await charged(service, deployment, exchange, key, inputs, body=body, rates=rates)
 
 
-async def taken(service: Service, exchange: Exchange) -> tuple[Key, dict[str, str], bytes]:
-    """(key, x-ratelimit headers, body) of a request for answers, or why it is not taken."""
+async def taken(service: Service, exchange: Exchange, model: str | None = None) -> tuple[Key, dict[str, str], bytes]:
+    """(key, x-ratelimit headers, body) of a request for answers, or why it is not taken. `model`: where the address
+    names it.
+    """
     _open(service)
     key = await service.access.key(exchange, "predict")
     # Before the body is read and a rate's token is taken: a flood must be cheap to refuse.
-    service.batcher.check(1, service.limits.request_seconds, lane=key.id)
+    service.deployment(model, key).batcher.check(1, service.limits.request_seconds, lane=key.id)
     rates = service.access.rate(key)
     return key, rates, await exchange.body(service.limits.max_bytes)
 
@@ -64,6 +71,7 @@ async def parsed(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
 
 async def charged(
     service: Service,
+    deployment: Deployment,
     exchange: Exchange,
     key: Key,
     inputs: list[Any],
@@ -75,9 +83,9 @@ async def charged(
     """The answer to some inputs, charged once by its Idempotency-Key; `shape` writes its object (None: ours)."""
     shape = shape or answer_body
     if exchange.headers.get(b"idempotency-key") is None:
-        response = await answer(service, key, inputs, shape=shape)
+        response = await answer(service, deployment, key, inputs, shape=shape)
     else:
-        response = await _once(service, exchange, key, inputs, body, shape)
+        response = await _once(service, deployment, exchange, key, inputs, body=body, shape=shape)
     if rates:
         response.headers.extend((name.encode(), value.encode()) for name, value in rates.items())
     return response
@@ -90,26 +98,24 @@ def _open(service: Service) -> None:
         raise service.ledger.writer.fault
 
 
-def _parse(service: Service, body: bytes) -> tuple[dict[str, Any], list[Any]]:
+def _parse(body: bytes) -> dict[str, Any]:
     request = read_object(body, _PREDICT, _EXAMPLE)
-    payloads = request.get("inputs")
-    if not isinstance(payloads, list):
+    if not isinstance(request.get("inputs"), list):
         raise wrong_field("inputs", "expects-inputs")
     if not isinstance(request.get("stream", False), bool):
         raise wrong_field("stream", "expects-boolean")
-    return request, items(service, payloads)
+    return request
 
 
-def items(service: Service, payloads: list[Any]) -> list[Any]:
+def items(deployment: Deployment, payloads: list[Any]) -> list[Any]:
     """What the package takes for some payloads; an error names the place of the one that is wrong."""
-    if not 1 <= len(payloads) <= service.limits.max_inputs:
-        raise HttpError(
-            422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=service.limits.max_inputs
-        )
+    limit = deployment.limits.max_inputs
+    if not 1 <= len(payloads) <= limit:
+        raise HttpError(422, "inputs-count", at=Place(field="inputs"), found=len(payloads), limit=limit)
     inputs = []
     for index, payload in enumerate(payloads):
         try:
-            inputs.append(service.package.parse(payload))
+            inputs.append(deployment.package.parse(payload))
         except InputError as error:
             inner = error.at.field
             field = f"inputs[{index}]" + (f".{inner}" if inner and inner != "input" else "")
@@ -118,19 +124,26 @@ def items(service: Service, payloads: list[Any]) -> list[Any]:
 
 
 async def answer(
-    service: Service, key: Key, inputs: list[Any], *, shape: Shape, idempotency: str = "", request: str = ""
+    service: Service,
+    deployment: Deployment,
+    key: Key,
+    inputs: list[Any],
+    *,
+    shape: Shape,
+    idempotency: str = "",
+    request: str = "",
 ) -> Response:
     """Answers, charges, and returns the response: the charge is on the disk when this returns."""
-    package = service.package
+    package = deployment.package
     # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
     expected = dict.fromkeys(package.task.meters, len(inputs))
-    admission = await _admit(service, key, expected)
+    admission = await _admit(service, deployment, key, expected)
     try:
-        outputs = await service.batcher.submit(inputs, lane=key.id, seconds=service.limits.request_seconds)
+        outputs = await deployment.answer(inputs, lane=key.id)
         quantities = package.usage(inputs, outputs)
         charge_id = new_id()
         try:
-            body = encode(shape(service, charge_id, outputs, quantities)).encode()
+            body = encode(shape(deployment, charge_id, outputs, quantities)).encode()
         except (ValueError, TypeError) as error:  # NaN, or something JSON cannot carry
             log.error("the model's outputs are not JSON: %s", error)
             raise HttpError(500, "answer-broken") from error
@@ -144,8 +157,8 @@ async def answer(
         id=charge_id,
         source=service.source,
         key=key.id,
-        release=service.name,
-        plan=service.plan.version,
+        release=deployment.name,
+        plan=deployment.plan.version,
         request=request,
         idempotency=idempotency,
         body=body if idempotency else None,
@@ -157,30 +170,40 @@ async def answer(
     return Response(200, body, [JSON_TYPE])
 
 
-async def _admit(service: Service, key: Key, expected: Mapping[str, int]) -> Admission:
+async def _admit(service: Service, deployment: Deployment, key: Key, expected: Mapping[str, int]) -> Admission:
     """In memory on SQLite; on PostgreSQL a round trip, which must not hold the event loop."""
+    plan = deployment.plan
     if service.ledger.stores.sqlite:
-        return service.ledger.admit(key, expected, service.plan)
-    return await asyncio.get_running_loop().run_in_executor(None, service.ledger.admit, key, expected, service.plan)
+        return service.ledger.admit(key, expected, plan)
+    return await asyncio.get_running_loop().run_in_executor(None, service.ledger.admit, key, expected, plan)
 
 
-def answer_body(service: Service, charge_id: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
+def answer_body(
+    deployment: Deployment, charge_id: str, outputs: list[Any], quantities: Mapping[str, int]
+) -> dict[str, Any]:
     """The answer's object; its `usage` is the ledger's row."""
-    price = service.plan.price(quantities)
+    price = deployment.plan.price(quantities)
     body: dict[str, Any] = {
         "id": charge_id,
-        "model": service.name,
+        "model": deployment.name,
         "outputs": outputs,
         "usage": [{"meter": meter, "quantity": quantity} for meter, quantity in quantities.items()],
         "price": price,
     }
     if price is not None:
-        body["currency"] = service.plan.currency
+        body["currency"] = deployment.plan.currency
     return body
 
 
 async def _once(
-    service: Service, exchange: Exchange, key: Key, inputs: list[Any], body: bytes, shape: Shape
+    service: Service,
+    deployment: Deployment,
+    exchange: Exchange,
+    key: Key,
+    inputs: list[Any],
+    *,
+    body: bytes,
+    shape: Shape,
 ) -> Response:
     """The same Idempotency-Key is answered once; who comes while it runs waits for that answer."""
     given = exchange.header(b"idempotency-key")
@@ -201,7 +224,7 @@ async def _once(
         if stored is not None:
             response = Response(stored.status, stored.body, [JSON_TYPE, _REPLAYED])
         else:
-            response = await answer(service, key, inputs, shape=shape, idempotency=name, request=request)
+            response = await answer(service, deployment, key, inputs, shape=shape, idempotency=name, request=request)
         outcome.set_result(response)
         return response
     except Exception as error:
@@ -282,19 +305,22 @@ async def usage(service: Service, exchange: Exchange) -> Response:
 async def models(service: Service, exchange: Exchange) -> Response:
     """GET /v1/models."""
     await service.access.key(exchange, "predict")
-    package, task = service.package, service.package.task
-    model = {
-        "id": service.name,
+    return json_response(200, {"object": "list", "data": [_described(one) for one in service.served.values()]})
+
+
+def _described(deployment: Deployment) -> dict[str, Any]:
+    package, task, plan = deployment.package, deployment.package.task, deployment.plan
+    return {
+        "id": deployment.name,
         "object": "model",
         "task": task.name,
         "meters": list(task.meters),
         "streams": task.streams,
         "input": task.input_schema(package.facts),
         "output": task.output_schema(package.facts),
-        "price": service.plan.as_json() if service.plan.rates else None,
-        "limits": {"max_inputs": service.limits.max_inputs, "max_bytes": service.limits.max_bytes},
+        "price": plan.as_json() if plan.rates else None,
+        "limits": {"max_inputs": deployment.limits.max_inputs, "max_bytes": deployment.limits.max_bytes},
     }
-    return json_response(200, {"object": "list", "data": [model]})
 
 
 async def openapi(service: Service, _exchange: Exchange) -> Response:
@@ -320,7 +346,7 @@ async def readyz(service: Service, _exchange: Exchange) -> Response:
     """GET /readyz: 200, or 503 and why not."""
     reason = service.ready()
     if reason is None:
-        return json_response(200, {"status": "ready", "model": service.name})
+        return json_response(200, {"status": "ready", "model": service.current.name})
     return json_response(503, {"status": "not ready", "reason": reason}, {"retry-after": "1"})
 
 
@@ -332,44 +358,51 @@ async def metrics(service: Service, _exchange: Exchange) -> Response:
 
 
 async def session_start(service: Service, exchange: Exchange) -> Response:
-    """POST /v1/session/start {"seed"}: the first state of a stateful policy. Nothing is charged."""
+    """POST /v1/session/start {"seed", "model"?}: the first state of a stateful policy. Nothing is charged."""
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
-    request = read_object(await exchange.body(service.limits.max_bytes), frozenset({"seed"}), '{"seed": 1}')
+    request = read_object(await exchange.body(service.limits.max_bytes), _SESSION_START, '{"seed": 1}')
     seed = request.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
         raise wrong_field("seed", "expects-index")
-    policy = _policy(service)
-    state = await _on_worker(service, lambda: policy.start(seed))
-    return json_response(200, {"id": new_id(), "model": service.name, "state": state}, rates)
+    with service.deployment(named_model(request), key) as deployment:
+        policy = _policy(deployment)
+        state = await _on_worker(deployment, lambda: policy.start(seed))
+        return json_response(200, {"id": new_id(), "model": deployment.name, "state": state}, rates)
 
 
 async def session_step(service: Service, exchange: Exchange) -> Response:
-    """POST /v1/session/step {"state", "observation"}: state in, state out; charged as one answer."""
+    """POST /v1/session/step {"state", "observation", "model"?}: state in, state out; charged as one answer.
+
+    A state belongs to the release that made it: who sends it back names that one.
+    """
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
     _open(service)
-    request = read_object(
-        await exchange.body(service.limits.max_bytes),
-        frozenset({"state", "observation"}),
-        '{"state": ..., "observation": ...}',
-    )
+    body = await exchange.body(service.limits.max_bytes)
+    request = read_object(body, _SESSION_STEP, '{"state": ..., "observation": ...}')
     for name in ("state", "observation"):
         if name not in request:
             raise wrong_field(name, "expects-last")
-    policy = _policy(service)
-    item = service.package.parse(request["observation"])
-    admission = await _admit(service, key, {"answers": 1})
+    with service.deployment(named_model(request), key) as deployment:
+        return await _stepped(service, deployment, key, request, rates)
+
+
+async def _stepped(
+    service: Service, deployment: Deployment, key: Key, request: Mapping[str, Any], rates: Mapping[str, str]
+) -> Response:
+    policy = _policy(deployment)
+    item = deployment.package.parse(request["observation"])
+    admission = await _admit(service, deployment, key, {"answers": 1})
     try:
         try:
-            state, output = await _on_worker(service, lambda: policy.step(request["state"], item))
+            state, output = await _on_worker(deployment, lambda: policy.step(request["state"], item))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise HttpError(422, "session-state", at=Place(field="state")) from error
-        quantities = service.package.usage([item], [output])
-        charge = Charge(
-            key.customer, quantities, source=service.source, key=key.id, release=service.name, plan=service.plan.version
-        )
-        body = answer_body(service, charge.id, [output], quantities) | {"state": state}
+        quantities = deployment.package.usage([item], [output])
+        charge = Charge(key.customer, quantities, source=service.source, key=key.id, release=deployment.name,
+                        plan=deployment.plan.version)  # fmt: skip
+        body = answer_body(deployment, charge.id, [output], quantities) | {"state": state}
         response = json_response(200, body, rates)
     except BaseException:
         service.ledger.release(admission)
@@ -379,15 +412,23 @@ async def session_step(service: Service, exchange: Exchange) -> Response:
     return response
 
 
-def _policy(service: Service) -> Any:
-    policy = service.package.session() if hasattr(service.package, "session") else None
+def named_model(request: Mapping[str, Any]) -> str | None:
+    """The release that a request's `model` names; None: it names none."""
+    model = request.get("model")
+    if "model" in request and not isinstance(model, str):
+        raise wrong_field("model", "expects-text")
+    return model
+
+
+def _policy(deployment: Deployment) -> Any:
+    policy = deployment.package.session() if hasattr(deployment.package, "session") else None
     if policy is None:
         raise HttpError(422, "session-not-offered")
     return policy
 
 
-async def _on_worker(service: Service, work: Any) -> Any:
+async def _on_worker(deployment: Deployment, work: Any) -> Any:
     """One call on the worker's thread, between batches."""
-    async for value in service.batcher.stream(lambda: iter([work()])):
+    async for value in deployment.stream(lambda: iter([work()])):
         return value
     raise BreakevenError("internal")

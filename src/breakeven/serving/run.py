@@ -309,7 +309,7 @@ def _guard(text: str | None) -> Guard | None:
 
 def _announce(customer: str | None) -> Callable[[str, Service], None]:
     def ready(url: str, service: Service) -> None:
-        facts: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": service.name}
+        facts: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": service.current.name}
         if customer:
             service.ledger.customers.add(customer)
             facts["key"], _ = service.ledger.keys.create(customer, name="server process")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
     from breakeven.serving.app import Service
     from breakeven.serving.batcher import Parts
+    from breakeven.serving.deployment import Deployment
 
 log = logging.getLogger("breakeven.serving")
 
@@ -28,16 +29,18 @@ _HEADERS = [
 ]
 
 
-async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[Any]) -> None:
+async def stream(service: Service, deployment: Deployment, exchange: Exchange, key: Key, inputs: list[Any]) -> None:
     """Sends `data: {"id", "part"}` a part, then `data: {"id", "model", "outputs", "usage", "price"}`, then `[DONE]`."""
-    if not service.package.task.streams:
+    from breakeven.serving.routes import answer_body
+
+    if not deployment.package.task.streams:
         raise HttpError(422, "stream-not-offered", at=Place(field="stream"))
     if len(inputs) != 1:
         raise HttpError(422, "stream-one-input", at=Place(field="inputs"), found=len(inputs))
-    admission = service.ledger.admit(key, dict.fromkeys(service.package.task.meters, 1), service.plan)
+    admission = service.ledger.admit(key, dict.fromkeys(deployment.package.task.meters, 1), deployment.plan)
     charge_id, sent = new_id(), []
     try:
-        parts = service.batcher.stream(lambda: service.package.stream(inputs[0]))
+        parts = deployment.stream(lambda: deployment.package.stream(inputs[0]))
     except BaseException:
         service.ledger.release(admission)
         raise
@@ -57,15 +60,15 @@ async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[An
         parts.left = True
         left = gone.done()
         gone.cancel()
-    quantities = service.package.usage(inputs, [sent]) if sent else {}
+    quantities = deployment.package.usage(inputs, [sent]) if sent else {}
     charge = Charge(
         key.customer,
         quantities,
         id=charge_id,
         source=service.source,
         key=key.id,
-        release=service.name,
-        plan=service.plan.version,
+        release=deployment.name,
+        plan=deployment.plan.version,
     )
     if quantities:
         await service.commit(admission, charge)
@@ -73,15 +76,10 @@ async def stream(service: Service, exchange: Exchange, key: Key, inputs: list[An
     else:
         service.ledger.release(admission)
     if not left:
-        await _finish(service, exchange, charge, sent, failure)
+        await _finish(service, exchange, answer_body(deployment, charge.id, [sent], quantities), failure)
 
 
-async def _finish(
-    service: Service, exchange: Exchange, charge: Charge, sent: list[Any], failure: BreakevenError | None
-) -> None:
-    from breakeven.serving.routes import answer_body
-
-    body: Any = answer_body(service, charge.id, [sent], charge.quantities)
+async def _finish(service: Service, exchange: Exchange, body: dict[str, Any], failure: BreakevenError | None) -> None:
     if failure is not None:
         service.watch.refused(failure.code)
         body["error"] = error_response(failure, exchange.id).body.decode()
