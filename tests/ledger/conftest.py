@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from breakeven.ledger import Ledger, open_ledger
+from tests.ledger.cluster import Cluster, programs
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,21 @@ def ledger(place: Path, empty: Path) -> Iterator[Ledger]:
         shutil.copy(empty / name, place.with_name(name))
     with open_ledger(place) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    where = programs()
+    if where is None:
+        pytest.skip("PostgreSQL is not installed")
+    pytest.importorskip("psycopg")
+    with tempfile.TemporaryDirectory(prefix="breakeven-postgres-") as folder:  # pytest closes its own to other users
+        made = Cluster(Path(folder), where)
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> str:
+    """The URL of a new, empty database."""
+    return cluster.create()

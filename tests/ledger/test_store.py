@@ -5,17 +5,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, UsageError
-from breakeven.ledger import open_ledger, schema
+from breakeven.ledger import open_ledger
 from breakeven.ledger.events import Charge
-from breakeven.ledger.store import connect, prepare, private_path
-
-
-def version(path: Path) -> str:
-    with sqlite3.connect(path) as connection:
-        return str(connection.execute("SELECT value FROM facts WHERE name = 'schema'").fetchone()[0])
 
 
 def made(place: Path) -> Path:
@@ -32,40 +25,6 @@ def test_a_newer_schema_is_refused_and_left_alone(place: Path) -> None:
         open_ledger(place)
     assert caught.value.exit_code == 2
     assert place.read_bytes() == before
-
-
-def test_an_older_schema_is_migrated_after_a_backup(place: Path) -> None:
-    def add_column(connection: sa.Connection, private: sa.Connection) -> None:
-        connection.execute(sa.text("ALTER TABLE customers ADD COLUMN country TEXT"))
-
-    stores = connect(made(place), create=False)
-    prepare(stores, migrations={1: add_column}, target=2)
-    stores.dispose()
-    assert version(place) == version(private_path(place)) == "2"
-    copies = sorted(place.parent.glob("*.before-2-from-1-*"))
-    assert len(copies) == 2
-    assert version(next(copy for copy in copies if copy.name.startswith("ledger"))) == "1"
-    assert all(copy.stat().st_mode & 0o077 == 0 for copy in copies)
-
-
-def test_a_migration_that_fails_changes_nothing(place: Path) -> None:
-    def fail(connection: sa.Connection, private: sa.Connection) -> None:
-        connection.execute(sa.text("ALTER TABLE customers ADD COLUMN country TEXT"))
-        raise RuntimeError("power cut")
-
-    stores = connect(made(place), create=False)
-    with pytest.raises(RuntimeError, match="power cut"):
-        prepare(stores, migrations={1: fail}, target=2)
-    stores.dispose()
-    assert version(place) == "1"
-    with open_ledger(place) as ledger:
-        assert ledger.verify()["holds"]
-
-
-def test_every_older_version_can_be_brought_here() -> None:
-    from breakeven.ledger.store import MIGRATIONS
-
-    assert sorted(MIGRATIONS) == list(range(1, schema.SCHEMA))
 
 
 @pytest.mark.parametrize(

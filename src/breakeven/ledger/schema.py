@@ -6,6 +6,9 @@ an event names the price plan's version, and the price is computed from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -18,9 +21,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 PRIVATE = "private"  # a schema on PostgreSQL, a file of its own on SQLite
 
 # SQLite gives a row its number only for INTEGER PRIMARY KEY; PostgreSQL needs the eight-byte type.
@@ -28,6 +32,10 @@ _Position = BigInteger().with_variant(Integer, "sqlite")
 
 public = MetaData()
 private = MetaData(schema=PRIVATE)
+
+
+def _where(condition: str) -> Mapping[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _facts(metadata: MetaData) -> Table:
@@ -44,6 +52,7 @@ customers = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
     Column("terms", Text, nullable=False),  # JSON: quotas, spend_cap, rate
+    Column("erased", BigInteger),  # when the name was erased
 )
 
 keys = Table(
@@ -60,6 +69,7 @@ keys = Table(
     Column("not_before", BigInteger),
     Column("expires", BigInteger),
     Column("revoked", BigInteger),
+    Column("replaces", String(16)),  # the key that this one takes over from
 )
 
 plans = Table(
@@ -89,8 +99,12 @@ events = Table(
     Column("answers", BigInteger, nullable=False),
     Column("request", String(64), nullable=False),  # keyed hash of the request body, else ""
     Column("hash", String(64), nullable=False),
+    Column("counted", BigInteger),  # when it counts, where that is not `time`: its month was closed before it came
     UniqueConstraint("source", "id", name="events_source_id"),
     Index("events_customer_time", "customer", "time"),
+    # Few rows have either, so the indexes stay small and cost the writer nothing.
+    Index("events_counted", "counted", **_where("counted IS NOT NULL")),
+    Index("events_about", "about", **_where("about <> ''")),
 )
 
 # Sums by whole hour, kept in the event's own transaction so that a year of usage is read in milliseconds.
@@ -140,6 +154,26 @@ audit = Table(
     Column("hash", String(64), nullable=False),
 )
 
+# Months of a customer that are billed: nothing counts there any more.
+closed_periods = Table(
+    "closed_periods",
+    public,
+    Column("customer", String(40), primary_key=True),
+    Column("period", String(7), primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("reference", String(200), nullable=False),  # why: an invoice's number
+)
+
+# What was erased, by ids: whoever keeps copies (snapshots of data) drops these too.
+erasures = Table(
+    "erasures",
+    public,
+    Column("position", _Position, primary_key=True, autoincrement=True),
+    Column("time", BigInteger, nullable=False),
+    Column("customer", String(40), nullable=False),
+    Column("event", String(64), nullable=False),  # "": everything of the customer
+)
+
 answers = Table(
     "answers",
     private,
@@ -170,4 +204,14 @@ inputs = Table(
     Column("payload", Text, nullable=False),
     Column("output", Text, nullable=False),
     Column("expires", BigInteger, nullable=False, index=True),
+)
+
+# Why an event was corrected, in a person's words.
+notes = Table(
+    "notes",
+    private,
+    Column("event", String(64), primary_key=True),
+    Column("customer", String(40), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
 )

@@ -7,10 +7,11 @@ carries an older one). So exactly one connection writes and checkpoints; readers
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from breakeven.errors import EnvironmentFault, IntegrityError, Place, UsageError
 from breakeven.ledger import schema
+from breakeven.ledger.migrations import MIGRATIONS, Migration, declared, operations
 
-Migration = Callable[[Connection, Connection], None]
-MIGRATIONS: dict[int, Migration] = {}  # from version -> what makes it the next; called inside one transaction
+_SCHEMA_LOCK = 0x62726B73  # one process at a time makes or migrates the tables on PostgreSQL
 
 
 @dataclass
@@ -99,6 +100,7 @@ def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
         if writes:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
         else:
             cursor.execute("PRAGMA query_only=1")
             cursor.execute("PRAGMA wal_autocheckpoint=0")
@@ -127,17 +129,20 @@ def _postgresql(url: str) -> Stores:
 
 def prepare(stores: Stores, *, migrations: Mapping[int, Migration] = MIGRATIONS, target: int = schema.SCHEMA) -> None:
     """Creates the tables of a new ledger, refuses a newer one, migrates an older one after a backup."""
+    declared()
     try:
-        found = _version(stores)
+        with stores.writing.connect() as connection:
+            found = _version(connection, schema.facts)
+        if found is None:
+            _create(stores, target)
+            return
     except sa.exc.DatabaseError as error:
         raise _unreadable(stores, error) from error
-    if found is None:
-        _create(stores, target)
-    elif found > target:
+    if found > target:
         raise UsageError(
             "ledger-newer", at=Place(file=stores.url if stores.sqlite else None), found=found, known=target
         )
-    elif found < target:
+    if found < target:
         _migrate(stores, found, target, migrations)
 
 
@@ -149,27 +154,40 @@ def _unreadable(stores: Stores, error: sa.exc.DatabaseError) -> Exception:
     return EnvironmentFault("ledger-unreachable", at=where, reason=reason)
 
 
-def _version(stores: Stores) -> int | None:
-    with stores.writing.connect() as connection:
-        if not sa.inspect(connection).has_table("facts"):
-            return None
-        found = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "schema")).scalar()
+def _version(connection: Connection, facts: sa.Table) -> int | None:
+    named = facts.schema if connection.dialect.name == "postgresql" else None
+    if not sa.inspect(connection).has_table("facts", schema=named):
+        return None
+    found = connection.execute(sa.select(facts.c.value).where(facts.c.name == "schema")).scalar()
     return None if found is None else int(found)
+
+
+@contextlib.contextmanager
+def _halves(stores: Stores) -> Iterator[tuple[Connection, Connection]]:
+    """(public, private) connections in transactions that commit together on PostgreSQL, and the private one first on
+    SQLite: a ledger that says it is complete always finds its other half.
+    """
+    with stores.writing.begin() as connection:
+        if not stores.sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            yield connection, connection
+            return
+        with stores.private_writing.begin() as private:
+            yield connection, private
 
 
 def _create(stores: Stores, target: int) -> None:
     import secrets
 
-    if not stores.sqlite:
-        with stores.writing.begin() as connection:
+    with _halves(stores) as (connection, private):
+        if not stores.sqlite:
             connection.execute(sa.schema.CreateSchema(schema.PRIVATE, if_not_exists=True))
-    # The private part first: a ledger that says it is complete always finds its other half.
-    with stores.private_writing.begin() as connection:
-        schema.private.create_all(connection)
-        if connection.execute(sa.select(sa.func.count()).select_from(schema.private_facts)).scalar() == 0:
-            connection.execute(sa.insert(schema.private_facts), {"name": "schema", "value": str(target)})
-    with stores.writing.begin() as connection:
+        schema.private.create_all(private)
+        if _version(private, schema.private_facts) is None:
+            private.execute(sa.insert(schema.private_facts), {"name": "schema", "value": str(target)})
         schema.public.create_all(connection)
+        if _version(connection, schema.facts) is not None:  # another process was quicker
+            return
         connection.execute(
             sa.insert(schema.facts),
             [
@@ -186,11 +204,14 @@ def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, M
         raise UsageError("ledger-too-old", found=found, known=target)
     if stores.path is not None:
         backup(stores.path, f"before-{target}-from-{found}")
-    with stores.private_writing.begin() as private, stores.writing.begin() as connection:
-        for version in range(found, target):
-            migrations[version](connection, private)
-        for engine_connection, table in ((private, schema.private_facts), (connection, schema.facts)):
-            engine_connection.execute(table.update().where(table.c.name == "schema").values(value=str(target)))
+    with _halves(stores) as (connection, private):
+        # Each half by its own number: of a migration that was cut off, the private half may be done already.
+        for half, facts, name in ((private, schema.private_facts, "private"), (connection, schema.facts, "public")):
+            op = operations(half)
+            named = schema.PRIVATE if name == "private" and not stores.sqlite else None
+            for version in range(_version(half, facts) or found, target):
+                getattr(migrations[version], name)(op, named)
+            half.execute(facts.update().where(facts.c.name == "schema").values(value=str(target)))
 
 
 def backup(path: Path, label: str) -> list[Path]:

@@ -1,0 +1,91 @@
+"""From every older schema to this one, by Alembic's operations.
+
+How to add a schema: change the tables in `schema.py` (or in a module of your own on `schema.public` or
+`schema.private`, named in TABLES), raise `schema.SCHEMA`, and add to MIGRATIONS what makes the former schema the new
+one: one function a half. A migration says what to do in its own words and imports no table of today, because today's
+change. It runs in the one transaction of its half; a new table or a column that may be empty is never a problem.
+`tests/ledger/test_migrations.py` then compares what it makes with a new ledger, on both databases.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+    from sqlalchemy.engine import Connection
+
+# Modules that declare tables; all of them belong to a new ledger.
+TABLES: tuple[str, ...] = ("breakeven.ledger.schema",)
+
+
+def _nothing(_op: Operations, _schema: str | None) -> None:
+    """This half does not change."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What makes a schema the next one. Each takes Alembic's operations and the half's schema name (None: none)."""
+
+    public: Callable[[Operations, str | None], None] = _nothing
+    private: Callable[[Operations, str | None], None] = _nothing
+
+
+def _to_2(op: Operations, _schema: str | None) -> None:
+    """Late events, corrections, closed months, erasure, rotation of keys."""
+    op.add_column("customers", sa.Column("erased", sa.BigInteger()))
+    op.add_column("keys", sa.Column("replaces", sa.String(16)))
+    op.add_column("events", sa.Column("counted", sa.BigInteger()))
+    for name, column, condition in (("events_counted", "counted", "counted IS NOT NULL"),
+                                    ("events_about", "about", "about <> ''")):  # fmt: skip
+        op.create_index(name, "events", [column], sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
+    op.create_table(
+        "closed_periods",
+        sa.Column("customer", sa.String(40), primary_key=True),
+        sa.Column("period", sa.String(7), primary_key=True),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("reference", sa.String(200), nullable=False),
+    )
+    position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    op.create_table(
+        "erasures",
+        sa.Column("position", position, primary_key=True, autoincrement=True),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("customer", sa.String(40), nullable=False),
+        sa.Column("event", sa.String(64), nullable=False),
+    )
+
+
+def _to_2_private(op: Operations, schema: str | None) -> None:
+    op.create_table(
+        "notes",
+        sa.Column("event", sa.String(64), primary_key=True),
+        sa.Column("customer", sa.String(40), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        schema=schema,
+    )
+    prefix = f"{schema}_" if schema else "private_"  # as SQLAlchemy names it for a table of the private part
+    op.create_index(f"ix_{prefix}notes_customer", "notes", ["customer"], schema=schema)
+
+
+MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private)}  # from version -> what makes it the next
+
+
+def declared() -> None:
+    """Imports every module that declares tables, so that the metadata is whole."""
+    for name in TABLES:
+        importlib.import_module(name)
+
+
+def operations(connection: Connection) -> Operations:
+    """Alembic's operations on a connection whose transaction is the caller's."""
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
+    return Operations(MigrationContext.configure(connection))
