@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from breakeven.errors import ConfigError, Finding, UsageError, need_package
+from breakeven.errors import ConfigError, Finding, InputError, Place, UsageError, need_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,31 @@ def load_reference(reference: str, *, extra: str | None = None) -> Any:
         if error.name and error.name.split(".")[0] == "breakeven":
             raise UsageError("reference-unknown", reference=reference) from error
         raise need_package(error.name or module_name, extra or "all", purpose=reference) from error
+
+
+def bytes_of(payload: Any, *, field: str = "input") -> bytes:
+    """The bytes of a payload whose schema says `contentEncoding: base64`: as they are (from a form), or from base64
+    text (from JSON). InputError `input-not-bytes` names the field.
+    """
+    import base64
+    import binascii
+
+    if isinstance(payload, (bytes, bytearray)):
+        return bytes(payload)
+    if isinstance(payload, str):
+        try:
+            return base64.b64decode(payload.encode("ascii"), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InputError("input-not-bytes", at=Place(field=field), found="text") from error
+    raise InputError("input-not-bytes", at=Place(field=field), found=type(payload).__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A generated answer, or a part of one, as chat and completion routes show it. `finish` "length": it was cut."""
+
+    text: str
+    finish: Literal["stop", "length", "content_filter"] = "stop"
 
 
 @dataclass(frozen=True)
@@ -248,7 +273,12 @@ class Scoring(Protocol):
 
 
 class Task(ABC):
-    """A kind of problem. Stages speak to this and name no concrete task."""
+    """A kind of problem. Stages speak to this and name no concrete task.
+
+    `generates`: which of the OpenAI-compatible requests `prompt` understands; such a task counts in the meters
+    `input_tokens` and `output_tokens`. `sampling`: which options of such a request it honours (`temperature` ...).
+    `embeds`: its outputs are vectors.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -259,6 +289,9 @@ class Task(ABC):
     scoring_reference: ClassVar[str]
     resample_by: ClassVar[Literal["row", "unit"]] = "row"
     streams: ClassVar[bool] = False
+    generates: ClassVar[tuple[Literal["chat", "text"], ...]] = ()
+    sampling: ClassVar[frozenset[str]] = frozenset()
+    embeds: ClassVar[bool] = False
 
     def scoring(self) -> Scoring:
         """The task's scoring, loaded on use."""
@@ -315,6 +348,18 @@ class Task(ABC):
     def usage(self, item: Any, output: Any) -> dict[str, int]:
         """Quantity by meter for one answer."""
         return {"answers": 1}
+
+    def prompt(self, request: Mapping[str, Any]) -> Any:
+        """The payload of a generation request: `messages` (role and content each) or `prompt`, and options."""
+        raise UsageError("no-generation", task=self.name)
+
+    def reply(self, output: Any) -> Reply:
+        """What an output says; a stream gives the list of its parts so far, one part alone for what is new."""
+        raise UsageError("no-generation", task=self.name)
+
+    def vector(self, output: Any) -> list[float]:
+        """The embedding that an output is."""
+        raise UsageError("no-embedding", task=self.name)
 
     def text_of(self, item: Any) -> str | None:
         """The text of an input, for transforms and drift; None where it has none."""
