@@ -108,10 +108,22 @@ class Manifest:
         if not path.is_file():
             return None
         data = read_json(path)
-        if not isinstance(data, dict) or data.get("format", 0) > FORMAT:
-            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        found = data.get("format", FORMAT) if isinstance(data, dict) else None
+        if isinstance(found, int) and found > FORMAT:
             raise IntegrityError("format-newer", at=Place(file=str(path)), found=found, known=FORMAT)
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+        try:
+            return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data}).checked()
+        except TypeError as error:
+            raise IntegrityError("artifact-broken", at=Place(file=str(path)), reason=str(error)) from error
+
+    def checked(self) -> Manifest:
+        """Itself, if its parts have the shapes that every reader relies on; TypeError if not."""
+        shapes = ((self.fingerprint, str), (self.inputs, dict), (self.needs, dict), (self.files, dict))
+        if not all(isinstance(part, kind) for part, kind in shapes) or not all(
+            isinstance(facts, dict) for facts in self.files.values()
+        ):
+            raise TypeError("a part of it has another shape")
+        return self
 
 
 def hash_tree(folder: Path, *, leave_out: tuple[str, ...] = (MANIFEST,)) -> dict[str, dict[str, Any]]:
@@ -175,9 +187,16 @@ class HashCache:
         self._changed = True
         return digest
 
+    def learn(self, path: Path, digest: str) -> None:
+        """Remembers the hash of a file that was just written, so that it is not read again to know it."""
+        status = path.stat()
+        self._known[str(path)] = [status.st_size, status.st_mtime_ns, status.st_ino, digest]
+        self._changed = True
+
     def save(self) -> None:
-        """Keeps what was learnt for the next process."""
+        """Keeps what was learnt for the next process; files that are gone are forgotten."""
         if self._changed:
+            self._known = {name: known for name, known in self._known.items() if Path(name).exists()}
             write_atomic(self._path, canonical(self._known))
             self._changed = False
 
@@ -195,6 +214,16 @@ class Store:
     def manifest(self, step: str) -> Manifest | None:
         """What is known of a step's artifact."""
         return Manifest.read(self.folder(step))
+
+    def verify(self, step: str) -> None:
+        """Reads a step's artifact in full: IntegrityError unless every file is as its manifest says."""
+        manifest, place = self.manifest(step), self.folder(step)
+        if manifest is None:
+            raise IntegrityError("artifact-missing-file", at=Place(file=str(place / MANIFEST)))
+        try:
+            verify_tree(place, manifest.files)
+        except IntegrityError as error:
+            raise IntegrityError("artifact-edited", at=error.at, step=step, folder=str(place)) from error
 
     def checkpoints(self, step: str, digest: str) -> Path:
         """A folder that outlives a killed run of this very step and fingerprint."""

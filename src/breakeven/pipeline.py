@@ -6,9 +6,10 @@ known without running it. The pipeline knows neither tasks nor models.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,11 +24,12 @@ from breakeven.artifacts import (
     write_atomic,
     write_json,
 )
-from breakeven.errors import Finding, UsageError, fill, message
+from breakeven.changes import differences
+from breakeven.errors import BreakevenError, Finding, IntegrityError, UsageError, fill, message
 
 STAGES = ("collect", "process", "train", "evaluate", "deploy", "business")
 FINDINGS = "findings.json"
-State = Literal["fresh", "stale", "missing"]
+State = Literal["fresh", "stale", "missing", "broken"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class Planned:
     fingerprint: str
     inputs: dict[str, Any]
     needs: dict[str, str]
+    fault: BreakevenError | None = None  # why it must not simply be made anew
 
     @property
     def why(self) -> str:
@@ -167,8 +170,8 @@ def plan(steps: Sequence[Step], store: Store, hashes: HashCache) -> list[Planned
         }
         needs = {need: planned[need].fingerprint for need in step.needs}
         digest = fingerprint({"step": step.name, "inputs": inputs, "needs": needs})
-        state, reasons = _state(step, store, digest, inputs, needs, planned)
-        planned[step.name] = Planned(step, state, reasons, digest, inputs, needs)
+        found = Planned(step, "fresh", [], digest, inputs, needs)
+        planned[step.name] = _judged(found, store, hashes, planned)
     return [planned[step.name] for step in ordered]
 
 
@@ -178,62 +181,67 @@ def _contents(files: Sequence[Path], hashes: HashCache) -> dict[str, str]:
     return {path.name if names.count(path.name) == 1 else str(path): hashes.hash(path) for path in files}
 
 
-def _state(
-    step: Step, store: Store, digest: str, inputs: dict[str, Any], needs: dict[str, str], planned: Mapping[str, Planned]
-) -> tuple[State, list[dict[str, Any]]]:
-    manifest = store.manifest(step.name)
+def _judged(item: Planned, store: Store, hashes: HashCache, planned: Mapping[str, Planned]) -> Planned:
+    """The step with its state and reasons. A manifest that cannot be read concerns this step alone."""
+    try:
+        manifest = store.manifest(item.step.name)
+    except IntegrityError as error:
+        file = _relative(Path(error.at.file or ""), store)
+        if error.code == "format-newer":
+            return replace(item, state="broken", fault=error, reasons=[message("why-newer", file=file, **error.fields)])
+        return replace(item, state="broken", reasons=[message("why-broken", file=file)])
     if manifest is None:
-        return "missing", [message("why-never-run")]
-    if (lost := _lost(step, store, manifest)) is not None:
-        return "missing", [message("why-lost", file=lost)]
-    waiting = [need for need in step.needs if planned[need].state != "fresh"]
-    if manifest.fingerprint != digest:
-        reasons = differences(manifest.inputs, inputs)
-        changed = [need for need, value in needs.items() if manifest.needs.get(need) != value]
+        return replace(item, state="missing", reasons=[message("why-never-run")])
+    state, reasons = _state(item, manifest, store, hashes, planned)
+    return replace(item, state=state, reasons=reasons)
+
+
+def _state(
+    item: Planned, manifest: Manifest, store: Store, hashes: HashCache, planned: Mapping[str, Planned]
+) -> tuple[State, list[dict[str, Any]]]:
+    step, files = item.step, _files(item.step, store, manifest)
+    if (lost := _lost(files)) is not None:
+        return "missing", [message("why-lost", file=_relative(lost, store))]
+    if manifest.fingerprint != item.fingerprint:
+        reasons = differences(manifest.inputs, item.inputs)
+        changed = [need for need, value in item.needs.items() if manifest.needs.get(need) != value]
         reasons += [message("why-needs-changed", step=need) for need in changed]
-        reasons += [message("why-needs-no-longer", step=need) for need in manifest.needs if need not in needs]
+        reasons += [message("why-needs-no-longer", step=need) for need in manifest.needs if need not in item.needs]
         return "stale", reasons or [message("why-inputs-changed")]
-    if waiting:
+    if (edited := _edited(files, hashes)) is not None:
+        return "broken", [message("why-edited", file=_relative(edited, store))]
+    if waiting := [need for need in step.needs if planned[need].state != "fresh"]:
         return "stale", [message("why-needs", steps=waiting)]
     if step.volatile:
         return "stale", [message("why-refresh")]
     return "fresh", []
 
 
-def _lost(step: Step, store: Store, manifest: Manifest) -> str | None:
-    """A file of the artifact that is gone or of another size; sizes only, so that planning stays quick."""
+def _files(step: Step, store: Store, manifest: Manifest) -> dict[Path, Mapping[str, Any]]:
+    """What the manifest says of every file of the artifact, the exported copies among them."""
     place = store.folder(step.name)
-    listed = {place / name: facts.get("bytes") for name, facts in manifest.files.items()}
-    listed |= {store.root / step.stage / name: manifest.files.get(name, {}).get("bytes") for name in step.exports}
-    for path, size in listed.items():
-        if not path.is_file() or (size is not None and path.stat().st_size != size):
-            return path.relative_to(store.root).as_posix()
+    listed: dict[Path, Mapping[str, Any]] = {place / name: facts for name, facts in manifest.files.items()}
+    return listed | {store.root / step.stage / name: manifest.files.get(name, {}) for name in step.exports}
+
+
+def _lost(files: Mapping[Path, Mapping[str, Any]]) -> Path | None:
+    """A file that is gone or of another size."""
+    for path, facts in files.items():
+        if not path.is_file() or path.stat().st_size != facts.get("bytes", path.stat().st_size):
+            return path
     return None
 
 
-def differences(old: Any, new: Any, name: str = "") -> list[dict[str, Any]]:
-    """What changed between two JSON values, as messages `name: old -> new`, the names dotted."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[dict[str, Any]] = []
-        for key in sorted(set(old) | set(new), key=str):
-            label = key if name in ("", "settings", "files") else f"{name}.{key}"
-            if key not in new:
-                found.append(message("why-removed", name=label))
-            elif key not in old:
-                found.append(message("why-added", name=label))
-            else:
-                found += differences(old[key], new[key], str(label))
-        return found
-    if old != new:
-        return [message("why-changed", name=name, old=_short(old), new=_short(new))]
-    return []
+def _edited(files: Mapping[Path, Mapping[str, Any]], hashes: HashCache) -> Path | None:
+    """A file with other content than was written; read only where size, time or inode moved since it was hashed."""
+    for path, facts in files.items():
+        if facts.get("sha256", "") != hashes.hash(path):
+            return path
+    return None
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
-        return text[:8]
-    return text if len(text) <= 60 else text[:57] + "..."
+def _relative(path: Path, store: Store) -> str:
+    return path.relative_to(store.root).as_posix() if path.is_relative_to(store.root) else str(path)
 
 
 def order(steps: Sequence[Step]) -> list[Step]:
@@ -275,18 +283,32 @@ def wanted(planned: Sequence[Planned], targets: Iterable[str]) -> list[Planned]:
     return [item for item in planned if item.step.name in keep]
 
 
-def run(planned: Sequence[Planned], setup: Setup, store: Store, progress: Progress) -> list[str]:
-    """Runs what is not fresh, in order; returns the names of the steps that ran. Stops at the first error."""
+def run(
+    planned: Sequence[Planned], setup: Setup, store: Store, progress: Progress, hashes: HashCache | None = None
+) -> list[str]:
+    """Runs what is not fresh, in order; returns the names of the steps that ran. Stops at the first error.
+
+    `hashes` learns what was written, so that the next plan need not read it again.
+    """
     ran: list[str] = []
     for item in planned:
-        if item.state == "fresh":
-            continue
-        _run_one(item, setup, store, progress)
-        ran.append(item.step.name)
+        if item.fault is not None:
+            raise item.fault
+        if item.state != "fresh":
+            manifest = _run_one(item, setup, store, progress)
+            if hashes is not None:
+                _learn(item.step, store, manifest, hashes)
+            ran.append(item.step.name)
     return ran
 
 
-def _run_one(item: Planned, setup: Setup, store: Store, progress: Progress) -> None:
+def _learn(step: Step, store: Store, manifest: Manifest, hashes: HashCache) -> None:
+    for path, facts in _files(step, store, manifest).items():
+        hashes.learn(path, facts["sha256"])
+    hashes.save()
+
+
+def _run_one(item: Planned, setup: Setup, store: Store, progress: Progress) -> Manifest:
     step, started = item.step, time.monotonic()
     place = store.folder(step.name)
     progress.update(step.name, 0, 1, {})
@@ -303,6 +325,7 @@ def _run_one(item: Planned, setup: Setup, store: Store, progress: Progress) -> N
         write_atomic(store.root / step.stage / name, (place / name).read_bytes())
     _count(store, step.name, seconds)
     progress.update(step.name, 1, 1, {"seconds": seconds})
+    return manifest
 
 
 def _count(store: Store, step: str, seconds: float) -> None:
@@ -315,15 +338,15 @@ def _count(store: Store, step: str, seconds: float) -> None:
 
 
 def counters(store: Store) -> dict[str, int]:
-    """How often each step was executed in this project."""
+    """How often each step was executed in this project; a line that a kill cut short is passed over."""
     import json
 
     path = store.root / "runs.jsonl"
     counted: dict[str, int] = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                name = json.loads(line)["step"]
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                name = str(json.loads(line)["step"])
                 counted[name] = counted.get(name, 0) + 1
     return counted
 

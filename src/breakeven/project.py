@@ -168,12 +168,16 @@ class Project:
 
     def plan(self, targets: Iterable[str] = (), *, refresh: bool = False) -> list[pipeline.Planned]:
         """What is fresh, stale or missing, and why, for the targets (stages, steps or candidates; none: everything)."""
-        hashes = HashCache(self.store.root / "hashes.json")
-        planned = pipeline.plan(self.steps(refresh=refresh), self.store, hashes)
+        planned, hashes = self._plan(targets, refresh=refresh)
         if self.store.root.is_dir():
             hashes.save()
+        return planned
+
+    def _plan(self, targets: Iterable[str], *, refresh: bool) -> tuple[list[pipeline.Planned], HashCache]:
+        hashes = HashCache(self.store.root / "hashes.json")
+        planned = pipeline.plan(self.steps(refresh=refresh), self.store, hashes)
         chosen = list(targets)
-        return pipeline.wanted(planned, chosen) if chosen else planned
+        return (pipeline.wanted(planned, chosen) if chosen else planned), hashes
 
     def run(
         self, targets: Iterable[str] = (), *, refresh: bool = False, progress: pipeline.Progress | None = None
@@ -187,7 +191,8 @@ class Project:
                 made = deploy_stage.ensure_key(setup)
                 if made is not None:
                     watcher.say(f"made a signing key; whoever serves or checks releases trusts {made}")
-            return pipeline.run(self.plan(chosen, refresh=refresh), setup, self.store, watcher)
+            planned, hashes = self._plan(chosen, refresh=refresh)
+            return pipeline.run(planned, setup, self.store, watcher, hashes)
 
     def estimate(self, targets: Iterable[str] = ()) -> list[dict[str, Any]]:
         """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run."""

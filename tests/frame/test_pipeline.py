@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,21 @@ from typing import Any
 
 import pytest
 
-from breakeven.artifacts import HashCache, Store
-from breakeven.errors import Finding, UsageError
-from breakeven.pipeline import Context, Quiet, Setup, Step, counters, findings_of, order, plan, run, wanted
+from breakeven.artifacts import HashCache, Store, read_json, write_json
+from breakeven.changes import differences
+from breakeven.errors import Finding, IntegrityError, UsageError, render
+from breakeven.pipeline import (
+    Context,
+    Quiet,
+    Setup,
+    Step,
+    counters,
+    findings_of,
+    order,
+    plan,
+    run,
+    wanted,
+)
 
 
 class Line:
@@ -144,3 +157,99 @@ def test_shared_artifacts_are_built_once(line: Line) -> None:
     again = context.shared({"rows": "r", "weights": "w"}, build)
     assert first == again and len(built) == 1 and (first / "x").read_text() == "1"
     assert context.shared({"weights": "other"}, build) != first
+
+
+def test_a_manifest_that_cannot_be_read_concerns_its_step_alone(line: Line) -> None:
+    line.run()
+    (line.store.folder("b/y") / "manifest.json").write_text("{ cut")
+    planned = {item.step.name: item for item in line.plan()}
+    assert [planned[name].state for name in ("a", "b/y", "c/x")] == ["fresh", "broken", "stale"]
+    assert planned["b/y"].why == "b/y/manifest.json cannot be read: run again"
+    assert line.run() == ["b/y", "c/x"]
+    assert set(line.states().values()) == {"fresh"}
+
+
+def test_a_manifest_with_parts_of_another_shape_is_broken(line: Line) -> None:
+    line.run()
+    place = line.store.folder("a") / "manifest.json"
+    write_json(place, {**read_json(place), "files": ["out.txt"]})
+    assert line.states()["a"] == "broken"
+    write_json(place, {"format": 1})
+    assert line.states()["a"] == "broken"
+
+
+def test_the_artifact_of_a_newer_program_is_shown_and_never_overwritten(line: Line) -> None:
+    line.run()
+    place = line.store.folder("b/y") / "manifest.json"
+    write_json(place, {**read_json(place), "format": 99})
+    planned = {item.step.name: item for item in line.plan()}
+    assert planned["b/y"].why == "b/y/manifest.json was made by a newer breakeven (format 99, this one knows 1)"
+    with pytest.raises(IntegrityError, match="has format 99, this program knows 1"):
+        line.run()
+    assert read_json(place)["format"] == 99
+
+
+@pytest.mark.parametrize("edited", ["b/y/out.txt", "c/out.txt"])
+def test_an_edit_of_the_same_size_is_noticed_before_it_is_used(line: Line, edited: str) -> None:
+    line.run()
+    path = line.store.root / edited
+    path.write_text("?" * len(path.read_text()))
+    (item,) = [item for item in line.plan() if item.state == "broken"]
+    assert item.why == f"{edited} was changed after it was written: run again"
+    assert item.step.name in line.run()
+    assert "?" not in path.read_text() and set(line.states().values()) == {"fresh"}
+
+
+def test_planning_reads_an_artifact_only_where_something_moved(line: Line, tmp_path: Path) -> None:
+    hashes = HashCache(line.root / "h.json")
+    line.store.root.mkdir()
+    setup = Setup(line.root, SimpleNamespace(), SimpleNamespace(), 0)
+    run(plan(line.steps(), line.store, hashes), setup, line.store, Quiet(), hashes)
+    path = line.store.folder("a") / "out.txt"
+    status = path.stat()
+    path.write_text("A")  # behind the back of size, time and inode
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert line.states()["a"] == "fresh"
+    with pytest.raises(IntegrityError, match="step .a. wrote something else here"):
+        line.store.verify("a")
+    os.utime(path, ns=(1, 1))
+    assert line.states()["a"] == "broken"
+
+
+def test_what_is_verified_must_be_there(line: Line) -> None:
+    with pytest.raises(IntegrityError, match="is in the manifest and not on the disk"):
+        line.store.verify("a")
+    line.run()
+    line.store.verify("a")
+    (line.store.folder("a") / "more.txt").write_text("x")
+    with pytest.raises(IntegrityError, match="wrote something else here"):
+        line.store.verify("a")
+
+
+def test_a_counter_line_that_a_kill_cut_short_is_passed_over(line: Line) -> None:
+    line.run()
+    with (line.store.root / "runs.jsonl").open("a") as stream:
+        stream.write('{"step": "a", "at\n[1]\n')
+    assert counters(line.store) == {"a": 1, "b/y": 1, "c/x": 1}
+
+
+MACHINES = [{"name": "small", "price": 0.05, "memory": None}, {"name": "fast", "price": 0.4, "memory": 16}]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (MACHINES, [{**MACHINES[0], "price": 0.06}, MACHINES[1]], "machines.small.price: 0.05 -> 0.06"),
+        (MACHINES, [MACHINES[1]], "machines.small removed"),
+        (MACHINES, [*MACHINES, {"name": "big", "price": 1}], "machines.big added"),
+        (0.05, {"low": 1, "mode": 2.5, "high": 3}, "machines: 0.05 -> {low: 1, mode: 2.5, high: 3}"),
+        ([{"a": 1}], [{"a": True}], "machines.1.a: 1 -> true"),
+        (["text"], ["text", "more"], "machines: [text] -> [text, more]"),
+        (None, 2, "machines: null -> 2"),
+        ("x" * 80, "y", f"machines: {'x' * 57}... -> y"),
+        ("0" * 64, "1a" * 32, "machines: 00000000 -> 1a1a1a1a"),
+    ],
+)
+def test_changes_are_told_by_name(old: Any, new: Any, said: str) -> None:
+    (found,) = differences({"machines": old}, {"machines": new})
+    assert render(found["code"], found["fields"], language="en") == said

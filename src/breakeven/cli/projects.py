@@ -87,7 +87,7 @@ def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("step", "state", "runs", "why"):
         table.add_column(words(title), justify="right" if title == "runs" else "left", overflow="fold")
-    colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
+    colours = {"fresh": "green", "stale": "yellow", "missing": "red", "broken": "bold red"}
     for row in rows:
         table.add_row(
             str(row["step"]),

@@ -22,7 +22,7 @@ from breakeven.data.sample import limited
 from breakeven.data.snapshots import Snapshots
 from breakeven.data.sources import Found, Source, of_text, read
 from breakeven.data.structured import write_parquet
-from breakeven.errors import ConfigError, DataError, Finding, Place
+from breakeven.errors import ConfigError, DataError, Finding, IntegrityError, Place
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.task import Task
 
@@ -266,7 +266,10 @@ def _state(setup: Setup, sources: dict[str, Source]) -> str | None:
     if not remote:
         return None
     root = setup.root / "artifacts"
-    manifest = Manifest.read(root / "collect")
+    try:
+        manifest = Manifest.read(root / "collect")
+    except IntegrityError:
+        manifest = None  # the plan says so
     last = (manifest.inputs.get("settings", {}) if manifest else {}).get("snapshot", "first")
     if _refresh(setup):
         last = _refreshed(setup, remote, last)

@@ -81,7 +81,10 @@ def _lost(root: Path) -> bool:
     path = root / "artifacts" / "deploy" / decisions.DECISION
     if not path.is_file():
         return False
-    name = read_json(path).get("release")
+    try:
+        name = read_json(path).get("release")
+    except IntegrityError:
+        return False  # the plan finds it broken
     return bool(name) and not (root / RELEASES / name / release.RELEASE).is_file()
 
 
@@ -95,6 +98,7 @@ def run(context: Context, *, receipt: Receipt | None = None) -> None:
     key_name = signing.check_key(key)
     if signing.exposed(key):
         context.find(Finding("key-exposed", "warning", "deploy", fields={"key": str(key)}))
+    context.store.verify(VERDICT)
     verdict = read_json(context.need(VERDICT) / "verdict.json")
     releases = context.setup.root / RELEASES
     with decisions.publishing(releases) as scratch:
@@ -121,6 +125,9 @@ def _release(context: Context, verdict: Mapping[str, Any], scratch: Path, *, key
              receipt: Receipt) -> tuple[str, str]:  # fmt: skip
     """(release id, package identity). An unchanged package keeps its release, after that has been verified again."""
     chosen = str(verdict["chosen"])
+    # Planning trusts size, time and inode; what is signed is read in full.
+    for step in (f"evaluate/{chosen}", f"train/{chosen}", "process"):
+        context.store.verify(step)
     folder = scratch / "release"
     package = release.copy_package(context.need(f"evaluate/{chosen}") / "package", folder)
     name = release.release_id(context.setup.config.product.name, package)
