@@ -31,7 +31,11 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.json["error"]
+        body: dict[str, Any] = self.json
+        found = body["error"]
+        if isinstance(found, str):  # as the Open Inference Protocol wants it
+            found = {**body, "message": body.pop("error")}
+            del found["error"]
         assert set(found) == {"type", "code", "message", "param", "hint", "request_id"}
         assert found["request_id"] == self.headers["x-request-id"]
         return found

@@ -94,12 +94,10 @@ def test_what_is_no_form_or_too_much_of_one_is_400(body: bytes, code: str) -> No
     assert (caught.value.code, caught.value.status) == (code, 400)
 
 
-@pytest.mark.parametrize(
-    "kind", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "a" * 71, 'multipart/form-data; boundary="a\nb"']
-)  # fmt: skip
-def test_a_boundary_is_one_that_could_be(kind: str) -> None:
+@pytest.mark.parametrize("end", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a\nb"'])
+def test_a_boundary_is_one_that_could_be(end: str) -> None:
     with pytest.raises(HttpError, match="no boundary") as caught:
-        boundary(kind)
+        boundary(f"multipart/form-data{end}")
     assert caught.value.status == 400
 
 

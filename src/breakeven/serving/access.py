@@ -68,6 +68,7 @@ class Access:
             raise
         if scope not in key.scopes:
             raise Refused("key-scope-missing", scope=scope)
+        exchange.key = key
         return key
 
     def _count_wrong(self, client: str, error: Refused) -> None:

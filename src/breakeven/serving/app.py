@@ -21,6 +21,8 @@ from breakeven.serving import inference, routes
 from breakeven.serving.access import Access
 from breakeven.serving.deployment import Deployment
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
+from breakeven.serving.logs import RequestLog
+from breakeven.serving.traces import Traces, current
 from breakeven.serving.watch import Watch
 from breakeven.serving.wire import HttpError, Response, error_response, status_of
 
@@ -104,6 +106,8 @@ class Service:
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
         self.open = 0
+        self.requests = RequestLog.if_wanted()
+        self.traces = Traces.if_wanted()
 
     def deployment(self, model: str | None, key: Key) -> Deployment:
         """The release that answers a request of `key`: the one it names, else the current one. HttpError 404
@@ -121,8 +125,14 @@ class Service:
     async def commit(self, admission: Admission | None, charge: Charge) -> bool:
         """Waits until the charge is on the disk. False: this Idempotency-Key was charged before."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        trace = current.get()
+        if trace is not None:
+            trace.mark("asked")
         self.ledger.settle_soon(admission, charge, self._committed, future)
-        return await future
+        fresh = await future
+        if trace is not None:
+            trace.mark("committed")
+        return fresh
 
     def _committed(self, entries: list[Entry]) -> None:
         """On the writer's thread: one hop to the event loop for all answers of a commit."""
@@ -143,6 +153,8 @@ class Service:
         """Ends the workers and closes the packages; the ledger is its opener's."""
         for deployment in self.served.values():
             deployment.close()
+        if self.traces is not None:
+            self.traces.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -157,6 +169,8 @@ class Service:
         started = time.perf_counter()
         name, response = "other", None
         self.open += 1
+        if self.traces is not None:
+            exchange.trace = self.traces.begin(exchange)
         try:
             name, handler = _route(exchange)
             response = await handler(self, exchange)
@@ -170,15 +184,25 @@ class Service:
             response = self._refusal(exchange, HttpError(500, "internal"))
         finally:
             self.open -= 1
-        self.watch.answered(name, response.status if response is not None else 200, time.perf_counter() - started)
+        self._tell(exchange, name, exchange.status if response is None else response.status, started)
         if response is not None:  # a stream has sent itself
             await _send(exchange, response)
 
+    def _tell(self, exchange: Exchange, name: str, status: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self.watch.answered(name, status, seconds)
+        if self.traces is not None:
+            self.traces.end(exchange, name, status)
+        if self.requests is not None:
+            self.requests.answered(exchange, name, status, seconds)
+
     def _refusal(self, exchange: Exchange, error: BreakevenError) -> Response:
-        self.watch.refused(error.code)
+        exchange.failure = error.code
+        self.watch.refused(error.code, status_of(error))
         if status_of(error) >= 500 and status_of(error) not in (503, 504):
             log.error("request %s: %s", exchange.id, error)
-        return error_response(error, exchange.id)
+        flat = exchange.scope["path"].startswith("/v2")  # the Open Inference Protocol's own shape
+        return error_response(error, exchange.id, flat=flat)
 
 
 def create_app(

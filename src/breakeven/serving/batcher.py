@@ -2,7 +2,7 @@
 
 Nothing waits while nothing runs. Only right after a batch of several cases does the worker wait, at most `window`
 seconds, for the company that those callers are about to send. Keys take turns, so that one noisy key does not
-slow the others.
+slow the others. What may wait (batch files) goes when nobody else waits, a little at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from breakeven.serving import traces
 from breakeven.serving.wire import HttpError
 
 log = logging.getLogger("breakeven.serving")
@@ -24,12 +25,14 @@ Answer = Callable[[list[Any]], list[Any]]
 _UNREAD_PARTS = 64
 _BATCHES_AHEAD = 4
 _LANES_LOOKED_AT = 256
+_LATER_SECONDS = 0.025  # of work that may wait, at most, before somebody who waits is looked for again
+_LATER_EVERY = 1.0  # seconds after which it gets a turn though others wait, so that it ends some day
 
 
 class Job:
     """The cases of one request on their way through the worker."""
 
-    __slots__ = ("deadline", "error", "future", "inputs", "missing", "outputs", "timer")
+    __slots__ = ("deadline", "error", "future", "inputs", "missing", "outputs", "timer", "trace")
 
     def __init__(self, inputs: list[Any], future: asyncio.Future[list[Any]], deadline: float) -> None:
         self.inputs = inputs
@@ -39,6 +42,10 @@ class Job:
         self.deadline = deadline
         self.error: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.trace = traces.current.get()
+        if self.trace is not None:
+            self.trace.mark("queued")
+            self.trace.cases = len(inputs)
 
 
 class Parts:
@@ -93,6 +100,8 @@ class Batcher:
         self._lanes: dict[str, deque[tuple[Job, int]]] = {}
         self._turns: deque[str] = deque()
         self._queued = 0
+        self._later: deque[tuple[Job, int]] = deque()
+        self._later_at = 0.0
         self._streams: list[Parts] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -150,6 +159,16 @@ class Batcher:
             self._wake.notify()
         return job.future
 
+    def submit_later(self, inputs: list[Any]) -> asyncio.Future[list[Any]]:
+        """The outputs of some cases that may wait as long as it takes. HttpError 503 when the worker ends first."""
+        job = Job(inputs, asyncio.get_running_loop().create_future(), math.inf)
+        with self._wake:
+            if self._closing:
+                raise HttpError(503, "shutting-down")
+            self._later.extend((job, index) for index in range(len(inputs)))
+            self._wake.notify()
+        return job.future
+
     def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
         """Runs an iterator on the worker, a step between batches."""
         if self._closing or len(self._streams) >= self._max_cases:
@@ -170,10 +189,12 @@ class Batcher:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._queued and not self._ready_streams() and not self._closing:
+                while not self._queued and not self._later and not self._ready_streams() and not self._closing:
                     self._wake.wait(0.01 if self._streams else None)
-                if self._closing and not self._queued and not self._streams:
-                    return
+                if self._closing:
+                    self._give_up_later()
+                    if not self._queued and not self._streams:
+                        return
                 self._gather()
                 batch = self._take()
             self.busy_since = time.monotonic()
@@ -196,7 +217,23 @@ class Batcher:
             if left <= 0 or not self._wake.wait(left):
                 return
 
+    def _give_up_later(self) -> None:
+        left = list(self._later)
+        self._later.clear()
+        for job, _ in left:
+            job.error = HttpError(503, "shutting-down")
+        self._hand_back(left)
+
+    def _take_later(self) -> list[tuple[Job, int]]:
+        """As many as take a moment, so that who comes meanwhile hardly waits."""
+        self._later_at = time.monotonic()
+        fitting = int(_LATER_SECONDS / self._seconds_per_case) if self._seconds_per_case else 1
+        count = min(len(self._later), self._max_cases, max(1, fitting))
+        return [self._later.popleft() for _ in range(count)]
+
     def _take(self) -> list[tuple[Job, int]]:
+        if self._later and (not self._turns or time.monotonic() - self._later_at > _LATER_EVERY):
+            return self._take_later()
         batch: list[tuple[Job, int]] = []
         while self._turns and len(batch) < self._max_cases:
             lane = self._turns.popleft()
@@ -217,7 +254,9 @@ class Batcher:
                 job.error = HttpError(504, "deadline-passed")
             if job.error is None:
                 live.append((job, index))
-        for (job, index), output in zip(live, self._outputs(live), strict=True):
+        with traces.batch([job.trace for job, _ in live if job.trace is not None]):
+            outputs = self._outputs(live)
+        for (job, index), output in zip(live, outputs, strict=True):
             if isinstance(output, Exception):
                 job.error = job.error or output
             else:
@@ -228,7 +267,8 @@ class Batcher:
             self._seconds_per_case = _smooth(self._seconds_per_case, pace)
             self._seconds_per_batch = _smooth(self._seconds_per_batch, ended - started)
             self._observe(len(live), ended - started)
-        self._last = (ended, len(live))
+        if batch[0][0].deadline != math.inf:  # who may wait sends no company
+            self._last = (ended, len(live))
         self._hand_back(batch)
 
     def _outputs(self, live: list[tuple[Job, int]]) -> list[Any]:
@@ -243,7 +283,7 @@ class Batcher:
         except Exception as error:
             if len(inputs) == 1:
                 return [error]
-            log.warning("a batch of %d cases failed (%s); answering one by one", len(inputs), error)
+            log.warning("a batch of %d cases failed (%s); answering one by one", len(inputs), type(error).__name__)
         # One bad case must not fail its neighbours.
         return [self._outputs([place])[0] for place in live]
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from breakeven.errors import Place
 from breakeven.serving.wire import HttpError, read_json
 
+if TYPE_CHECKING:
+    from breakeven.ledger.keys import Key
+    from breakeven.serving.traces import Trace
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_ANSWERS = frozenset({"application/json", "application/*", "text/event-stream", "application/x-ndjson"})
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 _CLOSE = {"connection": "close"}
 
@@ -21,7 +26,9 @@ _CLOSE = {"connection": "close"}
 class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
-    __slots__ = ("headers", "id", "method", "named", "receive", "scope", "send")
+    __slots__ = (
+        "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send", "status", "trace",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -31,6 +38,11 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self.named: dict[str, str] = {}  # what the address names: model, version
         self.id = self._request_id()
+        self.key: Key | None = None  # once it is checked
+        self.trace: Trace | None = None
+        self.failure: str | None = None  # the code of the error that answered it
+        self.status = 200  # of an answer that its handler sends itself
+        self.forms = False  # whether a form may be the body
 
     def _request_id(self) -> str:
         given = self.headers.get(b"x-request-id", b"").decode("latin-1")
@@ -59,20 +71,37 @@ class Exchange:
         if not accept or "*/*" in accept:
             return
         kinds = {part.split(";")[0].strip().lower() for part in accept.split(",")}
-        if kinds.isdisjoint({"application/json", "application/*", "text/event-stream"}):
+        if kinds.isdisjoint(_ANSWERS):
             raise HttpError(406, "accept-type", found=accept[:80])
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body; 415 for what is not JSON, 413 as soon as it is known to be too large."""
-        kind, _, parameters = self.header(b"content-type").partition(";")
-        charset = parameters.strip().lower().replace('"', "")
-        if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
-            raise HttpError(415, "body-type", found=self.header(b"content-type")[:80] or "nothing", headers=_CLOSE)
+    @property
+    def kind(self) -> str:
+        """The body's type in lower case, without parameters."""
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the body is a form, where one may be."""
+        return self.forms and self.kind == "multipart/form-data"
+
+    def check_body(self, limit: int, *kinds: str) -> None:
+        """415 for a body that is none of `kinds` or encoded, 413 where its stated length is over the limit."""
+        charset = self.header(b"content-type").partition(";")[2].strip().lower().replace('"', "")
+        known = self.kind in kinds and (self.is_form or charset in ("", "charset=utf-8", "charset=utf8"))
+        if not known:
+            found = self.header(b"content-type")[:80] or "nothing"
+            raise HttpError(415, "body-type", found=found, allowed=list(kinds), headers=_CLOSE)
         if self.header(b"content-encoding") not in ("", "identity"):
             raise HttpError(415, "body-encoding", found=self.header(b"content-encoding")[:40], headers=_CLOSE)
         length = self.header(b"content-length")
         if length.isdigit() and int(length[:18]) > limit:
             raise HttpError(413, "body-too-large", limit=limit, headers=_CLOSE)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; 415 for what is neither JSON nor a form where forms are taken, 413 as soon as it is known
+        to be too large.
+        """
+        self.check_body(limit, "application/json", *(("multipart/form-data",) if self.forms else ()))
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body"):  # nearly always: all of it in one piece
             whole: bytes = message.get("body", b"")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from breakeven.serving.wire import type_of
+
+if TYPE_CHECKING:
+    from breakeven.ledger.plans import PricePlan
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -26,8 +32,20 @@ class Watch:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._errors = Counter("breakeven_errors", "Requests refused or failed", ["code"], registry=self._registry)
+        self._first = Histogram(
+            "breakeven_first_part_seconds",
+            "Seconds from head to a stream's first part (time to first token)",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._errors = Counter(
+            "breakeven_errors", "Requests refused or failed", ["type", "code"], registry=self._registry
+        )
         self._units = Counter("breakeven_units", "Metered units answered", ["meter"], registry=self._registry)
+        self._charged = Counter(
+            "breakeven_charged", "Price of what was answered, before rounding", ["currency"], registry=self._registry
+        )
         self._batch = Histogram(
             "breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry
         )
@@ -46,12 +64,18 @@ class Watch:
         pair[0].inc()
         pair[1].observe(seconds)
 
-    def refused(self, code: str) -> None:
-        """Counts an error by its code, which comes from the catalogue and so from a bounded set."""
-        self._errors.labels(code).inc()
+    def first(self, route: str, seconds: float) -> None:
+        """Counts how long a stream's reader waited for its first part."""
+        self._first.labels(route).observe(seconds)
 
-    def used(self, quantities: Mapping[str, int]) -> None:
-        """Counts what was charged."""
+    def refused(self, code: str, status: int = 500) -> None:
+        """Counts an error by its class and its code, which comes from the catalogue and so from a bounded set."""
+        self._errors.labels(type_of(status), code).inc()
+
+    def used(self, quantities: Mapping[str, int], plan: PricePlan | None = None) -> None:
+        """Counts what was charged, and its price where a plan is given. The exact price is the ledger's."""
+        if plan is not None and plan.rates:
+            self._charged.labels(plan.currency).inc(float(plan.amount(quantities)))
         for meter, quantity in quantities.items():
             counter = self._by_meter.get(meter)
             if counter is None:

@@ -96,27 +96,38 @@ def status_of(error: BreakevenError) -> int:
     return 503 if isinstance(error, (EnvironmentFault, Busy)) else 500
 
 
-def error_response(error: BreakevenError, request_id: str) -> Response:
-    """`{"error": {type, code, message, param, hint, request_id}}` with the words of the catalogue."""
+def type_of(status: int) -> str:
+    """The class of an error, by its status."""
+    return _TYPE_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
+def error_response(error: BreakevenError, request_id: str, *, flat: bool = False) -> Response:
+    """`{"error": {type, code, message, param, hint, request_id}}` with the words of the catalogue. `flat`: `error` is
+    the message and the rest stands beside it, as the Open Inference Protocol wants it.
+    """
     status = status_of(error)
     extra = error.headers if isinstance(error, HttpError) else {}
+    words = (status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items()), flat)
     try:
-        head, headers = _words(status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items()))
+        head, headers = _words(*words)
     except TypeError:  # a field that cannot be a key of the cache
-        head, headers = _words.__wrapped__(
-            status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items())
-        )
-    return Response(status, head + encode(request_id).encode() + b"}}", list(headers))
+        head, headers = _words.__wrapped__(*words)
+    return Response(status, head + encode(request_id).encode() + (b"}" if flat else b"}}"), list(headers))
 
 
 @functools.lru_cache(maxsize=512)
 def _words(
-    status: int, code: str, at: Place, fields: tuple[tuple[str, Any], ...], extra: tuple[tuple[str, str], ...]
+    status: int,
+    code: str,
+    at: Place,
+    fields: tuple[tuple[str, Any], ...],
+    extra: tuple[tuple[str, str], ...],
+    flat: bool,
 ) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
     """The body up to the request id, and the headers. Kept: a flood must be refused in microseconds."""
     known = BreakevenError(code, at=at, **dict(fields)).as_json()
-    kind = _TYPE_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    shown = {"type": kind, "code": code, "message": known["message"], "param": known["param"], "hint": known["hint"]}
+    shown = {"type": type_of(status), "code": code, "message": known["message"], "param": known["param"]}
+    shown["hint"] = known["hint"]
     headers = dict(extra)
     for name, value in fields:
         if name == "retry_after":
@@ -126,7 +137,8 @@ def _words(
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     pairs = tuple((name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
-    head = encode({"error": shown})[:-2] + ',"request_id":'
+    body = {"error": shown.pop("message"), **shown} if flat else {"error": shown}
+    head = encode(body)[: -1 if flat else -2] + ',"request_id":'
     return head.encode(), (JSON_TYPE, *pairs)
 
 

@@ -1,0 +1,161 @@
+"""What the server says about itself: lines for people, or JSON for machines (`--log json`), with a line a request.
+
+No payload, key or header is ever written. What other code puts into an exception may be a customer's text, so of an
+exception that is not ours only its type and where it arose are told.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import logging.handlers
+import queue
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from breakeven.errors import BreakevenError
+
+if TYPE_CHECKING:
+    from breakeven.serving.exchange import Exchange
+
+Kind = Literal["text", "json"]
+REQUESTS = "breakeven.requests"
+_WAITING = 10_000  # lines that may wait for a reader that stands still; more are counted and dropped
+_FRAMES = 30
+
+
+def configure(kind: Kind = "text", stream: TextIO | None = None) -> Lines:
+    """Sends the log of this process to `stream` (None: standard error); `json` adds a line a request."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLine() if kind == "json" else TextLine())
+    lines = Lines(handler)
+    logging.basicConfig(level=logging.WARNING, handlers=[lines], force=True)
+    logging.getLogger(REQUESTS).setLevel(logging.INFO if kind == "json" else logging.WARNING)
+    return lines
+
+
+class Lines(logging.handlers.QueueHandler):
+    """Writes on a thread of its own: a reader of the log that stands still must not stop the service."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__(queue.Queue(_WAITING))
+        self.queue: queue.Queue[logging.LogRecord | None]
+        self._out = handler
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """As it is: it stays in this process, and its formatter decides what of it may be told."""
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Never waits."""
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self._dropped += 1
+
+    def _write(self) -> None:
+        while (record := self.queue.get()) is not None:
+            if self._dropped:
+                count, self._dropped = self._dropped, 0
+                self._out.handle(logging.makeLogRecord(
+                    {"name": "breakeven.log", "levelno": logging.WARNING, "levelname": "WARNING",
+                     "msg": "%d lines of the log were dropped: nobody read them", "args": (count,)}
+                ))  # fmt: skip
+            self._out.handle(record)
+
+    def close(self) -> None:
+        """Writes what waits (for at most two seconds), then ends the thread."""
+        if self._thread.is_alive():
+            try:
+                self.queue.put(None, timeout=1)
+            except queue.Full:
+                return
+            self._thread.join(timeout=1)
+        super().close()
+
+
+def said(record: logging.LogRecord) -> str:
+    """A record's message; an exception in it that is not ours is told by its type alone."""
+    arguments = record.args
+    if isinstance(arguments, tuple):
+        arguments = tuple(_told(value) for value in arguments)
+    try:
+        return str(record.msg) % arguments if arguments else _told(record.msg, as_text=True)
+    except (TypeError, ValueError):
+        return str(record.msg)
+
+
+def _told(value: Any, *, as_text: bool = False) -> Any:
+    if isinstance(value, BaseException) and not isinstance(value, BreakevenError):
+        return type(value).__name__
+    return str(value) if as_text else value
+
+
+def stack(error: BaseException) -> list[str]:
+    """Where an exception arose, newest last, without its words and without values."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+class TextLine(logging.Formatter):
+    """`WARNING breakeven.serving: words`, then where an exception arose."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        line = f"{record.levelname} {record.name}: {said(record)}"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return line
+        return "\n".join([line, *(f"  {place}" for place in stack(error)), f"  {type(error).__name__}"])
+
+
+class JsonLine(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, and for a request its `request`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": said(record),
+        }
+        line.update(getattr(record, "told", {}))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            line["exception"] = {"type": type(error).__name__, "stack": stack(error)}
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class RequestLog:
+    """A line for every answered request: who, what, how it ended, how long it took; nothing of what was in it."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger(REQUESTS)
+
+    @classmethod
+    def if_wanted(cls) -> RequestLog | None:
+        """None where nobody wants such lines, so that they cost nothing."""
+        return cls() if logging.getLogger(REQUESTS).isEnabledFor(logging.INFO) else None
+
+    def answered(self, exchange: Exchange, route: str, status: int, seconds: float) -> None:
+        """Writes the line. `route` is a name of ours: the address itself may hold what its sender put there."""
+        told = {
+            "request_id": exchange.id,
+            "method": exchange.method if exchange.method.isalpha() else "?",
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 6),
+            "key": exchange.key.id if exchange.key is not None else None,
+            "customer": exchange.key.customer if exchange.key is not None else None,
+            "error": exchange.failure,
+            "trace_id": exchange.trace.trace_id if exchange.trace is not None else None,
+        }
+        self._log.info("request", extra={"told": {name: value for name, value in told.items() if value is not None}})
