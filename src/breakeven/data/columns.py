@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 EXACT = 2.0**53
+_ZEROS = r"^[+-]?0[0-9]"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -47,7 +48,7 @@ def typed(frame: pl.DataFrame, *, keep: Sequence[str] = ()) -> tuple[pl.DataFram
 
     findings: list[Finding] = []
     texts = [series for series in frame.get_columns() if series.dtype == pl.String and series.name not in keep]
-    names = [series.name for series in texts if _may_be_number(series)]
+    names = [series.name for series in texts if may_be_number(series)]
     # One pass for all columns: Polars spreads it over the cores. Most columns of numbers need no more than this.
     whole = frame.select(pl.col(names).cast(pl.Int64, strict=False))
     zeros = frame.select((pl.col(names).str.starts_with("0") | pl.col(names).str.starts_with("-0")).any())
@@ -65,7 +66,8 @@ def typed(frame: pl.DataFrame, *, keep: Sequence[str] = ()) -> tuple[pl.DataFram
     return frame.with_columns(changed), findings
 
 
-def _may_be_number(series: pl.Series) -> bool:
+def may_be_number(series: pl.Series) -> bool:
+    """Whether the first values of a column of texts are written as numbers, missing ones left out."""
     sample = [value for value in series.head(200).to_list() if value not in MISSING and value is not None]
     return bool(sample or series.null_count() < len(series)) and all(
         _NUMBER.fullmatch(value.strip()) for value in sample
@@ -79,13 +81,15 @@ def _as_number(series: pl.Series, number: pl.Series, *, zeros: bool) -> tuple[pl
     """
     import polars as pl
 
-    if zeros and series.str.contains(r"^[+-]?0[0-9]").any():
+    if zeros and series.str.contains(_ZEROS).any():
         return None, "kept-as-text-zeros"
     if number.dtype == pl.Int64:
         return number, None
     if number.null_count() > series.null_count() or not _finite(number):
         series = series.str.strip_chars()
         series = series.set(series.is_in(MISSING), None)
+        if series.str.contains(_ZEROS).any():
+            return None, "kept-as-text-zeros"
         number = series.cast(pl.Int64, strict=False)
         if number.null_count() == series.null_count() < len(series):
             return number, None

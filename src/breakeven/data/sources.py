@@ -144,7 +144,7 @@ def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Sn
         return _finished(frame, card, keep, source)
     data, stamp = _bytes(source, path, limits, snapshots)
     card.update(stamp)
-    frame = _table(data, str(path or source.location), source, limits, card)
+    frame = _table(data, str(path or source.location), source, limits, card, keep=keep)
     return _finished(frame, card, keep, source)
 
 
@@ -172,7 +172,9 @@ def sniff(data: bytes, name: str) -> Format:
     return "jsonl" if start[:1] == b"{" or start[:2] in (b"[{", b"[\n", b"[ ", b"[\r", b"[[") else "csv"
 
 
-def _table(data: bytes, name: str, source: Source, limits: Limits, card: dict[str, Any]) -> pl.DataFrame:
+def _table(
+    data: bytes, name: str, source: Source, limits: Limits, card: dict[str, Any], *, keep: list[str]
+) -> pl.DataFrame:
     check_size(len(data), name, limits)
     if not data:
         raise DataError("no-rows", at=Place(file=name), found="the file is empty")
@@ -193,6 +195,7 @@ def _table(data: bytes, name: str, source: Source, limits: Limits, card: dict[st
         delimiter=source.delimiter,
         quote=source.quote,
         names=None if source.header else source.columns,
+        keep=keep,
     )
     return frame
 

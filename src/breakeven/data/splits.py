@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_MOST_DIGITS = 18  # whole numbers of up to so many digits are hashed as numbers
 
 
 def keyed(keys: Sequence[str] | pl.Series, seed: int) -> np.ndarray:
@@ -23,16 +23,32 @@ def keyed(keys: Sequence[str] | pl.Series, seed: int) -> np.ndarray:
     import polars as pl
 
     series = pl.Series(keys, dtype=pl.String) if not isinstance(keys, pl.Series) else keys.cast(pl.String)
-    whole = series.str.contains(_INTEGER).fill_null(False)
-    if whole.all():
-        words = series.cast(pl.Int64).to_numpy().astype(np.uint64)
-    else:
-        words = np.zeros(len(series), np.uint64)
-        mask = whole.to_numpy()
-        words[mask] = series.filter(whole).cast(pl.Int64).to_numpy().astype(np.uint64)
-        texts = series.filter(~whole).fill_null("").to_list()
-        words[~mask] = np.fromiter((_word(text.encode()) for text in texts), np.uint64, len(texts))
+    numbers = series.cast(pl.Int64, strict=False)
+    values = numbers.fill_null(0).to_numpy()
+    # Written as the number itself is written: no leading zero, no plus, no "-0".
+    whole = (
+        (numbers.is_not_null() & (series.str.len_bytes() == pl.Series(_written(values)))).fill_null(False).to_numpy()
+    )
+    words = values.astype(np.uint64)
+    if not whole.all():
+        texts = series.filter(pl.Series(~whole)).fill_null("").to_list()
+        words[~whole] = np.fromiter((_word(text.encode()) for text in texts), np.uint64, len(texts))
     return (_mixed(words, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _written(values: np.ndarray) -> np.ndarray:
+    """[n] characters that each whole number takes; 0 where it has too many digits."""
+    import numpy as np
+
+    sizes = np.abs(values)
+    digits = np.ones(len(values), np.uint32)
+    for power in range(1, _MOST_DIGITS + 1):
+        if not len(sizes) or 10**power > sizes.max():
+            break
+        digits += sizes >= 10**power
+    digits[(sizes >= 10**_MOST_DIGITS) | (sizes < 0)] = 0
+    written: np.ndarray = np.where(digits, digits + (values < 0), 0).astype(np.uint32)
+    return written
 
 
 def _word(data: bytes) -> int:
