@@ -210,7 +210,7 @@ def test_planning_reads_an_artifact_only_where_something_moved(line: Line, tmp_p
     path.write_text("A")  # behind the back of size, time and inode
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert line.states()["a"] == "fresh"
-    with pytest.raises(IntegrityError, match="step .a. wrote something else here"):
+    with pytest.raises(IntegrityError, match="wrote something else here"):
         line.store.verify("a")
     os.utime(path, ns=(1, 1))
     assert line.states()["a"] == "broken"
@@ -243,7 +243,7 @@ MACHINES = [{"name": "small", "price": 0.05, "memory": None}, {"name": "fast", "
         (MACHINES, [MACHINES[1]], "machines.small removed"),
         (MACHINES, [*MACHINES, {"name": "big", "price": 1}], "machines.big added"),
         (0.05, {"low": 1, "mode": 2.5, "high": 3}, "machines: 0.05 -> {low: 1, mode: 2.5, high: 3}"),
-        ([{"a": 1}], [{"a": True}], "machines.1.a: 1 -> true"),
+        ([{"a": None}], [{"a": True}], "machines.1.a: null -> true"),
         (["text"], ["text", "more"], "machines: [text] -> [text, more]"),
         (None, 2, "machines: null -> 2"),
         ("x" * 80, "y", f"machines: {'x' * 57}... -> y"),

@@ -68,8 +68,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 class Bed:
     """Opens fake servers, one a package, and keeps them for the test to look at."""
 
-    def __init__(self, capacities: Mapping[str, float]) -> None:
-        self.capacities, self.servers, self.log = capacities, {}, []  # type: ignore[var-annotated]
+    def __init__(self, capacities: Mapping[str, float], kind: type[FakeServer] = FakeServer) -> None:
+        self.capacities, self.servers, self.log, self.kind = capacities, {}, [], kind  # type: ignore[var-annotated]
 
     def clock(self) -> float:
         """Time passes while a server is loaded, and only then."""
@@ -77,7 +77,7 @@ class Bed:
 
     def __call__(self, folder: Path, payloads: Sequence[Any]) -> FakeServer:
         name = "one" if "one" in str(folder) else "two"
-        self.servers[name] = FakeServer(self.capacities[name], self.log, name)
+        self.servers[name] = self.kind(self.capacities[name], self.log, name)
         return self.servers[name]
 
 
@@ -105,6 +105,18 @@ def test_rounds_are_interleaved_and_keep_to_the_time_budget(packages: dict[str, 
     run(packages, bed, seconds=30.0)
     turns = [name for index, name in enumerate(bed.log) if index == 0 or bed.log[index - 1] != name]
     assert turns == ["one", "two", "one", "two"]  # forwards, backwards, forwards
+    assert 28.0 <= bed.clock() <= 30.0 * 1.1
+
+
+def test_turns_that_run_over_take_from_those_that_follow(packages: dict[str, Path]) -> None:
+    class Slow(FakeServer):
+        def load(self, rate: float, seconds: float) -> dict[str, Any]:
+            found = super().load(rate, seconds)
+            self.spent += 0.4 * seconds
+            return found
+
+    bed = Bed({"one": 300.0, "two": 300.0}, kind=Slow)
+    run(packages, bed, seconds=30.0)
     assert 28.0 <= bed.clock() <= 30.0 * 1.1
 
 

@@ -148,22 +148,25 @@ def _rounds(
     clock: Clock,
 ) -> dict[str, dict[str, Any]]:
     measured: dict[str, dict[str, Any]] = {}
-    share = plan.seconds / (plan.rounds * len(packages))
     with ExitStack() as stack:
         servers: dict[str, Served] = {}
+        stack.callback(_close, servers)
         for name, folder in packages.items():
             report(0, plan.rounds * len(packages), f"start {name}")
             servers[name] = opener(folder, plan.payloads)
-            stack.callback(servers[name].close)
             measured[name] = {"start_seconds": servers[name].start_seconds, "rounds": []}
+        ends, left = clock() + plan.seconds, plan.rounds * len(packages)
         for number in range(plan.rounds):
             # Forwards, then backwards: a machine that slowly warms or throttles favours nobody.
             order = list(servers) if number % 2 == 0 else list(reversed(servers))
             for place, name in enumerate(order):
                 report(number * len(servers) + place, plan.rounds * len(servers), name)
                 rounds = measured[name]["rounds"]
+                # Every turn runs a little over; what is left is shared anew, so that all together keep to the plan.
+                share = max((ends - clock()) / left, plan.seconds / (plan.rounds * len(packages)) / 2)
                 turn = Turn(servers[name], share, first_rate(infos[name]), clock)
                 rounds.append(turn.run(rounds[-1] if rounds else None))
+                left -= 1
     for name, one in measured.items():
         lagged = [step for round_ in one["rounds"] for step in round_["trail"] if step.get("lagged")]
         if lagged:
@@ -177,6 +180,15 @@ def _rounds(
                 )
             )
     return measured
+
+
+def _close(servers: Mapping[str, Served]) -> None:
+    """Ends all servers at once: each takes a moment to finish what it has."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max(len(servers), 1)) as pool:
+        for closing in [pool.submit(server.close) for server in servers.values()]:
+            closing.result()
 
 
 def first_rate(info: Mapping[str, Any]) -> float:
