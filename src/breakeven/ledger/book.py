@@ -31,6 +31,7 @@ from breakeven.ledger.limits import (
     used_in,
 )
 from breakeven.ledger.owner import Lock
+from breakeven.ledger.periods import check_not_ahead, close_period, closed_rows
 from breakeven.ledger.plans import PricePlan
 from breakeven.ledger.replay import Replay
 from breakeven.ledger.store import Stores, connect, prepare
@@ -196,11 +197,12 @@ class Ledger:
         """Writes many charges in few transactions; how many were new. One that is there already is left alone."""
         import threading
 
-        charges = list(batch)
+        charges, moment = list(batch), clock.now()
         for charge in charges:
             for name in ("id", "source", "customer", "key", "release", "plan", "about"):
                 if not chain.plain(getattr(charge, name)):
                     raise InputError("event-text", at=Place(field=name))
+            check_not_ahead(charge.time, now=moment)
             for meter, quantity in charge.quantities.items():
                 if isinstance(quantity, bool) or not isinstance(quantity, int):
                     raise InputError("quantity-not-whole", at=Place(field=meter), found=quantity)
@@ -243,6 +245,24 @@ class Ledger:
         first, last = clock.moment(start, "start"), clock.moment(end, "end")
         with self.stores.reading.connect() as connection:
             return event_rows(connection, owner, first, last, after=after, limit=limit)
+
+    def close_month(self, customer: str, period: str, *, reference: str = "", actor: str = "local") -> bool:
+        """Closes a customer's (id or name) month `2026-11`: what comes for it later counts in the next open one.
+
+        False: it was closed before. UsageError `month-not-over`. To close it together with an invoice, call
+        `periods.close_period` inside `change`.
+        """
+        owner = self.customers.find(customer)
+        closed: bool = self.change(
+            lambda connection, _: close_period(connection, owner, period, reference=reference, actor=actor)
+        )
+        return closed
+
+    def closed_months(self, customer: str | None = None) -> list[dict[str, Any]]:
+        """Closed months of a customer (id or name) or of all: customer, month, closed, reference."""
+        owner = self.customers.find(customer) if customer is not None else None
+        with self.stores.reading.connect() as connection:
+            return closed_rows(connection, owner)
 
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest lines of the audit log."""

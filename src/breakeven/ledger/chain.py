@@ -42,6 +42,14 @@ def link(before: str, values: Sequence[Any]) -> str:
     return hashlib.sha256((before + _BETWEEN + _BETWEEN.join(map(str, values))).encode()).hexdigest()
 
 
+def event_values(row: Mapping[str, Any]) -> list[Any]:
+    """What an event's hash covers. `counted` stands in it only where it is set: most rows, and all of schema 1, have
+    none.
+    """
+    values = [row[name] for name in EVENT_FIELDS]
+    return values if row["counted"] is None else [*values, row["counted"]]
+
+
 def broken_at(
     rows: Iterable[Mapping[str, Any]], before: str, fields: tuple[str, ...]
 ) -> tuple[Mapping[str, Any] | None, int, str]:

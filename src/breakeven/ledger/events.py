@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from breakeven.ledger import chain, clock, schema
+from breakeven.ledger.periods import place_late
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _RUN = secrets.token_hex(4)
@@ -40,6 +41,7 @@ class Charge:
     release: str = ""
     plan: str = ""
     time: int = field(default_factory=clock.now)
+    counted: int | None = None  # when it counts, where that is not `time`; set by the writer for a closed month
     kind: str = "usage"
     about: str = ""
     request: str = ""
@@ -82,19 +84,17 @@ def insert(connection: Connection, table: sa.Table) -> Any:
 
 
 @functools.cache
-def _upsert(dialect: str, table: sa.Table, key: tuple[str, ...], add: bool) -> Any:
-    """INSERT that replaces the other columns of a row with this key, or adds to them. Built once: building costs
-    more than running.
-    """
+def _replace(dialect: str, table: sa.Table, key: str) -> Any:
+    """INSERT that replaces the other columns of a row with this key. Built once: building costs more than running."""
     statement: Any = _INSERTS[dialect](table)
-    others = [column.name for column in table.columns if column.name not in key]
+    others = [column.name for column in table.columns if column.name != key]
     return statement.on_conflict_do_update(
-        index_elements=list(key),
-        set_={name: table.c[name] + statement.excluded[name] if add else statement.excluded[name] for name in others},
+        index_elements=[key], set_={name: statement.excluded[name] for name in others}
     )
 
 
-_COLUMNS = (*chain.EVENT_FIELDS, "hash")
+_COLUMNS = (*chain.EVENT_FIELDS, "counted", "hash")
+_INSERT_EVENTS = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({{marks}})"  # noqa: S608  names of our own columns
 
 
 def _insert_events(connection: Connection, rows: list[list[Any]]) -> None:
@@ -102,9 +102,6 @@ def _insert_events(connection: Connection, rows: list[list[Any]]) -> None:
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     statement = _INSERT_EVENTS.format(marks=", ".join([mark] * len(_COLUMNS)))
     connection.exec_driver_sql(statement, [tuple(row) for row in rows])
-
-
-_INSERT_EVENTS = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({{marks}})"  # noqa: S608  names of our own columns
 
 
 @dataclass
@@ -122,6 +119,7 @@ def append(connection: Connection, private: Any, charges: list[Charge], head: He
     """
     doubled = _claim(connection, [charge for charge in charges if charge.idempotency])
     fresh = [charge for charge in charges if charge.id not in doubled] if doubled else charges
+    place_late(connection, fresh)
     rows, head = _linked(fresh, head)
     if rows:
         _insert_events(connection, rows)
@@ -168,28 +166,34 @@ def _linked(charges: list[Charge], head: Head) -> tuple[list[list[Any]], Head]:
     for charge in charges:
         seq += 1
         row = charge.values(head.writer, seq)
-        digest = chain.link(digest, row)
-        row.append(digest)
+        counted = charge.counted
+        digest = chain.link(digest, row if counted is None else [*row, counted])
+        row += (counted, digest)
         rows.append(row)
     return rows, Head(head.writer, seq, digest)
 
 
 _TOTAL_KEY = ("customer", "hour", "key", "release", "plan", "meter")
+_ADD_TOTALS = (
+    f"INSERT INTO totals ({', '.join(_TOTAL_KEY)}, quantity, events) VALUES ({{marks}}) "  # noqa: S608  our own names
+    f"ON CONFLICT ({', '.join(_TOTAL_KEY)}) DO UPDATE SET quantity = totals.quantity + excluded.quantity, "
+    "events = totals.events + excluded.events"
+)
 
 
 def _add_totals(connection: Connection, charges: list[Charge]) -> None:
     sums: dict[tuple[Any, ...], list[int]] = {}
     for charge in charges:
-        hour = charge.time - charge.time % clock.HOUR
+        moment = charge.time if charge.counted is None else charge.counted
+        hour = moment - moment % clock.HOUR
         for meter, quantity in charge.quantities.items():
             cell = sums.setdefault((charge.customer, hour, charge.key, charge.release, charge.plan, meter), [0, 0])
             cell[0] += quantity
             cell[1] += 1
     # In one order everywhere, so that two processes on PostgreSQL cannot wait for each other in a circle.
-    rows = [
-        dict(zip(_TOTAL_KEY, cell, strict=True), quantity=sums[cell][0], events=sums[cell][1]) for cell in sorted(sums)
-    ]
-    connection.execute(_upsert(connection.dialect.name, schema.totals, _TOTAL_KEY, True), rows)
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    statement = _ADD_TOTALS.format(marks=", ".join([mark] * (len(_TOTAL_KEY) + 2)))
+    connection.exec_driver_sql(statement, [(*cell, *sums[cell]) for cell in sorted(sums)])
 
 
 def _keep_answers(private: Connection, charges: list[Charge]) -> None:
@@ -203,4 +207,4 @@ def _keep_answers(private: Connection, charges: list[Charge]) -> None:
         }
         for item in charges
     ]
-    private.execute(_upsert(private.dialect.name, schema.answers, ("id",), False), rows)
+    private.execute(_replace(private.dialect.name, schema.answers, "id"), rows)

@@ -1,4 +1,8 @@
-"""Reading usage: sums by customer, day and meter over any stretch of time."""
+"""Reading usage: sums by customer and meter, and single events, over any stretch of time.
+
+A stretch is of the moments when events count. That is when they happened, but for those whose month was closed before
+they came; so usage, events, exports and invoices of a stretch always add up to the same.
+"""
 
 from __future__ import annotations
 
@@ -78,10 +82,24 @@ def _from_totals(
         yield (row[0], row[1], row[2], row[3], row[4]), int(row[5]), int(row[6])
 
 
+def _within(start: int | None, end: int | None) -> sa.ColumnElement[bool]:
+    """Events that count in [start, end); late ones by an index of their own, because they are few."""
+    events = schema.events.c
+    sides = []
+    for column, condition in ((events.time, events.counted.is_(None)), (events.counted, events.counted.is_not(None))):
+        bounds = [condition]
+        if start is not None:
+            bounds.append(column >= start)
+        if end is not None:
+            bounds.append(column < end)
+        sides.append(sa.and_(*bounds))
+    return sa.or_(*sides)
+
+
 def _from_events(connection: Connection, customer: str | None, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
     events = schema.events.c
     query = sa.select(events.customer, events.key, events.release, events.plan, events.quantities)
-    query = query.where(events.time >= start, events.time < end)
+    query = query.where(_within(start, end))
     if customer is not None:
         query = query.where(events.customer == customer)
     for row in connection.execute(query):
@@ -98,15 +116,16 @@ def event_rows(
     after: int = 0,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Single events in [start, end). Oldest first; with `limit`, in the ledger's own order, `after` a position."""
+    """Single events that count in [start, end). Oldest first; with `limit`, in the ledger's own order, `after` a
+    position. `counted` and `time` differ in those that came late.
+    """
     events = schema.events.c
     query = sa.select(schema.events)
     query = query.order_by(events.time, events.position) if limit is None else query.order_by(events.position)
     if limit is not None:
         query = query.where(events.position > after).limit(limit)
-    for bound, low in ((start, True), (end, False)):
-        if bound is not None:
-            query = query.where(events.time >= bound if low else events.time < bound)
+    if start is not None or end is not None:
+        query = query.where(_within(start, end))
     if customer is not None:
         query = query.where(events.customer == customer)
     return [_event(row) for row in connection.execute(query).mappings()]
@@ -120,6 +139,8 @@ def _event(row: Any) -> dict[str, Any]:
         "kind": row["kind"],
         "about": row["about"] or None,
         "time": clock.text(row["time"]),
+        "counted": clock.text(row["time"] if row["counted"] is None else row["counted"]),
+        "late": row["counted"] is not None,
         "customer": row["customer"],
         "key": row["key"],
         "model": row["release"],

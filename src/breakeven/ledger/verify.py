@@ -47,8 +47,7 @@ def _walk(
         count += 1
         writer = row["writer"]
         seq, before = heads.get(writer) or (0, chain.genesis(ledger, writer))
-        values = [row[name] for name in chain.EVENT_FIELDS]
-        if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, values) != row["hash"]):
+        if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, chain.event_values(row)) != row["hash"]):
             broken.append(
                 {
                     "where": f"writer {writer}",
@@ -58,7 +57,8 @@ def _walk(
             )
             lost.add(writer)
         heads[writer] = (row["seq"], row["hash"])
-        hour = row["time"] - row["time"] % clock.HOUR
+        counted = row["time"] if row["counted"] is None else row["counted"]
+        hour = counted - counted % clock.HOUR
         for meter, quantity in json.loads(row["quantities"]).items():
             sums[row["customer"], hour, row["key"], row["release"], row["plan"], meter] += quantity
     return heads, count, sums
