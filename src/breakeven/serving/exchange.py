@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -27,7 +28,8 @@ class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
     __slots__ = (
-        "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send", "status", "trace",
+        "began", "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send", "status",
+        "trace",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +40,7 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self.named: dict[str, str] = {}  # what the address names: model, version
         self.id = self._request_id()
+        self.began = time.perf_counter()
         self.key: Key | None = None  # once it is checked
         self.trace: Trace | None = None
         self.failure: str | None = None  # the code of the error that answered it

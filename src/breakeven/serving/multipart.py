@@ -10,10 +10,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from breakeven.errors import Place
 from breakeven.serving.wire import HttpError, read_json, wrong_field
+
+if TYPE_CHECKING:
+    from breakeven.serving.app import Service
+    from breakeven.serving.deployment import Deployment
+    from breakeven.serving.exchange import Exchange
 
 FORM = "multipart/form-data"
 LONGEST_NAME = 200
@@ -188,6 +193,27 @@ def _text(part: Part) -> str:
 
 def _shown(name: str) -> str:
     return name[:100].encode("ascii", "replace").decode()
+
+
+def schema_of(deployment: Deployment) -> Mapping[str, Any]:
+    """The input schema of a served release."""
+    schema: Mapping[str, Any] = deployment.package.task.input_schema(deployment.package.facts)
+    return schema
+
+
+def offered(service: Service) -> bool:
+    """Whether any served release takes forms."""
+    return any(takes_forms(schema_of(deployment)) for deployment in service.served.values())
+
+
+def read(service: Service, exchange: Exchange, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """(the request, its `inputs` as parts still; what it is known by when it is sent again)."""
+    most = max(deployment.limits.max_inputs for deployment in service.served.values())
+    fields = max(len(_fields(schema_of(deployment))) for deployment in service.served.values())
+    limit = most * max(fields, 1) + len(_REQUEST)
+    parts = read_parts(body, boundary(exchange.header(b"content-type")), limit=limit)
+    request, inputs = request_of(parts)
+    return {**request, "inputs": inputs}, digest(parts)
 
 
 def form_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

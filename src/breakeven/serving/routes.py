@@ -38,11 +38,18 @@ _REPLAYED = (b"idempotent-replayed", b"true")
 
 async def predict(service: Service, exchange: Exchange) -> Response | None:
     """POST /v1/predict."""
+    from breakeven.serving import multipart
     from breakeven.serving.streaming import stream
 
+    exchange.forms = exchange.kind == multipart.FORM and multipart.offered(service)
     key, rates, body = await taken(service, exchange)
-    request = await parsed(body, lambda: _parse(body))
+    if exchange.is_form:
+        request, body = await parsed(body, lambda: multipart.read(service, exchange, body))
+    else:
+        request = await parsed(body, lambda: _parse(body))
     with service.deployment(named_model(request), key) as deployment:
+        if exchange.is_form:
+            request["inputs"] = multipart.payloads(request["inputs"], multipart.schema_of(deployment))
         inputs = await parsed(body, lambda: items(deployment, request["inputs"]))
         if request.get("stream", False):
             await stream(service, deployment, exchange, key, inputs)
@@ -145,7 +152,7 @@ async def answer(
         try:
             body = encode(shape(deployment, charge_id, outputs, quantities)).encode()
         except (ValueError, TypeError) as error:  # NaN, or something JSON cannot carry
-            log.error("the model's outputs are not JSON: %s", error)
+            log.error("the model's outputs are not JSON: %s", type(error).__name__)
             raise HttpError(500, "answer-broken") from error
     except BaseException:
         service.ledger.release(admission)
@@ -166,7 +173,7 @@ async def answer(
     )
     if not await service.commit(admission, charge):
         return await _replayed(service, idempotency, request)
-    service.watch.used(quantities)
+    service.watch.used(quantities, deployment.plan)
     return Response(200, body, [JSON_TYPE])
 
 

@@ -5,18 +5,21 @@ was sent.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from breakeven.errors import BreakevenError, Place
 from breakeven.ledger.events import Charge, new_id
+from breakeven.serving import batcher
 from breakeven.serving.exchange import Exchange
-from breakeven.serving.wire import HttpError, encode, error_response
+from breakeven.serving.wire import HttpError, encode, error_response, status_of
 
 if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
     from breakeven.serving.app import Service
-    from breakeven.serving.batcher import Parts
     from breakeven.serving.deployment import Deployment
 
 log = logging.getLogger("breakeven.serving")
@@ -29,16 +32,50 @@ _HEADERS = [
 ]
 
 
-async def stream(service: Service, deployment: Deployment, exchange: Exchange, key: Key, inputs: list[Any]) -> None:
-    """Sends `data: {"id", "part"}` a part, then `data: {"id", "model", "outputs", "usage", "price"}`, then `[DONE]`."""
-    from breakeven.serving.routes import answer_body
+class Events(Protocol):
+    """What a stream's reader is sent: an event a part, and those at its end."""
 
+    def part(self, charge: str, part: Any) -> dict[str, Any]:
+        """The event of one part; `charge` is the id that the stream will be charged under."""
+
+    def end(self, charge: str, sent: list[Any], quantities: Mapping[str, int]) -> list[dict[str, Any]]:
+        """The events after the last part."""
+
+
+class Parts:
+    """`{"id", "part"}` a part, then `{"id", "model", "outputs", "usage", "price"}`."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def part(self, charge: str, part: Any) -> dict[str, Any]:
+        """See Events."""
+        return {"id": charge, "part": part}
+
+    def end(self, charge: str, sent: list[Any], quantities: Mapping[str, int]) -> list[dict[str, Any]]:
+        """See Events."""
+        from breakeven.serving.routes import answer_body
+
+        return [answer_body(self._deployment, charge, [sent], quantities)]
+
+
+async def stream(
+    service: Service,
+    deployment: Deployment,
+    exchange: Exchange,
+    key: Key,
+    inputs: list[Any],
+    *,
+    events: Events | None = None,
+) -> None:
+    """Sends the events of one answer (None: `Parts`), then `[DONE]`."""
     if not deployment.package.task.streams:
         raise HttpError(422, "stream-not-offered", at=Place(field="stream"))
     if len(inputs) != 1:
         raise HttpError(422, "stream-one-input", at=Place(field="inputs"), found=len(inputs))
+    events = events or Parts(deployment)
     admission = service.ledger.admit(key, dict.fromkeys(deployment.package.task.meters, 1), deployment.plan)
-    charge_id, sent = new_id(), []
+    charge_id = new_id()
     try:
         parts = deployment.stream(lambda: deployment.package.stream(inputs[0]))
     except BaseException:
@@ -47,43 +84,55 @@ async def stream(service: Service, deployment: Deployment, exchange: Exchange, k
     await exchange.send(
         {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, (b"x-request-id", exchange.id.encode())]}
     )
+    sent, left, failure = await _sent(service, exchange, parts, lambda part: events.part(charge_id, part))
+    quantities = deployment.package.usage(inputs, [sent]) if sent else {}
+    charge = Charge(key.customer, quantities, id=charge_id, source=service.source, key=key.id, release=deployment.name,
+                    plan=deployment.plan.version)  # fmt: skip
+    if quantities:
+        await service.commit(admission, charge)
+        service.watch.used(quantities, deployment.plan)
+    else:
+        service.ledger.release(admission)
+    if not left:
+        await _finish(service, exchange, events.end(charge_id, sent, quantities), failure)
+
+
+async def _sent(
+    service: Service, exchange: Exchange, parts: batcher.Parts, shown: Callable[[Any], dict[str, Any]]
+) -> tuple[list[Any], bool, BreakevenError | None]:
+    """(the parts that were sent, whether the reader left, what ended them early)."""
     gone = asyncio.ensure_future(_left(exchange))
+    sent: list[Any] = []
     failure: BreakevenError | None = None
+    if exchange.trace is not None:
+        exchange.trace.mark("taken")
     try:
         async for part in _until(parts, gone):
+            if not sent:
+                service.watch.first("stream", time.perf_counter() - exchange.began)
             sent.append(part)
-            await _event(exchange, {"id": charge_id, "part": part})
+            await _event(exchange, shown(part))
     except Exception as error:  # the head is sent: the error goes into the stream
-        log.error("stream %s failed: %s", exchange.id, error)
         failure = error if isinstance(error, BreakevenError) else HttpError(500, "internal")
+        log.error("stream %s failed: %s", exchange.id, type(error).__name__)
     finally:
         parts.left = True
         left = gone.done()
         gone.cancel()
-    quantities = deployment.package.usage(inputs, [sent]) if sent else {}
-    charge = Charge(
-        key.customer,
-        quantities,
-        id=charge_id,
-        source=service.source,
-        key=key.id,
-        release=deployment.name,
-        plan=deployment.plan.version,
-    )
-    if quantities:
-        await service.commit(admission, charge)
-        service.watch.used(quantities)
-    else:
-        service.ledger.release(admission)
-    if not left:
-        await _finish(service, exchange, answer_body(deployment, charge.id, [sent], quantities), failure)
+        if exchange.trace is not None:
+            exchange.trace.mark("answered")
+    return sent, left, failure
 
 
-async def _finish(service: Service, exchange: Exchange, body: dict[str, Any], failure: BreakevenError | None) -> None:
+async def _finish(
+    service: Service, exchange: Exchange, events: list[dict[str, Any]], failure: BreakevenError | None
+) -> None:
     if failure is not None:
-        service.watch.refused(failure.code)
-        body["error"] = error_response(failure, exchange.id).body.decode()
-    await _event(exchange, body)
+        exchange.failure = failure.code
+        service.watch.refused(failure.code, status_of(failure))
+        events[-1] = {**events[-1], **json.loads(error_response(failure, exchange.id).body)}
+    for event in events:
+        await _event(exchange, event)
     await exchange.send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
@@ -98,7 +147,7 @@ async def _left(exchange: Exchange) -> None:
         pass
 
 
-async def _until(parts: Parts, gone: asyncio.Future[None]) -> Any:
+async def _until(parts: batcher.Parts, gone: asyncio.Future[None]) -> Any:
     """The parts until they end or the client is gone."""
     while True:
         following = asyncio.ensure_future(parts.__anext__())
