@@ -43,7 +43,8 @@ def simulate(
     speak(declared_language(settings))
     if settings.business is None:
         raise ConfigError("missing-key", at=Place(document.file, 1, 1), key="business")
-    plans = {"plan": business.simulate_file(settings.business, seed=settings.seed)}
+    root = Path(folder).expanduser().resolve()
+    plans = {"plan": business.simulate_file(settings.business, seed=settings.seed, root=root)}
     data = business.plan_json(plans, product=business.product_of(settings))
     written = _write(target, plans, data) if target else []
     if workbook is not None:

@@ -132,6 +132,7 @@ def summary(
         _break_even(plan),
         _runway(plan),
         _ruin(plan),
+        _exit(plan),
     ]
     lines = [line for line in said if line is not None]
     for rank, item in enumerate(assessment.knowledge.assumptions[:SHOWN], start=1):
@@ -260,6 +261,16 @@ def _ruin(plan: Plan) -> Finding | None:
         "summary-ruin",
         {"probability": _percent(found), "low": _percent(low), "high": _percent(high), "months": plan.settings.months},
     )
+
+
+def _exit(plan: Plan) -> Finding | None:
+    owned = plan.ownership
+    payout, share = (None, None) if owned is None else (owned.payout(), owned.share())
+    if payout is None or share is None:
+        return None
+    about = {"months": plan.settings.months, "share": _percent(share.value), "currency": plan.settings.currency}
+    about |= {"payout": _money(payout.value), "low": _money(payout.low or payout.value)}
+    return _said("summary-exit", {**about, "high": _money(payout.high or payout.value)})
 
 
 def _said(code: str, fields: Mapping[str, Any]) -> Finding:

@@ -27,6 +27,7 @@ from breakeven.economics.cap_events import (
     StockClass,
     Transfer,
 )
+from breakeven.economics.exits import open_safes
 from breakeven.economics.money import Rational, fraction, whole
 from breakeven.economics.rounds import Capitalization, RoundResult, price_round
 from breakeven.economics.securities import Convertible, Note, Safe, anti_dilution
@@ -140,16 +141,16 @@ class State:
         ]
         return rows
 
+    def exit_claims(
+        self, on: date, *, unvested: Literal["lapse", "vest"] = "lapse"
+    ) -> tuple[list[Claim], list[ExitSafe]]:
+        """Everyone's claim at an exit, open SAFEs included; those with a cap choose at the exit and stand apart."""
+        claims, capped = open_safes([safe for safe in self.convertibles.values() if isinstance(safe, Safe)])
+        return [*self.claims(on, unvested=unvested), *claims], capped
+
     def exit(self, value: Rational | str, on: date, *, unvested: Literal["lapse", "vest"] = "lapse") -> Distribution:
-        """Who gets what if the company is sold for `value`. A SAFE without a cap gets its money back."""
-        claims = self.claims(on, unvested=unvested)
-        safes = []
-        for safe in self.convertibles.values():
-            if isinstance(safe, Safe) and safe.cap is not None:
-                safes.append(ExitSafe(safe.holder or safe.id, safe.amount, safe.cap, safe.money == "post"))
-            elif isinstance(safe, Safe):
-                claims.append(Claim(safe.holder or safe.id, preference=safe.amount))
-        return distribute(value, claims, safes)
+        """Who gets what if the company is sold for `value`."""
+        return distribute(value, *self.exit_claims(on, unvested=unvested))
 
 
 @dataclass(frozen=True)

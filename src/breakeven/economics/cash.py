@@ -115,6 +115,15 @@ def funding(plan: BusinessPlan, inputs: Inputs, met: Mapping[str, Floats]) -> tu
     return first, came, repaid, interest
 
 
+def rounds_closed(plan: BusinessPlan, inputs: Inputs, met: Mapping[str, Floats]) -> Floats:
+    """[n]: which rounds with terms close, bit n for the n-th of them in the file."""
+    pattern = np.zeros(inputs.size)
+    for place, item in enumerate(item for item in plan.funding if item.terms is not None):
+        if item.month <= inputs.months:
+            pattern += closes(item, inputs, met) * 2.0**place
+    return pattern
+
+
 def balance(opening: Floats, flow: Floats, interest_per_year: Value) -> Floats:
     """[months, n]: the account at month ends; interest is earned on what was there at the month's start."""
     if not np.any(interest_per_year):

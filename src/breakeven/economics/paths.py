@@ -213,21 +213,25 @@ def _cash(
     }
     streams["cash_unabsorbed"], streams["cash_before_funding"] = account, summed
     streams["cash"] = account.copy()
-    outcomes["worth"] = _worth(plan, inputs, streams, ruin=ruin, start=start)
+    if plan.exit is not None:
+        sold = streams["mrr"][-1] * 12.0 * inputs["exit.arr_multiple"]
+        outcomes["exit_value"] = np.asarray(np.where(np.isinf(ruin), sold, 0.0))
+    if any(item.terms is not None for item in plan.funding):
+        outcomes["rounds_closed"] = cash.rounds_closed(plan, inputs, met)
+    outcomes["worth"] = _worth(plan, inputs, streams, ruin=ruin, start=start, sold=outcomes.get("exit_value", 0.0))
     _absorb(streams, number <= ruin)
     return Paths(streams, outcomes)
 
 
-def _worth(plan: BusinessPlan, inputs: Inputs, streams: Mapping[str, Floats], *, ruin: Floats, start: Floats) -> Floats:
+def _worth(
+    plan: BusinessPlan, inputs: Inputs, streams: Mapping[str, Floats], *, ruin: Floats, start: Floats, sold: Value
+) -> Floats:
     """NPV of the flows before funding: all of t = 0, the months up to ruin, and what is left at the end."""
     months = inputs.months
     factors = cash.discount(plan.discount_rate, months)
     alive = np.arange(1, months + 1)[:, None] <= ruin
     flows = np.where(alive, streams["cash_flow"], 0.0) if np.isfinite(ruin).any() else streams["cash_flow"]
-    worth = start + factors @ flows
-    if plan.exit is not None:
-        paid = streams["mrr"][-1] * 12.0 * inputs["exit.arr_multiple"] * factors[-1]
-        worth = worth + np.where(np.isinf(ruin), paid, 0.0)
+    worth = start + factors @ flows + sold * factors[-1]
     left = inputs["liquidation_value"]
     if np.any(left) and np.isfinite(ruin).any():
         month = np.where(np.isfinite(ruin), ruin, 1.0).astype(int) - 1

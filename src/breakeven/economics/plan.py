@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from breakeven.economics import dimensions
+from breakeven.economics.cap_sections import CapTableSettings
 from breakeven.economics.draws import copula_factor
 from breakeven.economics.drivers import Amount, Driver, Number, Rate
 from breakeven.economics.sections import (
@@ -94,6 +95,7 @@ class BusinessPlan(Section):
     team: list[Role] = Field(default_factory=list)
     cash: Amount | None = Field(None, description="On the account on day one; empty: the plan shows what is needed")
     funding: list[Funding] = Field(default_factory=list)
+    cap_table: CapTableSettings | None = Field(None, description="Who owns the company; see the financing page")
     milestones: list[Milestone] = Field(default_factory=list)
     risks: list[Risk] = Field(default_factory=list)
     other_per_month: Number = Field(ZERO, description="Other money in a month; below 0: money out")
@@ -140,6 +142,12 @@ class BusinessPlan(Section):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"names in {label} that differ, not '{sorted(twice)[0]}' twice")
+        return self
+
+    @model_validator(mode="after")
+    def _owned(self) -> BusinessPlan:
+        if self.cap_table is None and any(item.terms is not None for item in self.funding):
+            raise ValueError("a cap_table where a round states its terms")
         return self
 
     @model_validator(mode="after")

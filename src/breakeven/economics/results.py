@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from breakeven.economics import finance
+from breakeven.economics import finance, ownership
+from breakeven.economics.captable import CapTable
 from breakeven.economics.draws import SCRAMBLINGS
 from breakeven.economics.machines import Volumes
 from breakeven.economics.normal import Floats
+from breakeven.economics.ownership import Ownership
 from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.simulation import QUANTILES, Run, run
@@ -100,6 +102,7 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     break_even_answers: Volumes | None = None
     unit: UnitSheet | None = None
+    ownership: Ownership | None = None
 
     @property
     def settings(self) -> BusinessPlan:
@@ -190,7 +193,7 @@ class Plan:
         data["break_even"] = {label: self.months(name).curve() for label, name in BREAK_EVEN.items()}
         sheet = self.unit or of_run(self.run, self.origin)
         data["unit"] = None if sheet is None else sheet.as_json()
-        data["cap_table"] = None
+        data["cap_table"] = None if self.ownership is None else self.ownership.as_json()
         data["default_alive"] = self.default_alive()
         data["irr_of_base_case"] = self.irr()
         data["base"] = {NAMES.get(name, name): _finite(value) for name, value in self.run.base_outcomes.items()}
@@ -235,11 +238,16 @@ def simulate(
     name: str = "plan",
     filled: Mapping[str, Quantity] | None = None,
     overruled: Mapping[str, Quantity] | None = None,
+    table: CapTable | None = None,
 ) -> Plan:
-    """Simulates a business section (settings, or what stands in the file) month by month over its scenarios."""
+    """Simulates a business section (settings, or what stands in the file) month by month over its scenarios.
+
+    `table`: what was read of the files that `cap_table.ocf` declares.
+    """
     settings = plan if isinstance(plan, BusinessPlan) else BusinessPlan.model_validate(plan)
     made = run(settings, seed=seed, scenarios=scenarios)
-    return Plan(made, name, filled or {}, overruled or {}, tuple(_findings(made, name)))
+    shown = Plan(made, name, filled or {}, overruled or {}, tuple(_findings(made, name)))
+    return replace(shown, ownership=ownership.of_run(made, table, origin=shown.origin))
 
 
 def _findings(made: Run, name: str) -> list[Finding]:

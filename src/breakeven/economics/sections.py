@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from breakeven.economics.cap_sections import RoundTerms
 from breakeven.economics.drivers import Amount, Count, CountEach, Driver, Growth, Number, Price, Rate
 from breakeven.economics.plans import Plan as PricePlan
 
@@ -287,6 +288,15 @@ class Funding(Section):
     closed: bool = Field(False, description="True: agreed and certain. An open round with neither counts for nothing")
     interest_per_year: Rate = Field(ZERO, description="Of a loan")
     months: int = Field(36, ge=1, le=600, description="Of a loan, until it is paid back")
+    terms: RoundTerms | None = Field(
+        None, description="What is given for the money of a round: priced shares, a SAFE or a note; needs a cap_table"
+    )
+
+    @model_validator(mode="after")
+    def _whole_terms(self) -> Funding:
+        if self.terms is not None and (self.kind != "round" or not self.amount.certain or self.amount.mean <= 0.0):
+            raise ValueError("terms on a round of one certain amount above 0: who owns what is computed exactly")
+        return self
 
 
 class Mitigation(Section):

@@ -117,7 +117,7 @@ def distribute(exit_value: Rational | str, claims: Sequence[Claim], safes: Seque
     # which nobody would rather have the money back is the one that holds.
     count = len(by_cap)
     while True:
-        counted = _as_claims(claims, by_cap, count)
+        counted = as_claims(claims, by_cap, count)
         if counted is not None:
             extra, capitalization = counted
             payouts, per_share = _share_out(value, [*claims, *extra])
@@ -140,7 +140,7 @@ def _converts(claim: Claim, per_share: Fraction) -> bool:
     return bool(preference) and fraction(claim.shares) * per_share == claim.at(per_share) > preference
 
 
-def _as_claims(claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int) -> tuple[list[Claim], Fraction] | None:
+def as_claims(claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int) -> tuple[list[Claim], Fraction] | None:
     """The first `count` SAFEs as shares, the others as money, and the capitalization with those shares.
 
     None where those would own everything: so many cannot all convert.
@@ -164,12 +164,12 @@ def _as_claims(claims: Sequence[Claim], safes: Sequence[ExitSafe], count: int) -
 def _share_out(value: Fraction, claims: Sequence[Claim]) -> tuple[list[Fraction], Fraction]:
     first = sum((fraction(claim.preference) for claim in claims), Fraction(0))
     if value <= first:
-        return _by_seniority(value, claims), Fraction(0)
+        return by_seniority(value, claims), Fraction(0)
     per_share = value_per_share(value, claims)
     return [claim.at(per_share) for claim in claims], per_share
 
 
-def _by_seniority(value: Fraction, claims: Sequence[Claim]) -> list[Fraction]:
+def by_seniority(value: Fraction, claims: Sequence[Claim]) -> list[Fraction]:
     """Preferences as far as the money goes: the most senior first, equals in proportion."""
     paid = [Fraction(0)] * len(claims)
     for rank in sorted({claim.seniority for claim in claims}, reverse=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from breakeven.artifacts import read_json, write_json
 from breakeven.economics.plan import BusinessPlan
 from breakeven.errors import UsageError
 from breakeven.pipeline import Context, Setup, Stage, Step
+from breakeven.stages.declared_files import cap_table, paths
 
 if TYPE_CHECKING:
     from breakeven.economics.measured import Measured
@@ -36,7 +38,7 @@ def steps(setup: Setup) -> list[Step]:
         return []
     read = {f"business.{key}": value for key, value in settings.model_dump(mode="json").items()}
     read |= {"seed": setup.seed, "evaluate.machines": _machines(setup)}
-    return [Step(STEP, VERSION, _run, settings=read, needs=(VERDICT,))]
+    return [Step(STEP, VERSION, _run, settings=read, files=paths(setup.root, settings), needs=(VERDICT,))]
 
 
 def _machines(setup: Setup) -> Any:
@@ -49,7 +51,7 @@ def _run(context: Context) -> None:
     folder = context.need(VERDICT)
     verdict, measurements = read_json(folder / "verdict.json"), read_json(folder / "measurements.json")
     found = candidates(settings, verdict, measurements, context.setup.config.evaluate)
-    plans = simulate_all(settings, found, seed=context.setup.seed)
+    plans = simulate_all(settings, found, seed=context.setup.seed, root=context.setup.root)
     plans = {name: with_unit(plan, verdict["candidates"][name]) for name, plan in plans.items()}
     for plan in plans.values():
         for finding in plan.findings:
@@ -77,28 +79,29 @@ def nearest(plans: Mapping[str, Plan], judged: Mapping[str, Any]) -> str:
     return max(plans, key=room)
 
 
-def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int) -> dict[str, Plan]:
-    """The plan of every candidate, on the same random numbers."""
+def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int, root: Path) -> dict[str, Plan]:
+    """The plan of every candidate, on the same random numbers; files that the section names lie under `root`."""
     from breakeven.economics.measured import fill
     from breakeven.economics.results import simulate
 
     plans = {}
+    table, findings = cap_table(root, settings)
     for name, measured in found.items():
         made = fill(settings, measured)
-        plans[name] = simulate(
+        plan = simulate(
             made.plan,
             seed=settings.seed if settings.seed is not None else seed,
             name=name,
             filled=made.filled,
             overruled=made.overruled,
+            table=table,
         )
+        plans[name] = replace(plan, findings=(*plan.findings, *findings))
     return plans
 
 
 def with_unit(plan: Plan, judged: Mapping[str, Any]) -> Plan:
     """The plan with what the verdict measured of 1,000 answers beside it."""
-    from dataclasses import replace
-
     from breakeven.economics.unit_sheet import of_verdict
 
     price = plan.settings.drivers().get("price.per_answer")
@@ -106,13 +109,15 @@ def with_unit(plan: Plan, judged: Mapping[str, Any]) -> Plan:
     return replace(plan, unit=of_verdict(judged, asked))
 
 
-def simulate_file(settings: BusinessPlan, *, seed: int = 0) -> Plan:
-    """`breakeven simulate`: the business section as it stands, without a model."""
+def simulate_file(settings: BusinessPlan, *, seed: int = 0, root: Path | None = None) -> Plan:
+    """`breakeven simulate`: the business section as it stands, without a model; files it names lie under `root`."""
     from breakeven.economics.results import simulate
 
     if settings.price is None and not settings.segments:
         raise UsageError("plan-price-missing")
-    return simulate(settings, seed=settings.seed if settings.seed is not None else seed)
+    table, findings = cap_table(root or Path(), settings)
+    plan = simulate(settings, seed=settings.seed if settings.seed is not None else seed, table=table)
+    return replace(plan, findings=(*plan.findings, *findings))
 
 
 def candidates(
