@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from breakeven.errors import BreakevenError, EnvironmentFault
 from breakeven.serving import inference, routes
 from breakeven.serving.access import Access
-from breakeven.serving.deployment import Deployment
+from breakeven.serving.deployment import Deployment, Standing
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
 from breakeven.serving.logs import RequestLog
 from breakeven.serving.traces import Traces, current
@@ -101,8 +101,9 @@ class Service:
         self.source = source
         self.access = Access(ledger)
         self.watch = Watch(lambda: sum(one.batcher.queued for one in self.served.values()), ledger.writer.queued)
-        self.current = Deployment(package, rule, name=name, plan=plan, limits=limits, observe=self.watch.batch)
-        self.served: dict[str, Deployment] = {name: self.current}
+        self.plan = plan
+        first = self.deploy(package, rule, name=name, limits=limits)
+        self.standing = Standing(first, served={name: first})
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
         self.open = 0
@@ -113,7 +114,33 @@ class Service:
         """The release that answers a request of `key`: the one it names, else the current one. HttpError 404
         `model-not-found`.
         """
-        return self.current if model is None else self.named(model)
+        if model is not None:
+            return self.named(model)
+        standing = self.standing
+        return standing.current if standing.canary is None else standing.pick(key.customer)
+
+    @property
+    def current(self) -> Deployment:
+        """The release that answers whoever names none and is no customer of the canary."""
+        return self.standing.current
+
+    @property
+    def served(self) -> dict[str, Deployment]:
+        """Every release that answers, by name."""
+        return self.standing.served
+
+    def deploy(
+        self, package: Any, rule: Mapping[str, Any] | None, *, name: str, limits: Limits | None = None
+    ) -> Deployment:
+        """A package made ready to answer; nobody is sent to it yet. `limits` None: ours, with the package's own."""
+        own = limits or package_limits(package, self.limits)
+        return Deployment(package, rule, name=name, plan=self.plan, limits=own, figures=self.watch.release(name))
+
+    def stand(self, standing: Standing) -> None:
+        """Sends every request from now on where `standing` says."""
+        taken = max(one.limits.max_bytes for one in standing.served.values())
+        self.limits = replace(self.limits, max_bytes=taken, max_inputs=standing.current.limits.max_inputs)
+        self.standing = standing
 
     def named(self, model: str) -> Deployment:
         """The release of that name; HttpError 404 `model-not-found` with what is served."""
@@ -144,9 +171,10 @@ class Service:
             return "shutting down"
         if self.ledger.writer.fault is not None:
             return str(self.ledger.writer.fault)
-        busy = self.current.batcher.busy_since
-        if busy is not None and time.monotonic() - busy > self.limits.stuck_seconds:
-            return f"the model has not answered for {self.limits.stuck_seconds:g} s"
+        for deployment in self.served.values():
+            busy = deployment.batcher.busy_since
+            if busy is not None and time.monotonic() - busy > self.limits.stuck_seconds:
+                return f"the model of {deployment.name} has not answered for {self.limits.stuck_seconds:g} s"
         return None
 
     def close(self) -> None:
@@ -224,13 +252,19 @@ def create_app(
 
     kept = ledger.keep_plan(plan if plan is not None else PricePlan())
     info = getattr(package, "info", {})
-    given = info.get("limits", {})
-    chosen = limits or Limits(
-        max_bytes=int(given.get("max_bytes", Limits.max_bytes)),
-        max_inputs=int(given.get("max_inputs", Limits.max_inputs)),
-    )
+    chosen = limits or package_limits(package, Limits())
     return Service(
         package, rule, ledger, limits=chosen, plan=kept, name=name or str(info.get("candidate", "model")), source=source
+    )
+
+
+def package_limits(package: Any, limits: Limits) -> Limits:
+    """`limits` with the `max_bytes` and `max_inputs` that the package states."""
+    given = getattr(package, "info", {}).get("limits", {})
+    return replace(
+        limits,
+        max_bytes=int(given.get("max_bytes", Limits.max_bytes)),
+        max_inputs=int(given.get("max_inputs", Limits.max_inputs)),
     )
 
 

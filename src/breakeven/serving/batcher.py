@@ -25,6 +25,7 @@ Answer = Callable[[list[Any]], list[Any]]
 _UNREAD_PARTS = 64
 _BATCHES_AHEAD = 4
 _LANES_LOOKED_AT = 256
+_LAST_BATCH_SECONDS = 10.0
 _LATER_SECONDS = 0.025  # of work that may wait, at most, before somebody who waits is looked for again
 _LATER_EVERY = 1.0  # seconds after which it gets a turn though others wait, so that it ends some day
 
@@ -179,12 +180,21 @@ class Batcher:
             self._wake.notify()
         return parts
 
-    def close(self) -> None:
-        """Answers what is queued, then ends the worker (waits at most 10 s for a model that hangs)."""
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered and nothing waits."""
+        return self.busy_since is None and not (self._queued or self._later or self._streams)
+
+    def close(self) -> bool:
+        """Answers what is queued, cuts streams, ends the worker. False: the model hangs, and its thread with it."""
         with self._wake:
             self._closing = True
+            for parts in self._streams:
+                parts.tell("error", HttpError(503, "shutting-down"))
+                parts.left = True
             self._wake.notify()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=_LAST_BATCH_SECONDS)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:

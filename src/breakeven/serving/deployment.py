@@ -6,18 +6,26 @@ A request holds the deployment that answers it (`with deployment:`), so that a s
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from breakeven.errors import BreakevenError
 from breakeven.serving.batcher import Batcher, Parts
 
 if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
     from breakeven.serving.app import Limits
+    from breakeven.serving.shadow import Shadow
+    from breakeven.serving.watch import ReleaseFigures
+
+log = logging.getLogger("breakeven.serving")
 
 
 class Deployment:
-    """What answers as `name`. All methods but `answer_now` run on the event loop.
+    """What answers as `name`. All methods but `answer_now` and `close` run on the event loop.
 
     `limits`: how the queue is kept, and `max_inputs` and `max_bytes` of a request to this release. `rule` None: the
     task's default.
@@ -31,13 +39,15 @@ class Deployment:
         name: str,
         plan: PricePlan,
         limits: Limits,
-        observe: Callable[[int, float], None] = lambda cases, seconds: None,
+        figures: ReleaseFigures | None = None,
     ) -> None:
         self.package = package
         self.rule = rule
         self.name = name
         self.plan = plan
         self.limits = limits
+        self.figures = figures
+        self.shadow: Shadow | None = None
         self.running = 0
         self.batcher = Batcher(
             self.answer_now,
@@ -46,7 +56,7 @@ class Deployment:
             window=limits.window_ms / 1000,
             patience=limits.queue_seconds,
             pace=_measured_pace(package),
-            observe=observe,
+            **({} if figures is None else {"observe": figures.batch}),
         )
 
     def __enter__(self) -> Deployment:
@@ -63,17 +73,62 @@ class Deployment:
     def answer_now(self, inputs: list[Any]) -> list[Any]:
         """Outputs of parsed inputs; called on the worker's thread."""
         raw = self.package.raw(inputs)
-        outputs: list[Any] = self.package.render(raw, self.package.answer(raw, self.rule))
+        answers = self.package.answer(raw, self.rule)
+        outputs: list[Any] = self.package.render(raw, answers)
+        if self.shadow is not None:
+            self.shadow.offer(inputs, raw, answers)
         return outputs
 
     def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
         """Runs an iterator on the worker, a step between batches."""
         return self.batcher.stream(make)
 
+    async def on_worker(self, work: Callable[[], Any]) -> Any:
+        """The result of one call on the worker's thread, between batches."""
+        async for value in self.stream(lambda: iter([work()])):
+            return value
+        raise BreakevenError("internal")
+
+    def count_answered(self) -> None:
+        """Counts a request that was answered and charged."""
+        if self.figures is not None:
+            self.figures.answered.inc()
+
+    def count_failed(self) -> None:
+        """Counts a request that this release could not answer."""
+        if self.figures is not None:
+            self.figures.failed.inc()
+
     def close(self) -> None:
-        """Answers what is queued, ends the worker, closes the package."""
-        self.batcher.close()
-        self.package.close()
+        """Answers what is queued, ends the worker, closes the package; one whose model hangs is left open."""
+        if self.batcher.close():
+            self.package.close()
+        else:
+            log.error("the model of %s hangs: its memory is not given back", self.name)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Who answers whom at one moment; swapped as a whole. `served`: by name, `current` and `canary` included."""
+
+    current: Deployment
+    canary: Deployment | None = None
+    share: float = 0.0
+    served: dict[str, Deployment] = field(default_factory=dict)
+
+    def pick(self, customer: str) -> Deployment:
+        """The release that answers a customer: the same one as long as the share is not changed."""
+        if self.canary is not None and in_share(self.canary.name, customer, self.share):
+            return self.canary
+        return self.current
+
+
+def in_share(release: str, customer: str, share: float) -> bool:
+    """Whether a customer is among a canary's. A larger share keeps all that a smaller one had; another release draws
+    others.
+    """
+    digest = hashlib.blake2b(f"{release}\0{customer}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
 
 
 def _measured_pace(package: Any) -> float:

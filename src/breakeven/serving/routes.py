@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from breakeven.errors import BreakevenError, InputError, Place, Refused
+from breakeven.errors import InputError, Place, Refused
 from breakeven.ledger import clock
 from breakeven.ledger.events import Charge, new_id
 from breakeven.ledger.replay import RETENTION
@@ -156,6 +156,7 @@ async def answer(
             raise HttpError(500, "answer-broken") from error
     except BaseException:
         service.ledger.release(admission)
+        deployment.count_failed()
         raise
     charge = Charge(
         key.customer,
@@ -174,6 +175,7 @@ async def answer(
     if not await service.commit(admission, charge):
         return await _replayed(service, idempotency, request)
     service.watch.used(quantities, deployment.plan)
+    deployment.count_answered()
     return Response(200, body, [JSON_TYPE])
 
 
@@ -374,7 +376,7 @@ async def session_start(service: Service, exchange: Exchange) -> Response:
         raise wrong_field("seed", "expects-index")
     with service.deployment(named_model(request), key) as deployment:
         policy = _policy(deployment)
-        state = await _on_worker(deployment, lambda: policy.start(seed))
+        state = await deployment.on_worker(lambda: policy.start(seed))
         return json_response(200, {"id": new_id(), "model": deployment.name, "state": state}, rates)
 
 
@@ -403,7 +405,7 @@ async def _stepped(
     admission = await _admit(service, deployment, key, {"answers": 1})
     try:
         try:
-            state, output = await _on_worker(deployment, lambda: policy.step(request["state"], item))
+            state, output = await deployment.on_worker(lambda: policy.step(request["state"], item))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise HttpError(422, "session-state", at=Place(field="state")) from error
         quantities = deployment.package.usage([item], [output])
@@ -432,10 +434,3 @@ def _policy(deployment: Deployment) -> Any:
     if policy is None:
         raise HttpError(422, "session-not-offered")
     return policy
-
-
-async def _on_worker(deployment: Deployment, work: Any) -> Any:
-    """One call on the worker's thread, between batches."""
-    async for value in deployment.stream(lambda: iter([work()])):
-        return value
-    raise BreakevenError("internal")

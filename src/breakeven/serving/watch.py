@@ -17,6 +17,27 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _CASES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
+class ReleaseFigures:
+    """The counters of one release; those of `Watch` count all releases together."""
+
+    def __init__(self, watch: Watch, release: str) -> None:
+        self._watch = watch
+        self.answered = watch.by_release.labels(release, "answered")
+        self.failed = watch.by_release.labels(release, "failed")
+        self._cases = watch.cases_by_release.labels(release)
+        self._seconds = watch.seconds_by_release.labels(release)
+
+    def batch(self, cases: int, seconds: float) -> None:
+        """Counts a batch; called on the worker's thread."""
+        self._watch.batch(cases, seconds)
+        self._cases.inc(cases)
+        self._seconds.inc(seconds)
+
+    def requests(self) -> dict[str, int]:
+        """Requests answered and failed so far."""
+        return {"answered": int(self.answered._value.get()), "failed": int(self.failed._value.get())}
+
+
 class Watch:
     """The counters of one service, in a registry of its own."""
 
@@ -35,7 +56,6 @@ class Watch:
         self._first = Histogram(
             "breakeven_first_part_seconds",
             "Seconds from head to a stream's first part (time to first token)",
-            ["route"],
             buckets=_SECONDS,
             registry=self._registry,
         )
@@ -52,6 +72,28 @@ class Watch:
         self._inference = Counter("breakeven_inference_seconds", "Seconds in the model", registry=self._registry)
         Gauge("breakeven_queue_cases", "Cases that wait for the model", registry=self._registry).set_function(queued)
         Gauge("breakeven_ledger_queue", "Charges that wait for a commit", registry=self._registry).set_function(waiting)
+        self.by_release = Counter(
+            "breakeven_release_requests", "Requests by release", ["release", "outcome"], registry=self._registry
+        )
+        self.cases_by_release = Counter(
+            "breakeven_release_cases", "Cases answered by release", ["release"], registry=self._registry
+        )
+        self.seconds_by_release = Counter(
+            "breakeven_release_inference_seconds", "Seconds in the model", ["release"], registry=self._registry
+        )
+        self._memory = Gauge(
+            "breakeven_release_memory_bytes", "What opening it added", ["release"], registry=self._registry
+        )
+        self._served = Gauge(
+            "breakeven_release_served", "Share of customers", ["release", "role"], registry=self._registry
+        )
+        self._decision = Gauge("breakeven_decision", "Number of the decision followed", registry=self._registry)
+        self._refused = Gauge(
+            "breakeven_decision_refused", "Number of a decision that is not followed", ["code"], registry=self._registry
+        )
+        self._shadow = Counter(
+            "breakeven_shadow_cases", "Cases copied to the shadow", ["release", "outcome"], registry=self._registry
+        )
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_meter: dict[str, Counter] = {}
 
@@ -64,9 +106,9 @@ class Watch:
         pair[0].inc()
         pair[1].observe(seconds)
 
-    def first(self, route: str, seconds: float) -> None:
+    def first(self, seconds: float) -> None:
         """Counts how long a stream's reader waited for its first part."""
-        self._first.labels(route).observe(seconds)
+        self._first.observe(seconds)
 
     def refused(self, code: str, status: int = 500) -> None:
         """Counts an error by its class and its code, which comes from the catalogue and so from a bounded set."""
@@ -86,6 +128,31 @@ class Watch:
         """Counts a batch; called on the worker's thread."""
         self._batch.observe(cases)
         self._inference.inc(seconds)
+
+    def release(self, name: str) -> ReleaseFigures:
+        """The counters of a release."""
+        return ReleaseFigures(self, name)
+
+    def memory(self, release: str, size: int) -> None:
+        """States what opening a release added to the process, in bytes."""
+        self._memory.labels(release).set(size)
+
+    def follows(self, decision: int, shares: Mapping[tuple[str, str], float]) -> None:
+        """States the decision in force; `shares`: share of the customers by (release, role)."""
+        self._decision.set(decision)
+        self._refused.clear()
+        self._served.clear()
+        for (release, role), share in shares.items():
+            self._served.labels(release, role).set(share)
+
+    def refuses(self, decision: int, code: str) -> None:
+        """States a decision that is not followed, and why."""
+        self._refused.clear()
+        self._refused.labels(code).set(decision)
+
+    def shadowed(self, release: str, outcome: str, cases: int = 1) -> None:
+        """Counts what became of copies: agree, differ, refused, failed, dropped; same-answer beside the first two."""
+        self._shadow.labels(release, outcome).inc(cases)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
