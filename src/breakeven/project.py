@@ -195,11 +195,16 @@ class Project:
             return pipeline.run(planned, setup, self.store, watcher, hashes)
 
     def estimate(self, targets: Iterable[str] = ()) -> list[dict[str, Any]]:
-        """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run."""
+        """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run.
+
+        Minutes are those it took the last time, where neither its rows nor its own settings changed since.
+        """
         setup = self.setup()
         rows: dict[str, dict[str, Any]] = {}
         for stage in STAGES:
             rows.update({row["step"]: row for row in stage.estimate(setup)} if stage.estimate else {})
+        planned = self.plan(targets)
+        same_rows = any(item.step.name == "process" and item.state == "fresh" for item in planned)
         return [
             {
                 "minutes": 0.0,
@@ -207,13 +212,21 @@ class Project:
                 "download_mb": 0.0,
                 "money": 0.0,
                 **rows.get(item.step.name, {}),
+                **(self._last_time(item) if same_rows else {}),
                 "step": item.step.name,
                 "state": item.state,
                 "why": item.why,
             }
-            for item in self.plan(targets)
+            for item in planned
             if item.state != "fresh"
         ]
+
+    def _last_time(self, item: pipeline.Planned) -> dict[str, float]:
+        changed = item.step.stage == "train" and not item.follows  # another budget, another model
+        if item.state != "stale" or changed:
+            return {}
+        manifest = self.store.manifest(item.step.name)
+        return {"minutes": manifest.seconds / 60} if manifest else {}
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -216,7 +216,8 @@ class Model(ABC):
         return False
 
     def estimate(self, rows: int) -> dict[str, float]:
-        """Before anything starts: minutes, memory_gb, download_mb, money. Rough, stated as assumed."""
+        """Before anything starts: minutes, memory_gb, download_mb, money, and answer_seconds (one row, one core) where
+        an answer takes more than a moment. Rough, stated as assumed."""
         return {"minutes": 0.0, "memory_gb": 0.1, "download_mb": 0.0, "money": 0.0}
 
     def fit(self, train: Cases, validation: Cases, context: TrainContext) -> dict[str, Any]:

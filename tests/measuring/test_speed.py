@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from breakeven.measuring import energy, speed
 from breakeven.measuring.capacity import capacity_within, of_trail
 from breakeven.measuring.rounds import Turn
+from breakeven.measuring.settings import Load
 from breakeven.measuring.speed import moved
 from breakeven.models.baseline import Majority, MajoritySettings
 from breakeven.packaging.package import build
@@ -178,6 +179,11 @@ def test_only_the_changed_package_is_measured_again(packages: dict[str, Path]) -
     bed = Bed({"one": 300.0, "two": 200.0})
     again = run(packages, bed, former=first)
     assert set(bed.log) == {"two"} and again["stale"] == [{"candidate": "two", "why": "another package"}]
+    assert 13.5 <= bed.clock() <= 15.0 * 1.1, "one of two takes its own half of the 30 seconds"
+
+
+def test_load_tests_take_their_time_from_the_number_of_candidates_where_none_is_declared() -> None:
+    assert (Load().seconds_for(2), Load().seconds_for(5), Load(seconds=30).seconds_for(5)) == (24.0, 60.0, 30.0)
 
 
 def test_a_server_that_breaks_is_closed(packages: dict[str, Path]) -> None:

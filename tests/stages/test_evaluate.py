@@ -224,3 +224,16 @@ def test_the_real_server_is_loaded_once_and_a_new_payoff_loads_nothing(project: 
     assert run(setup(tmp_path, payoff={"correct": 1}, **load), faked=False) == ["evaluate/verdict"]
     again = read_json(tmp_path / "artifacts" / "evaluate" / "speed" / "speed.json")
     assert again == speed
+
+
+def test_an_estimate_follows_rows_runtimes_and_the_load_tests(project: Path) -> None:
+    ladder = [{"name": "majority", "model": "majority"}, {"name": "encoder", "model": "minilm-l6"}]
+
+    def minutes(**settings: Any) -> dict[str, float]:
+        given = setup(project, **settings)
+        given.config.train = train.Settings.model_validate({"candidates": ladder})
+        return {row["step"]: row["minutes"] for row in evaluate.estimate(given)}
+
+    one, all_three = minutes(runtimes=1), minutes(runtimes=None, load={"seconds": 600})
+    assert one["evaluate/majority"] < 0.02 < one["evaluate/encoder"] < all_three["evaluate/encoder"]
+    assert all_three["evaluate/speed"] - one["evaluate/speed"] == pytest.approx((600 - 24) / 60)

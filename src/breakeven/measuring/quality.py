@@ -70,7 +70,7 @@ def judge(
         chain=data.chain,
         cases=data.validation,
         task=task,
-        runtimes=_allowed(model, runtimes),
+        runtimes=allowed(model, runtimes),
         tolerance=tolerance,
         agreement=agreement,
         seconds=seconds,
@@ -189,7 +189,8 @@ def _findings(candidate: str, validation: Mapping[str, float]) -> list[Finding]:
     ]
 
 
-def _allowed(model: Model, limit: int | Sequence[str] | None) -> list[str] | None:
+def allowed(model: Model, limit: int | Sequence[str] | None) -> list[str] | None:
+    """Runtimes to try by a setting that counts or names them; None: all."""
     if limit is None:
         return None
     return list(model.runtimes()[:limit]) if isinstance(limit, int) else list(limit)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from breakeven.economics.drivers import Amount, Count, Driver, Number, Rate
 
+SECONDS_EACH = 12.0  # of load a candidate: four a round, which is a search of some steps and a steady run
 FORBID = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -59,8 +60,14 @@ class Load(BaseModel):
 
     model_config = FORBID
 
-    seconds: float = Field(120.0, ge=2, le=86_400, description="Wall seconds for all candidates together")
+    seconds: float | None = Field(
+        None, ge=2, le=86_400, description="Wall seconds for all candidates together; default: 12 for each"
+    )
     rounds: int = Field(3, ge=1, le=20, description="Rounds, interleaved over the candidates")
+
+    def seconds_for(self, candidates: int) -> float:
+        """Wall seconds for so many candidates together."""
+        return SECONDS_EACH * candidates if self.seconds is None else self.seconds
 
 
 class Power(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ Opener = Callable[[Path, Sequence[Any]], Served]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often, and the payloads that are asked."""
+    """How long (wall seconds for all packages) and how often, and the payloads that are asked."""
 
     seconds: float
     rounds: int
@@ -98,6 +98,7 @@ def measure(
             session.stale.append({"candidate": name, "why": reason})
     todo = {name: packages[name] for name, reason in reasons.items() if reason is not None}
     if todo:
+        plan = replace(plan, seconds=plan.seconds * len(todo) / len(packages))  # its own part for each
         measured = _rounds(todo, infos, plan, opener=opener or _open, report=report, session=session, clock=clock)
         for name, rounds in measured.items():
             figures = _figures(rounds["rounds"], session.hardware.get("key"))

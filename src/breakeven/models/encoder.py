@@ -79,6 +79,7 @@ class Encoder(Model):
         seconds = rows * passes * TOKENS_ASSUMED * larger / SPEEDS[self.options.adapt]
         return {
             "minutes": seconds / 60,
+            "answer_seconds": TOKENS_ASSUMED * larger / SPEEDS["frozen"],
             "memory_gb": 1.5 * larger,
             "download_mb": download_mb(self.options.weights, cache_folder()),
             "money": 0.0,

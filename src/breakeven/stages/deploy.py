@@ -255,8 +255,8 @@ def lineage(store: Store, candidate: str) -> dict[str, Any]:
 
 
 def estimate(setup: Setup) -> list[dict[str, Any]]:
-    """Half a minute: a copy, a server start and the parity rows."""
-    return [{"step": "deploy", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}]
+    """A copy, a server start and the parity rows."""
+    return [{"step": "deploy", "minutes": 0.1, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}]
 
 
 STAGE = Stage("deploy", Settings, steps, estimate)

@@ -24,6 +24,7 @@ SPEED, VERDICT = "evaluate/speed", "evaluate/verdict"
 RESERVED = ("speed", "verdict")
 PACKAGING_SECONDS = 3.0
 LOOKS = "test-looks.json"
+SERVER_SECONDS, OPEN_SECONDS, ANSWER_SECONDS = 4.0, 0.5, 0.0003  # assumed: to start and end one, to open, to answer
 
 
 def steps(setup: Setup) -> list[Step]:
@@ -86,7 +87,9 @@ def _run_speed(context: Context) -> None:
     data = quality.read_data(context.need("process"), setup.task, train.fields_of(setup))
     load = setup.config.evaluate.load
     plan = speed.Plan(
-        load.seconds, load.rounds, payloads=[setup.task.payload(item) for item in data.test.inputs[: speed.PAYLOADS]]
+        load.seconds_for(len(ours)),
+        load.rounds,
+        payloads=[setup.task.payload(item) for item in data.test.inputs[: speed.PAYLOADS]],
     )
 
     def report(done: float, total: float, what: str) -> None:
@@ -162,23 +165,24 @@ def count_look(context: Context) -> int:
 
 
 def estimate(setup: Setup) -> list[dict[str, Any]]:
-    """Rough minutes and memory: packaging is bounded a runtime, the load tests by their own setting."""
+    """Rough minutes and memory: rows to answer by the models' own pace, the load tests by their own setting."""
     settings: Settings = setup.config.evaluate
-    rows = [
-        {"step": f"evaluate/{candidate.name}", "minutes": 0.5, "memory_gb": 1.0, "download_mb": 0.0, "money": 0.0}
-        for candidate in setup.config.train.candidates
-    ]
-    return [
-        *rows,
-        {
-            "step": SPEED,
-            "minutes": settings.load.seconds / 60 + 0.2 * len(rows),
-            "memory_gb": 1.5,
-            "download_mb": 0.0,
-            "money": 0.0,
-        },
-        {"step": VERDICT, "minutes": 0.1, "memory_gb": 0.5, "download_mb": 0.0, "money": 0.0},
-    ]
+    rows = [_estimated(setup, candidate) for candidate in setup.config.train.candidates]
+    load = settings.load.seconds_for(len(rows)) + SERVER_SECONDS * len(rows)
+    rows.append({"step": SPEED, "minutes": load / 60, "memory_gb": 1.5})
+    rows.append({"step": VERDICT, "minutes": 0.02, "memory_gb": 0.5})
+    return [{"download_mb": 0.0, "money": 0.0, **row} for row in rows]
+
+
+def _estimated(setup: Setup, candidate: Any) -> dict[str, Any]:
+    """Packaging: validation rows by every runtime, then the test rows by the chosen one."""
+    settings, model = setup.config.evaluate, train.model_of(setup.task, candidate)
+    train_rows, split = train.expected_rows(setup), setup.config.process.split
+    runtimes = len(quality.allowed(model, settings.runtimes) or model.runtimes())
+    share = (split.validation * runtimes + split.test) / (1 - split.validation - split.test)
+    asked = model.estimate(train_rows)
+    seconds = OPEN_SECONDS + train_rows * share * asked.get("answer_seconds", ANSWER_SECONDS)
+    return {"step": f"evaluate/{candidate.name}", "minutes": seconds / 60, "memory_gb": asked["memory_gb"]}
 
 
 STAGE = Stage("evaluate", Settings, steps, estimate)

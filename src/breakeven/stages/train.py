@@ -3,6 +3,7 @@ what training took. It names no model; the task's table does."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from breakeven import models
 from breakeven.artifacts import now, read_json, write_json
-from breakeven.errors import DataError, Finding, Place
+from breakeven.errors import DataError, Finding, IntegrityError, Place
 from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.task import Cases, Model, Task
 from breakeven.training.weights import cache_folder
@@ -315,7 +316,7 @@ def estimate(setup: Setup) -> list[dict[str, Any]]:
     """Minutes, memory, downloads and money a candidate would take, before anything starts."""
     settings: Settings = setup.config.train
     built = {candidate.name: model_of(setup.task, candidate) for candidate in settings.candidates}
-    seconds, count = budgets(settings, built), _expected_rows(setup)
+    seconds, count = budgets(settings, built), expected_rows(setup)
     found = []
     for name, model in built.items():
         row: dict[str, Any] = {"step": f"train/{name}", **model.estimate(count)}
@@ -326,11 +327,12 @@ def estimate(setup: Setup) -> list[dict[str, Any]]:
     return found
 
 
-def _expected_rows(setup: Setup) -> int:
+def expected_rows(setup: Setup) -> int:
     """Training rows: counted where the rows were processed before, else the declared limit, else an assumption."""
     report = setup.root / "artifacts" / "process" / "report.json"
     if report.is_file():
-        return int(read_json(report).get("splits", {}).get("train", ASSUMED_ROWS))
+        with contextlib.suppress(IntegrityError):  # the plan says so
+            return int(read_json(report).get("splits", {}).get("train", ASSUMED_ROWS))
     limit = getattr(setup.config.collect, "limit", None)
     return int(limit * 0.7) if limit else ASSUMED_ROWS
 
