@@ -17,6 +17,7 @@ import pytest
 from breakeven import tasks as table
 from breakeven.packaging.package import Package
 from breakeven.task import Task
+from tests.conformance import formats
 from tests.conformance.rooms import Entry
 from tests.conformance.tasks import Corridor, Distant, Echo, Policy, TwoMeters
 
@@ -35,6 +36,11 @@ def reviews() -> tuple[tuple[str, str], ...]:
 
 
 SENTENCES = tuple((text, text.upper()) for text in ("one two", "three", "four five six", "seven", "eight nine"))
+STORIES = tuple(
+    ({"text": text, "max_tokens": 8, "stop": []}, {"text": rest, "finish": "stop"})
+    for text, rest in (("once upon", "a time"), ("a", "time there"), ("there was", "an end"), ("was", "an end"))
+)
+PICTURES = tuple({"image": bytes(range(start, start + 9)), "note": f"note {start}"} for start in range(6))
 ENTRIES = {
     "majority": Entry(table.find("text-classification"), "majority", reviews()),
     "naive-bayes": Entry(table.find("text-classification"), "naive-bayes", reviews()),
@@ -43,6 +49,9 @@ ENTRIES = {
     "two-meters": Entry(TwoMeters(), "say", SENTENCES),
     "policy": Entry(Policy(), "walk", tuple((seed, {"steps": 3 + seed % 5}) for seed in range(12))),
     "distant": Entry(Distant(), "call", SENTENCES),
+    "continuation": Entry(formats.Continuation(), "follow", STORIES),
+    "letters": Entry(formats.Letters(), "count", tuple((text, [0.0] * 5) for text, _ in SENTENCES)),
+    "pictures": Entry(formats.Pictures(), "weigh", tuple((picture, {}) for picture in PICTURES)),
 }
 
 
@@ -69,7 +78,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pac
         patch.setenv("CONFORMANCE_URL", f"http://127.0.0.1:{server.server_address[1]}/")
         patch.setenv(
             table.TRUST,
-            ",".join(f"tests.conformance.tasks:{kind}" for kind in ("Echo", "TwoMeters", "Policy", "Distant")),
+            ",".join(f"{type(entry.task).__module__}:{type(entry.task).__name__}" for entry in ENTRIES.values()),
         )
         yield {name: entry.package(tmp_path_factory.mktemp(name)) for name, entry in ENTRIES.items()}
     server.shutdown()

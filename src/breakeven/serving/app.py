@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import inference, routes
+from breakeven.serving import inference, openai, routes
 from breakeven.serving.access import Access
 from breakeven.serving.deployment import Deployment, Standing
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
@@ -60,6 +60,9 @@ class Limits:
 
 ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/predict": ("predict", {"POST": routes.predict}),
+    "/v1/chat/completions": ("chat", {"POST": openai.chat}),
+    "/v1/completions": ("completions", {"POST": openai.completions}),
+    "/v1/embeddings": ("embeddings", {"POST": openai.embeddings}),
     "/v1/feedback": ("feedback", {"POST": routes.feedback}),
     "/v1/usage": ("usage", {"GET": routes.usage}),
     "/v1/models": ("models", {"GET": routes.models}),

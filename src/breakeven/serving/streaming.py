@@ -109,7 +109,7 @@ async def _sent(
     try:
         async for part in _until(parts, gone):
             if not sent:
-                service.watch.first("stream", time.perf_counter() - exchange.began)
+                service.watch.first(time.perf_counter() - exchange.began)
             sent.append(part)
             await _event(exchange, shown(part))
     except Exception as error:  # the head is sent: the error goes into the stream
