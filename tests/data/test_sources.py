@@ -174,6 +174,35 @@ def test_queries_that_cannot_be_taken(tmp_path: Path, query: str, words: str) ->
         Folder(tmp_path, {"source": {"url_env": "SHOP_URL", "query": query}}).run("collect")
 
 
+ENDLESS = "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) as x from n"
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.timeout(10)
+def test_a_query_without_end_is_stopped_at_its_limit(tmp_path: Path) -> None:
+    source = {"url_env": "SHOP_URL", "query": ENDLESS, "timeout_seconds": 0.3}
+    with pytest.raises(EnvironmentFault, match=r"SHOP_URL: did not answer within 0.3 seconds") as caught:
+        Folder(tmp_path, {"source": source}).run("collect")
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.usefixtures("database")
+def test_blocks_of_different_types_lose_no_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("breakeven.data.snapshots._BLOCK", 1)
+    query = "select 'a :b 5%' as text, 'x' as label, 9007199254740993 as n union all select 'c', 'y', 0.5"
+    table = Folder(tmp_path, {"source": {"url_env": "SHOP_URL", "query": query}}).run("collect").table()
+    assert table["n"].to_list() == ["9007199254740993", "0.5"]
+    assert table["text"][0] == "a :b 5%"
+
+
+@pytest.mark.usefixtures("database")
+def test_a_query_beyond_the_memory_budget_is_stopped(tmp_path: Path) -> None:
+    numbers = "with recursive n(x) as (select 1 union all select x + 1 from n limit 200000)"
+    many = f"{numbers} select 'some text' as text, x as label from n"
+    with pytest.raises(DataError, match=r"SHOP_URL: would take about \d+ MB of memory, the budget is 2 MB"):
+        Folder(tmp_path, {"source": {"url_env": "SHOP_URL", "query": many}, "memory_mb": 2}).run("collect")
+
+
 def test_a_statement_that_writes_is_rolled_back(tmp_path: Path, database: sqlite3.Connection) -> None:
     with pytest.raises(DataError, match=r"expected a SELECT"):
         Folder(tmp_path, {"source": {"url_env": "SHOP_URL", "query": "delete from reviews"}}).run("collect")

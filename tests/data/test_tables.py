@@ -107,6 +107,11 @@ def test_numbers_that_would_lose_digits_stay_text_and_are_warned_of(tmp_path: Pa
     assert {"kept-as-text-zeros", "kept-as-text-large", "kept-as-text-precision"} <= set(folder.findings("collect"))
 
 
+def test_the_first_number_that_a_float_rounds_stays_text(tmp_path: Path) -> None:
+    folder = collected(tmp_path, "text,label,n\na,x,9007199254740993\nb,y,0.5\n")
+    assert folder.table()["n"].to_list() == ["9007199254740993", "0.5"]
+
+
 def test_labels_and_ids_stay_text_whatever_they_look_like(tmp_path: Path) -> None:
     folder = collected(
         tmp_path, "text,label,key\n1,0,007\n2,1,8\n", fields={"inputs": "text", "target": "label", "id": "key"}

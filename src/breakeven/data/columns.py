@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
-EXACT = 2.0**53
+EXACT = 2.0**53  # from here on a float stands for more than one whole number: 2^53 + 1 reads as 2^53
 _ZEROS = r"^[+-]?0[0-9]"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -96,7 +96,7 @@ def _as_number(series: pl.Series, number: pl.Series, *, zeros: bool) -> tuple[pl
         number = series.cast(pl.Float64, strict=False)
         if not series.null_count() == number.null_count() < len(series) or not _finite(number):
             return None, None
-    if float(number.abs().max() or 0) <= EXACT:
+    if float(number.abs().max() or 0) < EXACT:
         return number, None
     large = series.str.contains(r"^[+-]?[0-9]{19,}$").any()
     return None, "kept-as-text-large" if large else "kept-as-text-precision"

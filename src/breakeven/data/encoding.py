@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
+from collections.abc import Iterator
 
 from breakeven.errors import DataError, Place
 
@@ -15,6 +17,7 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 TRIED = ("utf-8", "utf-16", "gb18030")
+_STEP = 1_000_000  # decoded at a time: a whole text would take up to four times the file
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 # Lead bytes of GB 2312 punctuation and of its 3,755 common characters: in Chinese text nearly every pair has one.
 _COMMON = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
@@ -24,25 +27,25 @@ def to_utf8(data: bytes, name: str, declared: str | None = None) -> tuple[bytes,
     """(the text as UTF-8 without a mark, the encoding it came in). Latin-1 fits anything, so it must be declared."""
     encoding = declared or detect(data, name)
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
+        "a".encode(encoding)  # the codec registry also knows what is no text encoding: this refuses it
+    except (LookupError, UnicodeError) as error:
         raise DataError("encoding-unknown", at=Place(file=name), encoding=encoding) from error
     if encoding in ("utf-8-sig", "utf-8") and data.startswith(codecs.BOM_UTF8):
         encoding, data = "utf-8-sig", data[3:]
     try:
         if encoding in ("utf-8", "utf-8-sig"):
-            if not data.isascii():
-                data.decode("utf-8")
+            if declared is not None:  # else that is how it was found
+                _check(data, "utf-8")
             result = data
         else:
-            result = data.decode(encoding).encode()
-    except UnicodeDecodeError as error:
+            result = _recoded(data, encoding)
+    except _Unfit as error:
         raise DataError(
             "encoding-does-not-fit",
-            at=_at(data, error.start, name),
+            at=_at(data, error.offset, name),
             encoding=encoding,
-            offset=error.start,
-            byte=f"0x{data[error.start]:02x}",
+            offset=error.offset,
+            byte=f"0x{data[error.offset]:02x}",
         ) from error
     if b"\x00" in result[:100_000]:
         raise DataError("source-binary", at=Place(file=name), offset=result.index(b"\x00"))
@@ -54,22 +57,59 @@ def detect(data: bytes, name: str) -> str:
     for mark, encoding in BOMS:
         if data.startswith(mark):
             return encoding
+    if wide := _utf16_by_zeros(data):
+        return wide
     try:
-        if data.isascii() or data.decode("utf-8") is not None:
-            return _utf16_by_zeros(data) or "utf-8"
-    except UnicodeDecodeError as error:
-        if wide := _utf16_by_zeros(data):
-            return wide
+        _check(data, "utf-8")
+    except _Unfit as error:
         if _is_gb18030(data):
             return "gb18030"
         raise DataError(
             "encoding-not-found",
-            at=_at(data, error.start, name),
-            offset=error.start,
+            at=_at(data, error.offset, name),
+            offset=error.offset,
             tried=TRIED,
-            byte=f"0x{data[error.start]:02x}",
+            byte=f"0x{data[error.offset]:02x}",
         ) from error
     return "utf-8"
+
+
+class _Unfit(Exception):
+    """A byte that an encoding does not know, by its offset."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+def _texts(data: bytes, encoding: str) -> Iterator[str]:
+    """The text block by block."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for start in range(0, len(data), _STEP):
+        block = data[start : start + _STEP]
+        try:
+            yield decoder.decode(block, final=start + _STEP >= len(data))
+        except UnicodeDecodeError as error:
+            # What the decoder held back from the block before stands in front of this one.
+            raise _Unfit(start + len(block) - len(error.object) + error.start) from error
+
+
+def _recoded(data: bytes, encoding: str) -> bytes:
+    """The text as UTF-8."""
+    result = io.BytesIO()
+    for number, text in enumerate(_texts(data, encoding)):
+        try:
+            result.write(text.encode())
+        except UnicodeEncodeError as error:
+            raise _Unfit(number * _STEP) from error
+    return result.getvalue()
+
+
+def _check(data: bytes, encoding: str) -> None:
+    """Raises _Unfit where the bytes do not decode."""
+    if encoding != "utf-8" or not data.isascii():
+        for _ in _texts(data, encoding):
+            pass
 
 
 def _utf16_by_zeros(data: bytes) -> str | None:
@@ -83,8 +123,8 @@ def _utf16_by_zeros(data: bytes) -> str | None:
 
 def _is_gb18030(data: bytes) -> bool:
     try:
-        data.decode("gb18030")
-    except UnicodeDecodeError:
+        _check(data, "gb18030")
+    except _Unfit:
         return False
     pairs = _PAIR.findall(data[:1_000_000])
     common = sum(1 for pair in pairs if _COMMON.fullmatch(pair))

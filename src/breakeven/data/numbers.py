@@ -70,7 +70,7 @@ class Numbers:
         # A sum of magnitudes is NaN or infinite as soon as one part is, and the largest of them is at most the sum.
         sums = frame.select(pl.col(floats).abs().sum())
         largest = frame.select(pl.col(floats).abs().max()) if floats else sums
-        return [name for name in floats if not (sums[name][0] < float("inf") and (largest[name][0] or 0) <= EXACT)]
+        return [name for name in floats if not (sums[name][0] < float("inf") and (largest[name][0] or 0) < EXACT)]
 
 
 def zeros_lead(data: bytes, delimiter: str, quote: str | None) -> bool:

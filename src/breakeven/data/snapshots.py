@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import fingerprint, now, read_json, write_atomic, write_json
 from breakeven.data import archives, packages
-from breakeven.data.limits import MB, Limits, check_columns
+from breakeven.data.limits import Limits, check_columns, check_size
 from breakeven.data.web import Web
 from breakeven.errors import DataError, EnvironmentFault, Place
 
@@ -104,23 +107,32 @@ def _queried(source: Source, limits: Limits) -> bytes:
     """The rows of a query as Parquet bytes; read in blocks, rolled back, bounded by the memory budget."""
     import polars as pl
 
-    rows, names = _rows(source, limits)
-    check_columns(len(names), source.location, limits)
-    if not rows:
+    parts = list(_blocks(source, limits))
+    if not parts:
         raise DataError("no-rows", at=Place(file=source.location), found="the query gave 0 rows")
-    columns = {name: [_plain(row[place]) for row in rows] for place, name in enumerate(names)}
-    try:
-        frame = pl.DataFrame(columns, strict=True, infer_schema_length=None)
-    except (TypeError, pl.exceptions.PolarsError, OverflowError):
-        frame = pl.DataFrame(
-            {name: [None if cell is None else str(cell) for cell in cells] for name, cells in columns.items()}
-        )
+    kinds = {name: {part.schema[name] for part in parts} - {pl.Null()} for name in parts[0].columns}
+    # One block of whole numbers and one of fractions share no type that keeps every digit: they become text.
+    texts = [pl.col(name).cast(pl.String) for name, found in kinds.items() if len(found) > 1]
+    frame = pl.concat([part.with_columns(texts) for part in parts], how="vertical_relaxed")
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
 
 
-def _rows(source: Source, limits: Limits) -> tuple[list[Any], list[str]]:
+def _block(rows: Sequence[Any], names: Sequence[str]) -> pl.DataFrame:
+    import polars as pl
+
+    columns = {name: [_plain(row[place]) for row in rows] for place, name in enumerate(names)}
+    try:
+        return pl.DataFrame(columns, strict=True, infer_schema_length=None)
+    except (TypeError, pl.exceptions.PolarsError, OverflowError):
+        return pl.DataFrame(
+            {name: [None if cell is None else str(cell) for cell in cells] for name, cells in columns.items()}
+        )
+
+
+def _blocks(source: Source, limits: Limits) -> Iterator[pl.DataFrame]:
+    """The rows of a query, block by block, until they would not fit the memory budget."""
     import sqlalchemy as sa
 
     from breakeven.data.columns import check_names
@@ -135,27 +147,55 @@ def _rows(source: Source, limits: Limits) -> tuple[list[Any], list[str]]:
         raise EnvironmentFault("sql-driver", at=place, package=error.name) from error
     except sa.exc.ArgumentError as error:
         raise EnvironmentFault("sql-url", at=place, variable=source.url_env) from error
-    rows: list[Any] = []
-    size = 0
+    size, limit = 0, _Limit(source.timeout_seconds)
     try:
-        with engine.connect() as connection:
-            result = connection.execution_options(stream_results=True).execute(sa.text(str(source.query)))
+        with engine.connect() as connection, limit.of(connection.connection.driver_connection):
+            # The statement goes to the driver as it stands: a colon or a percent sign in it is no parameter.
+            asking = connection.execution_options(stream_results=True, no_parameters=True)
+            result = asking.exec_driver_sql(str(source.query))
             if not result.returns_rows:
                 raise DataError("sql-not-a-query", at=place)
             names = check_names(list(result.keys()), source.location, None)
-            while block := result.fetchmany(_BLOCK):
-                rows += block
-                size += sum(len(str(cell)) for row in block for cell in row)
-                if size * 4 > limits.memory_mb * MB:
-                    raise DataError("source-over-memory", at=place, need=size * 4 // MB, budget=limits.memory_mb)
+            check_columns(len(names), source.location, limits)
+            while rows := result.fetchmany(_BLOCK):
+                block = _block(rows, names)
+                size += int(block.estimated_size())
+                check_size(size, source.location, limits)
+                yield block
             connection.rollback()
-    except sa.exc.OperationalError as error:
-        raise EnvironmentFault("sql-failed", at=place, reason=_safe(error)) from error
     except sa.exc.SQLAlchemyError as error:
+        if limit.passed:
+            raise EnvironmentFault("sql-slow", at=place, limit=source.timeout_seconds) from error
+        if isinstance(error, sa.exc.OperationalError):
+            raise EnvironmentFault("sql-failed", at=place, reason=_safe(error)) from error
         raise DataError("sql-failed", at=place, reason=_safe(error)) from error
     finally:
         engine.dispose()
-    return rows, names
+
+
+class _Limit:
+    """A time limit on a query: when it has passed, the driver is told to stop, in its own way."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.passed = seconds, False
+
+    @contextlib.contextmanager
+    def of(self, connection: Any) -> Iterator[None]:
+        """Holds for whatever runs on this connection of a driver."""
+        timer = threading.Timer(self.seconds, self._stop, (connection,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _stop(self, connection: Any) -> None:
+        self.passed = True
+        # sqlite3 calls it interrupt, psycopg, oracledb and others cancel; a driver with neither ends by its own limit.
+        stop = getattr(connection, "interrupt", None) or getattr(connection, "cancel", None)
+        if stop is not None:
+            stop()
 
 
 def _safe(error: Exception) -> str:

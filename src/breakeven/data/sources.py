@@ -142,9 +142,7 @@ def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Sn
         digest = hashlib.sha256(frame.write_csv().encode())
         card.update(sha256=digest.hexdigest(), bytes=sum(len(text.encode()) for text in frame["text"]), fetched=now())
         return _finished(frame, card, keep, source)
-    data, stamp = _bytes(source, path, limits, snapshots)
-    card.update(stamp)
-    frame = _table(data, str(path or source.location), source, limits, card, keep=keep)
+    frame = _table(source, path, limits, snapshots, card=card, keep=keep)
     return _finished(frame, card, keep, source)
 
 
@@ -173,8 +171,12 @@ def sniff(data: bytes, name: str) -> Format:
 
 
 def _table(
-    data: bytes, name: str, source: Source, limits: Limits, card: dict[str, Any], *, keep: list[str]
+    source: Source, path: Path | None, limits: Limits, snapshots: Snapshots, *, card: dict[str, Any], keep: list[str]
 ) -> pl.DataFrame:
+    # The bytes are held here alone, so that decoding frees what it has read.
+    data, stamp = _bytes(source, path, limits, snapshots)
+    card.update(stamp)
+    name = str(path or source.location)
     check_size(len(data), name, limits)
     if not data:
         raise DataError("no-rows", at=Place(file=name), found="the file is empty")
@@ -184,6 +186,7 @@ def _table(
     if kind == "excel":
         return structured.read_excel(data, name, limits, sheet=source.sheet)
     data, card["encoding"] = to_utf8(data, name, source.encoding)
+    check_size(len(data), name, limits)
     if kind == "jsonl" or (source.format is None and sniff(data, name) == "jsonl"):
         return structured.read_json_lines(data, name, limits)
     if kind == "lines":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.data.columns import check_names
 from breakeven.data.encoding import to_utf8
-from breakeven.data.limits import MB, Limits, check_columns, read_bytes, regular
+from breakeven.data.limits import MB, Limits, check_columns, check_size, read_bytes, regular
 from breakeven.errors import DataError, EnvironmentFault, Place, need_package
 
 if TYPE_CHECKING:
@@ -19,29 +20,39 @@ if TYPE_CHECKING:
 
 ZIP_RATIO = 100  # a workbook that unpacks to more than this is a bomb
 MAX_FILES = 1_000_000
-ROW_GROUPS = 100_000
+LIST_TIMES = 15  # one JSON list is read whole: what that takes, in sizes of the file
+_ROWS = 20_000  # objects held at a time
 
 
 def read_json_lines(data: bytes, name: str, limits: Limits) -> pl.DataFrame:
     """One object a line (or one list of objects). Numbers keep their digits; nested values stay JSON text."""
     import polars as pl
 
-    rows = list(_objects(data, name))
-    if not rows:
+    names: dict[str, None] = {}
+    parts: list[pl.DataFrame] = []
+    objects = _objects(data, name, limits)
+    # Row by row Python takes many times the file; in blocks that never holds for more than one of them.
+    while rows := list(itertools.islice(objects, _ROWS)):
+        keys = dict.fromkeys(key for row in rows for key in row)
+        names |= keys
+        check_columns(len(names), name, limits)
+        columns = {key: [_cell(row.get(key)) for row in rows] for key in keys}
+        parts.append(pl.DataFrame(columns, schema=dict.fromkeys(keys, pl.String)))
+    if not parts:
         raise DataError("no-rows", at=Place(file=name), found="the file is empty")
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    check_columns(len(names), name, limits)
-    titles = check_names(names, name)
-    columns = {title: [_cell(row.get(key)) for row in rows] for title, key in zip(titles, names, strict=True)}
-    return pl.DataFrame(columns, schema=dict.fromkeys(titles, pl.String))
+    titles = check_names(list(names), name)
+    frame = pl.concat(parts, how="diagonal")
+    frame.columns = titles
+    return frame
 
 
-def _objects(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+def _objects(data: bytes, name: str, limits: Limits) -> Iterator[dict[str, Any]]:
     if data.lstrip()[:1] == b"[":
+        check_size(len(data), name, limits, times=LIST_TIMES)
         for item in _json(data, name, None):
             yield _object(item, name, None)
         return
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(io.BytesIO(data), 1):
         if line.strip():
             yield _object(_json(line, name, number), name, number)
 
