@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from breakeven.economics.drivers import Driver
-from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.sections import Pricing, Training
+from breakeven.economics.plan import BusinessPlan, Part
+from breakeven.economics.sections import Customers, MeterUse, Pricing, Training
 from breakeven.quantity import Quantity
 
 
@@ -22,6 +22,7 @@ class Measured:
     training: Driver | None = None
     price_per_answer: Driver | None = None
     peak_factor: Driver | None = None
+    meters: Mapping[str, Driver] = field(default_factory=dict)  # units of other meters for one answer
 
 
 @dataclass(frozen=True)
@@ -62,4 +63,36 @@ def fill(plan: BusinessPlan, measured: Measured) -> Filled:
     if measured.price_per_answer is not None and plan.price is None and not plan.segments:
         filled["price.per_answer"] = measured.price_per_answer.quantity()
         made = made.model_copy(update={"price": Pricing(per_answer=measured.price_per_answer)})
+    for prefix, part in plan.parts().items():
+        used, kept = _meters(part, measured.meters)
+        filled |= {f"{prefix}customers.meters.{meter}.per_answer": number.quantity() for meter, number in used.items()}
+        overruled |= {f"{prefix}customers.meters.{meter}": number.quantity() for meter, number in kept.items()}
+        if used:
+            made = _with_meters(made, prefix, used)
     return Filled(made, filled, overruled)
+
+
+def _meters(part: Part, counted: Mapping[str, Driver]) -> tuple[dict[str, Driver], dict[str, Driver]]:
+    """(counted meters that a price plan charges for and nobody declared, those that were declared)."""
+    fees = part.price.plan.fees if part.price is not None and part.price.plan is not None else ()
+    names = [str(getattr(fee, "meter", "")) for fee in fees]
+    charged = {name: counted[name] for name in names if name in counted}
+    declared = set(part.customers.meters)
+    return (
+        {meter: number for meter, number in charged.items() if meter not in declared},
+        {meter: number for meter, number in charged.items() if meter in declared},
+    )
+
+
+def _with_meters(plan: BusinessPlan, prefix: str, used: Mapping[str, Driver]) -> BusinessPlan:
+    more = {meter: MeterUse(per_answer=number) for meter, number in used.items()}
+
+    def wider(customers: Customers) -> Customers:
+        return customers.model_copy(update={"meters": {**customers.meters, **more}})
+
+    if not prefix:
+        return plan.model_copy(update={"customers": wider(plan.customers)})
+    name = prefix.removeprefix("segments.").removesuffix(".")
+    segment = plan.segments[name]
+    changed = segment.model_copy(update={"customers": wider(segment.customers)})
+    return plan.model_copy(update={"segments": {**plan.segments, name: changed}})

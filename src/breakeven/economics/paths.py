@@ -6,7 +6,7 @@ without VAT. Ruin is the first month-end with less than no cash, and nothing com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,11 @@ import numpy as np
 from breakeven.economics import cash, cohorts, expenses
 from breakeven.economics.normal import Floats, floats
 from breakeven.economics.plan import BusinessPlan, Part
+from breakeven.economics.rates import RateTable
 from breakeven.economics.sampling import Inputs, Value
 from breakeven.economics.sections import Pricing
 
-Tables = Mapping[str, Callable[[Floats], Floats]]
+Tables = Mapping[str, RateTable]
 HEADLINE = ("customers", "mrr", "revenue", "ebitda", "cash_flow", "cash")
 
 
@@ -33,8 +34,8 @@ class Paths:
 
 
 def simulate_block(plan: BusinessPlan, inputs: Inputs, tables: Tables) -> Paths:
-    """Every stream and outcome of the block. `tables`: for segments billed by a price plan, the mean monthly invoice of
-    a customer by the mean use (see `rates.table`)."""
+    """Every stream and outcome of the block. `tables`: for segments billed by a price plan, what their customers pay
+    by what they use (see `rates.table`)."""
     factors, struck = cash.events(plan, inputs)
     streams = _sold(plan, inputs, tables=tables, factors=factors)
     met = _milestones(plan, inputs, streams)
@@ -126,7 +127,7 @@ def _billed(
     flow: cohorts.Flows,
     *,
     inputs: Inputs,
-    table: Callable[[Floats], Floats] | None,
+    table: RateTable | None,
     price: Value,
 ) -> tuple[Floats, Floats | None]:
     """(recurring revenue, revenue of new customers), [months, n]."""
@@ -141,7 +142,8 @@ def _billed(
         recurring = recurring + flow.units * (inputs[f"{name}per_customer"] * change)
     if table is not None:
         use = np.divide(flow.answers, flow.active, out=np.zeros_like(recurring), where=flow.active > 0.0)
-        recurring = flow.active * table(use) * change
+        recurring = table.served(flow.active, flow.new) * table.recurring(use, inputs) * change
+        once = flow.new * (table.once * change) if table.once else None
     if asked.per_new_customer is not None:
         once = flow.new * (inputs[f"{name}per_new_customer"] * change)
     return np.asarray(recurring), once

@@ -1,50 +1,223 @@
-"""From an exact price plan to what a customer pays on average, as a function of the mean use.
+"""From an exact price plan to what its customers pay on average, by how much they use of every meter.
 
 Invoices are exact and slow; the simulation is neither. The plan is rated exactly at many uses, averaged over how use is
-spread among customers, and read by interpolation.
+spread among customers, and read by interpolation. A doubtful ratio of another meter to the answers, and the spread of
+seats, are each rated apart from the rest: exact where the fees of meters add up, the first order of it where a minimum,
+a discount or credits join them.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
 from breakeven.economics import normal
 from breakeven.economics.drivers import Driver
+from breakeven.economics.fees import OneOff, Percentage
+from breakeven.economics.invoice import Customer, Event, Invoice, invoice
+from breakeven.economics.money import exponent
 from breakeven.economics.normal import Floats, floats
 from breakeven.economics.plans import Plan, steady
+from breakeven.economics.proration import Period
+from breakeven.economics.sampling import Inputs, Value
+from breakeven.economics.sections import Customers
 
 USES = 240
 NODES = 48
+RATIOS = (0.02, 0.25, 0.5, 0.75, 0.98)
+MOST_EVENTS = 200
+DAYS_PER_MONTH = 365.0 / 12.0
+_START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+_END = datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC)
 
 
-def revenue_of(plan: Plan, answers: float) -> float:
-    """What one customer with so many answers in a whole month pays before tax, unrounded parts rounded as declared."""
-    from breakeven.economics.invoice import Customer, Event, invoice
-    from breakeven.economics.proration import Period
+@dataclass(frozen=True)
+class Use:
+    """What one customer uses in a month: units by meter, seats, and the size of an event where fees count events."""
 
-    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    end = datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC)
-    event = Event(start, "use", "answers", Decimal(repr(round(float(answers), 6))))
-    made = invoice([event], steady(plan), Customer("someone"), Period(start, end))
+    meters: Mapping[str, float]
+    seats: int = 0
+    sizes: Mapping[str, float] = field(default_factory=dict)
+
+
+def bill(plan: Plan, use: Use) -> Invoice:
+    """The invoice of one whole month of a customer who is long there."""
+    return _invoice(steady(plan), use)
+
+
+def _invoice(plan: Plan, use: Use) -> Invoice:
+    events = [
+        Event(_START, f"{meter}-{number}", meter, Decimal(repr(round(float(quantity) / count, 6))))
+        for meter, quantity in use.meters.items()
+        for count in [_events(quantity, use.sizes.get(meter))]
+        for number in range(count)
+    ]
+    return invoice(events, plan, Customer("someone", seats=((_START, use.seats),)), Period(_START, _END))
+
+
+def _events(quantity: float, size: float | None) -> int:
+    return 1 if size is None else max(1, min(MOST_EVENTS, round(quantity / size)))
+
+
+def revenue_of(plan: Plan, answers: float, use: Use | None = None) -> float:
+    """What a customer with so many answers in a whole month pays before tax: what prepaid credits pay is sold once."""
+    whole = Use({"answers": answers, **(use.meters if use else {})}, use.seats if use else 0, use.sizes if use else {})
+    made = bill(plan, whole)
+    paid = float(made.subtotal.amount)
+    if made.credits.minor:
+        # Credits pay the bill with its tax; the part of it that is no tax was revenue when the credits were sold.
+        billed = [line for line in made.lines if line.kind != "prepaid"]
+        net = sum(line.minor for line in billed)
+        gross = net + sum(line.minor for line in made.taxes)
+        paid -= float(Fraction(made.credits.minor * net, gross)) / 10.0 ** exponent(made.currency)
+    return paid + _uncounted(plan, whole)
+
+
+def _uncounted(plan: Plan, use: Use) -> float:
+    """Fixed fees of the events that were rated as parts of larger ones."""
+    missing = 0.0
+    for fee in plan.fees:
+        if isinstance(fee, Percentage) and fee.meter in use.sizes:
+            count = round(use.meters.get(fee.meter, 0.0) / use.sizes[fee.meter])
+            missing += max(0, count - MOST_EVENTS) * float(fee.fixed)
+    return missing
+
+
+def once_of(plan: Plan) -> float:
+    """What a new customer pays once: one-off fees, less the shares that discounts take off them."""
+    fees = tuple(fee for fee in plan.fees if isinstance(fee, OneOff))
+    if not fees:
+        return 0.0
+    names = {fee.name or fee.kind for fee in fees}
+    offs = tuple(
+        off.model_copy(update={"fees": tuple(name for name in off.fees if name in names)})
+        for off in (*plan.discounts, *plan.coupons)
+        if off.rate is not None and (not off.fees or names & set(off.fees))
+    )
+    kept = {"fees": fees, "minimum": Decimal(0), "trial_days": 0, "discounts": offs, "coupons": ()}
+    made = invoice([], plan.model_copy(update=kept), Customer("someone", started=_START), Period(_START, _END))
     return float(made.subtotal.amount)
 
 
-def table(plan: Plan, use: Driver) -> Callable[[Floats], Floats]:
-    """The mean monthly invoice by the mean use of a segment's customers, `use` giving how they are spread around it."""
-    spread = _spread(use)
-    reach = max(use.mean, 1.0)
+@dataclass(frozen=True)
+class RateTable:
+    """The mean invoice of a segment's customers. grid: mean answers; means: what they pay; per driver of another
+    meter, its nodes and what each changes; once: paid by a new customer; trial: [months] the part that is free."""
+
+    grid: Floats
+    means: Floats
+    ratios: Mapping[str, tuple[Floats, Floats]]
+    once: float
+    trial: tuple[float, ...]
+
+    def recurring(self, use: Floats, inputs: Inputs) -> Floats:
+        """[months, n]: the mean bill at a mean use of answers."""
+        paid = _read(use, self.grid, self.means)
+        for name, (nodes, changes) in self.ratios.items():
+            paid = paid + _between(np.broadcast_to(inputs[name], use.shape), nodes, use, self.grid, changes)
+        return np.asarray(np.maximum(paid, 0.0))
+
+    def served(self, active: Floats, new: Floats) -> Floats:
+        """[months, n]: customers who are billed, those in their trial left out."""
+        if not self.trial:
+            return active
+        free = np.zeros_like(active)
+        for age, part in enumerate(self.trial):
+            free[age:] += part * new[: len(new) - age]
+        return np.asarray(np.maximum(active - free, 0.0))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a table depends on, as text; the rest is carried along."""
+
+    text: str
+    prefix: str
+    plan: Plan = field(compare=False)
+    customers: Customers = field(compare=False)
+
+
+def table(plan: Plan, customers: Customers, prefix: str = "") -> RateTable:
+    """Rates a plan for one segment; `prefix` stands before the names of its drivers. Equal questions are rated once."""
+    read = {"answers_each", "seats_each", "meters"}
+    text = plan.model_dump_json() + customers.model_dump_json(include=read)
+    return _table(_Asked(text, prefix, plan, customers))
+
+
+@functools.lru_cache(maxsize=64)
+def _table(asked: _Asked) -> RateTable:
+    plan, customers, prefix = asked.plan, asked.customers, asked.prefix
+    spread = _spread(customers.answers_each)
+    reach = max(customers.answers_each.mean, 1.0)
     grid = np.concatenate([[0.0], np.geomspace(reach * 1e-3, reach * 1e3, USES)])
-    exact = np.array([revenue_of(plan, answers) for answers in grid])
-    means = np.array([_read(mean * spread, grid, exact).mean() for mean in grid])
+    means = {name: driver.mean for name, driver in _ratios(customers)}
+    rated = _rated(plan, customers, grid, spread, means)
+    ratios = {}
+    for name, driver in _ratios(customers):
+        if not driver.certain:
+            nodes = np.unique([driver.quantile(share) for share in RATIOS])
+            rows = [_rated(plan, customers, grid, spread, {**means, name: node}) - rated for node in nodes]
+            ratios[f"{prefix}customers.{name}"] = (floats(nodes), floats(rows))
+    seats = _seats(plan, customers)
+    return RateTable(grid, rated + seats, ratios, once_of(plan), _trial(plan))
 
-    def read(mean_use: Floats) -> Floats:
-        return _read(mean_use, grid, means)
 
-    return read
+def mean_bill(plan: Plan, customers: Customers) -> float:
+    """What a customer of mean use pays in a month, every meter and seat counted."""
+    values = {name: driver.mean for name, driver in _ratios(customers)}
+    answers = customers.answers_each.mean
+    return revenue_of(plan, answers, _use(customers, answers, values)) + _seats(plan, customers)
+
+
+def _ratios(customers: Customers) -> list[tuple[str, Driver]]:
+    found = []
+    for meter, use in customers.meters.items():
+        for name in ("per_answer", "per_month"):
+            driver = getattr(use, name)
+            if driver is not None:
+                found.append((f"meters.{meter}.{name}", driver))
+    return found
+
+
+def _use(customers: Customers, answers: float, values: Mapping[str, float], seats: int = 0) -> Use:
+    counted = {}
+    for meter in customers.meters:
+        ratio, fixed = (values.get(f"meters.{meter}.{name}", 0.0) for name in ("per_answer", "per_month"))
+        counted[meter] = ratio * answers + fixed
+    sizes = {meter: use.per_event for meter, use in customers.meters.items() if use.per_event is not None}
+    return Use(counted, seats, sizes)
+
+
+def _rated(plan: Plan, customers: Customers, grid: Floats, spread: Floats, values: Mapping[str, float]) -> Floats:
+    """The mean bill at each mean use, the customers spread around it."""
+    exact = np.array([revenue_of(plan, answers, _use(customers, answers, values)) for answers in grid])
+    return np.array([_read(mean * spread, grid, exact).mean() for mean in grid])
+
+
+def _seats(plan: Plan, customers: Customers) -> float:
+    """What seats add to a customer's bill, in the mean over how many each has."""
+    driver = customers.seats_each or Driver.of(1.0)
+    if not any(fee.kind == "seats" for fee in plan.fees):
+        return 0.0
+    held = [driver.mean] if driver.certain else driver.from_normal(normal.ppf((np.arange(NODES) + 0.5) / NODES))
+    values = {name: each.mean for name, each in _ratios(customers)}
+    answers = customers.answers_each.mean
+    none = revenue_of(plan, answers, _use(customers, answers, values))
+    numbers, counts = np.unique(np.rint(held).astype(int), return_counts=True)
+    paid = [revenue_of(plan, answers, _use(customers, answers, values, int(number))) - none for number in numbers]
+    return float(np.average(paid, weights=counts))
+
+
+def _trial(plan: Plan) -> tuple[float, ...]:
+    """The free part of a customer's first, second ... month."""
+    left = plan.trial_days / DAYS_PER_MONTH
+    return tuple(min(1.0, left - month) for month in range(int(np.ceil(left))))
 
 
 def _read(use: Floats, grid: Floats, values: Floats) -> Floats:
@@ -52,6 +225,17 @@ def _read(use: Floats, grid: Floats, values: Floats) -> Floats:
     inside = np.interp(use, grid, values)
     slope = (values[-1] - values[-2]) / (grid[-1] - grid[-2])
     return np.where(use > grid[-1], values[-1] + (use - grid[-1]) * slope, inside)
+
+
+def _between(ratio: Value, nodes: Floats, use: Floats, grid: Floats, changes: Floats) -> Floats:
+    """The change of the bill at a ratio between two nodes, or beyond the last on its slope."""
+    place = np.clip(np.searchsorted(nodes, ratio) - 1, 0, len(nodes) - 2)
+    part = (ratio - nodes[place]) / (nodes[place + 1] - nodes[place])
+    found = np.zeros(use.shape)
+    for node in range(len(nodes)):
+        weight = np.where(place == node, 1.0 - part, 0.0) + np.where(place + 1 == node, part, 0.0)
+        found += weight * _read(use, grid, changes[node])
+    return np.asarray(found)
 
 
 def _spread(use: Driver) -> Floats:

@@ -21,6 +21,7 @@ from breakeven.economics.normal import Floats
 from breakeven.economics.ownership import Ownership
 from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.plans import plan_findings
 from breakeven.economics.simulation import QUANTILES, Run, run
 from breakeven.economics.unit_sheet import UnitSheet, of_run
 from breakeven.errors import Finding
@@ -280,6 +281,9 @@ def _findings(made: Run, name: str) -> list[Finding]:
                     {"declared": f"{100 * declared.mean:.0f}", "found": f"{100 * busy:.2g}"},
                 )
             )
+    for part in plan.parts().values():
+        if part.price is not None and part.price.plan is not None:
+            found += plan_findings(part.price.plan, {"answers", *part.customers.meters})
     if all(part.price is None for part in plan.parts().values()):
         found.append(Finding("plan-no-price", "warning", "business", name))
     return found

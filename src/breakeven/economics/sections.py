@@ -108,6 +108,22 @@ class Sales(Section):
     closes_per_month: Count = Field(description="Customers that each of them can win in a month")
 
 
+class MeterUse(Section):
+    """How much a customer uses of a meter besides `answers`; both parts add up."""
+
+    per_answer: Amount | None = Field(None, description="Units for each answer: tokens, images, seconds")
+    per_month: Count | None = Field(None, description="Units a month, whatever is asked: payments, days, revenue")
+    per_event: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Units of one event, where a fee counts events (percentage)"
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> MeterUse:
+        if self.per_answer is None and self.per_month is None:
+            raise ValueError("per_answer, per_month or both")
+        return self
+
+
 class Customers(Section):
     """Who comes, who goes, and how much each of them uses."""
 
@@ -125,6 +141,12 @@ class Customers(Section):
     churn_curve: Curve | None = Field(None, description="Churn that falls with age; see the ledger's fit")
     expansion_per_month: Growth = Field(ZERO, description="Growth of what a customer uses and pays, while it stays")
     answers_each: CountEach = Field(ZERO, description="Answers a customer uses in a month")
+    meters: dict[NAME, MeterUse] = Field(
+        default_factory=dict, description="Other meters of a price plan; what test answers were counted to use fills it"
+    )
+    seats_each: CountEach = Field(
+        Driver.of(1.0, origin="assumed"), description="Seats a customer has, for a price plan"
+    )
     counting: Literal["expected", "whole"] = Field(
         "expected", description="whole: customers come and go one by one, by chance; matters while they are few"
     )
@@ -144,6 +166,8 @@ class Customers(Section):
         ]
         if len(given) > 1:
             raise ValueError(f"one kind of churn; found {' and '.join(given)}")
+        if "answers" in self.meters:
+            raise ValueError("answers_each for the meter answers")
         if self.seasonality is not None and abs(sum(self.seasonality) / 12.0 - 1.0) > 0.01:
             raise ValueError(f"seasonality with a mean of 1; found {sum(self.seasonality) / 12.0:g}")
         return self

@@ -8,7 +8,7 @@ figures (LTV, NRR ...) are of the first `EXACT` scenarios.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,10 +100,10 @@ def row_quantiles(values: Floats) -> Floats:
     return np.asarray((values[..., low] * (1.0 - part) + values[..., high] * part).T)
 
 
-def tables(plan: BusinessPlan) -> dict[str, Callable[[Floats], Floats]]:
-    """For every segment billed by a price plan, what its customers pay by their mean use."""
+def tables(plan: BusinessPlan) -> dict[str, rates.RateTable]:
+    """For every segment billed by a price plan, what its customers pay by what they use."""
     return {
-        prefix: rates.table(part.price.plan, part.customers.answers_each)
+        prefix: rates.table(part.price.plan, part.customers, prefix)
         for prefix, part in plan.parts().items()
         if part.price is not None and part.price.plan is not None
     }

@@ -94,7 +94,7 @@ def _price_of(part: Part) -> Driver | None:
     if price is None:
         return None
     if price.plan is not None:
-        return _by_plan(price.plan, each)
+        return _by_plan(price.plan, part)
     if price.per_customer is None or each <= 0:
         return price.per_answer
     fee = price.per_customer.shifted(1 / each) if price.per_customer.mean > 0 else Driver.of(0.0)
@@ -104,7 +104,8 @@ def _price_of(part: Part) -> Driver | None:
     return Driver.of(price.per_answer.mean + fee.mean, "per answer", weakest(origins))
 
 
-def _by_plan(plan: Any, each: float) -> Driver | None:
-    from breakeven.economics.rates import revenue_of
+def _by_plan(plan: Any, part: Part) -> Driver | None:
+    from breakeven.economics.rates import mean_bill
 
-    return Driver.of(revenue_of(plan, each) / each, "per answer") if each > 0 else None
+    each = part.customers.answers_each.mean
+    return Driver.of(mean_bill(plan, part.customers) / each, "per answer") if each > 0 else None

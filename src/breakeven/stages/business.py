@@ -126,8 +126,9 @@ def candidates(
     """What the verdict measured of every candidate, as drivers of a plan."""
     offers = {machine.name: machine for machine in _offers(evaluate)}
     demand = (verdict.get("demand") or {}).get("answers_per_month")
+    about = {"offers": offers, "demand": demand, "evaluate": evaluate, "meters": charged_meters(settings)}
     return {
-        name: _measured(name, judged, measurements.get(name, {}), offers=offers, demand=demand, evaluate=evaluate)
+        name: _measured(name, judged, measurements.get(name, {}), **about)
         for name, judged in verdict["candidates"].items()
     }
 
@@ -146,6 +147,7 @@ def _measured(
     offers: Mapping[str, Any],
     demand: Mapping[str, Any] | None,
     evaluate: Any,
+    meters: tuple[str, ...] = (),
 ) -> Measured:
     from breakeven.economics.measured import Measured
 
@@ -164,7 +166,15 @@ def _measured(
         training.shifted(answers * months) if training and answers else None,
         _driver(judged.get("recommended_per_1000"), 1e-3),
         evaluate.demand.peak_factor,
+        {meter: ratio for meter in meters if (ratio := _driver(numbers.get(f"{meter}_per_answer"))) is not None},
     )
+
+
+def charged_meters(settings: BusinessPlan) -> tuple[str, ...]:
+    """Meters besides answers that a price plan of the section charges for."""
+    plans = [part.price.plan for part in settings.parts().values() if part.price is not None]
+    names = [getattr(fee, "meter", None) for plan in plans if plan is not None for fee in plan.fees]
+    return tuple(dict.fromkeys(name for name in names if name not in (None, "answers")))
 
 
 def _driver(data: Mapping[str, Any] | None, factor: float = 1.0) -> Any:
