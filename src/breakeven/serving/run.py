@@ -25,8 +25,10 @@ from breakeven.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
+    from breakeven.packaging.decisions import Decision
     from breakeven.serving.app import Limits, Service
     from breakeven.serving.protocol import Guard
+    from breakeven.serving.roster import Roster
 
 log = logging.getLogger("breakeven.serving")
 
@@ -55,8 +57,9 @@ def serve(
     """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger. Returns the signal
     that ended it (None: something else did), for the caller to leave with 128 + it.
 
-    `folder` is a releases folder (its current decision is served), or one release, each checked against the public key
-    `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the task's default.
+    `folder` is a releases folder (its newest decision is followed, see `roster`), or one release, each checked against
+    the public key `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the
+    task's default.
     `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
     `ready(url, service)` is called once requests are taken. Raises IntegrityError (signature, manifest),
     EnvironmentFault
@@ -66,48 +69,50 @@ def serve(
     from breakeven.ledger.commands import COMMANDS
     from breakeven.ledger.owner import Desk
     from breakeven.serving.app import create_app
+    from breakeven.serving.orders import Orders
+    from breakeven.serving.roster import Roster
 
     if unsigned and not _loopback(host):
         raise UsageError("unsigned-not-loopback", host=host)
     listening = listen(host, port)
     with contextlib.ExitStack() as stack:
         stack.callback(listening.close)
+        decision = None
         if opener is not None:
             package, found_name = opener(Path(folder), threads), None
         else:
-            package, found_name, decided = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
-            rule = decided if rule is None else rule
+            package, found_name, decision = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
+        given = rule if rule is not None or decision is None else decision.rule
         book = stack.enter_context(open_ledger(ledger))
+        orders = Orders()
         if book.lock is not None:
-            stack.callback(Desk(book, COMMANDS).close)
-        service = create_app(package, rule, book, limits, plan=plan, name=name or found_name)
+            stack.callback(Desk(book, {**COMMANDS, **orders.commands()}).close)
+        service = create_app(package, given, book, limits, plan=plan, name=name or found_name)
         stack.callback(service.close)
-        return _run(service, listening, guard, ready)
+        if decision is not None and rule is None and name is None:
+            orders.roster = Roster(service, Path(folder), Path(trust or ""), decision, threads=threads)
+        return _run(service, listening, guard, ready, orders.roster)
 
 
 def _open(
     folder: Path, *, trust: str | Path | None, unsigned: bool, threads: int
-) -> tuple[Any, str | None, Mapping[str, Any] | None]:
-    """(package, name on the wire, rule). On other hardware than the measured one the package checks itself first."""
+) -> tuple[Any, str | None, Decision | None]:
+    """(package, name on the wire, decision). On other hardware than measured the package checks itself first."""
     if unsigned:
         from breakeven.packaging.opened import open_package
 
         return open_package(folder, threads=threads), None, None
     from breakeven.packaging.decisions import open_current
     from breakeven.packaging.release import open_release
+    from breakeven.serving.loading import load
 
     if trust is None:
         raise UsageError("trust-missing")
     if (folder / "release.json").exists():
-        release, rule = open_release(folder, Path(trust)), None
+        release, decision = open_release(folder, Path(trust)), None
     else:
         release, decision = open_current(folder, Path(trust))
-        rule = decision.rule
-    package = release.open(threads=threads)
-    checked = package.check_here()
-    if checked["fell_back"]:
-        log.warning("this machine differs (%s): serving with the reference runtime", "; ".join(checked["moved"]))
-    return package, release.id, rule
+    return load(release, threads=threads).package, release.id, decision
 
 
 def _loopback(host: str) -> bool:
@@ -147,7 +152,11 @@ def _port_owner(port: int) -> str:
 
 
 def _run(
-    service: Service, listening: socket.socket, guard: Guard | None, ready: Callable[[str, Service], None] | None
+    service: Service,
+    listening: socket.socket,
+    guard: Guard | None,
+    ready: Callable[[str, Service], None] | None,
+    roster: Roster | None = None,
 ) -> int | None:
     import uvicorn
 
@@ -173,8 +182,11 @@ def _run(
         sweeper: asyncio.Future[Any] | None = None
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            if roster is not None:
+                await roster.begin()
             await super().startup(sockets)
-            self.sweeper = asyncio.gather(sweep(self.server_state.connections), _tidy(service))
+            works = [sweep(self.server_state.connections), _tidy(service)]
+            self.sweeper = asyncio.gather(*works, *([roster.follow()] if roster is not None else []))
             if ready is not None:
                 host, port = listening.getsockname()[:2]
                 ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", service)
@@ -186,6 +198,8 @@ def _run(
                 self.sweeper.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.sweeper
+            if roster is not None:
+                await roster.end()
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             service.draining = True
