@@ -17,7 +17,8 @@ from breakeven.ledger.events import Charge
 
 
 def call(command: Any, *arguments: str, code: int = 0) -> str:
-    done = CliRunner().invoke(command, arguments)
+    # Wide, so that no table wraps its last column, whatever terminal the tests run in.
+    done = CliRunner().invoke(command, arguments, env={"COLUMNS": "400"})
     if isinstance(done.exception, BreakevenError):
         raise done.exception
     assert done.exit_code == code, done.output
