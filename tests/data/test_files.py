@@ -98,6 +98,39 @@ def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
         collected(tmp_path, excel(), "data.xlsx", source=source)
 
 
+def formulas(*values: str | None) -> bytes:
+    """A workbook with a formula a row under `n`, and the value kept with each; None: no program ever computed it."""
+    import xlsxwriter
+
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(buffer)
+    book.add_worksheet("Notes").write(0, 0, "=not one of these")
+    sheet = book.add_worksheet("Rows & more")
+    sheet.write_row(0, 0, ["text", "label", "n"])
+    for row, value in enumerate(values, 1):
+        sheet.write_row(row, 0, [f"text {row}", "ab"[row % 2]])
+        sheet.write_formula(row, 2, "=1+1", None, "" if value is None else value)
+    book.close()
+    return buffer.getvalue()
+
+
+def test_formulas_give_the_kept_value_and_are_told(tmp_path: Path) -> None:
+    folder = collected(tmp_path, formulas("7", "2"), source={"path": "data.csv", "sheet": "Rows & more"})
+    assert folder.table()["n"].to_list() == [7, 2], "the kept value, not what the formula would give"
+    assert "2 cells of 'source' hold formulas" in str(folder.findings("collect")["formulas-as-kept"])
+
+
+def test_formulas_that_were_never_computed_are_counted_and_missing(tmp_path: Path) -> None:
+    folder = collected(tmp_path, formulas("7", None, None), source={"path": "data.csv", "sheet": "Rows & more"})
+    assert folder.table()["n"].to_list() == [7, None, None]
+    assert "2 of 3 formula cells" in str(folder.findings("collect")["formulas-without-value"])
+    assert folder.card()["sources"][0]["formulas"] == {"cells": 3, "without_value": 2}
+
+
+def test_a_workbook_without_formulas_says_nothing_about_them(tmp_path: Path) -> None:
+    assert collected(tmp_path, excel()).findings("collect") == {}
+
+
 def test_a_folder_of_texts_gives_label_and_id(tmp_path: Path) -> None:
     for label, name, text in (("good", "1", "很好"), ("bad", "2", "poor"), ("good", "3", "fine")):
         (tmp_path / "texts" / label).mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,15 @@ def test_everything_dropped_is_counted_and_adds_up(tmp_path: Path) -> None:
     assert (report["duplicates"]["exact"], report["duplicates"]["near"], report["conflicts"]) == (3, 1, 2)
 
 
+def test_the_share_of_repeats_is_told_whether_they_are_dropped_or_not(tmp_path: Path) -> None:
+    rows = sentences(100)
+    near = rows[0][0].replace(rows[0][0][:3], "qqq", 1)
+    for choice in ("near", "none"):
+        folder = processed(tmp_path, csv_of([*rows, rows[1], rows[2], (near, rows[0][1])]), deduplicate=choice)
+        told = str(folder.findings("process")["texts-repeat"])
+        assert "2 rows repeat another text exactly (1.9%), 1 more nearly (1.0%)" in told
+
+
 @pytest.mark.parametrize(("deduplicate", "left"), [("near", 300), ("exact", 301), ("none", 303)])
 def test_repeats_are_dropped_as_asked_and_never_on_both_sides(tmp_path: Path, deduplicate: str, left: int) -> None:
     rows = sentences(300)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from breakeven.artifacts import now
-from breakeven.data import delimited, structured
+from breakeven.data import delimited, structured, workbook
 from breakeven.data.columns import typed
 from breakeven.data.encoding import to_utf8
 from breakeven.data.limits import Limits, check_size, is_folder, read_bytes
@@ -184,7 +184,9 @@ def _table(
     if kind == "parquet":
         return structured.read_parquet(data, name, limits)
     if kind == "excel":
-        return structured.read_excel(data, name, limits, sheet=source.sheet)
+        frame, found = workbook.read_excel(data, name, limits, sheet=source.sheet)
+        card["formulas"] = asdict(found)
+        return frame
     data, card["encoding"] = to_utf8(data, name, source.encoding)
     check_size(len(data), name, limits)
     if kind == "jsonl" or (source.format is None and sniff(data, name) == "jsonl"):
@@ -207,7 +209,19 @@ def _finished(frame: pl.DataFrame, card: dict[str, Any], keep: list[str], source
     from breakeven.data.expressions import constants, derived, kept
 
     frame, findings = typed(frame, keep=keep)
+    findings += _formulas(card)
     frame = constants(derived(frame, source.derive, f"sources.{card['name']}.derive"), source.add)
     card["rows"] = frame.height
     frame, card["dropped"] = kept(frame, source.where, f"sources.{card['name']}.where")
     return Found(frame, card, findings)
+
+
+def _formulas(card: dict[str, Any]) -> list[Finding]:
+    """What a workbook's formulas gave, and which gave nothing."""
+    found = card.get("formulas") or {}
+    if not found.get("cells"):
+        return []
+    words = {"source": card["name"], **found}
+    if found["without_value"]:
+        return [Finding("formulas-without-value", "warning", "collect", fields=words)]
+    return [Finding("formulas-as-kept", "info", "collect", fields=words)]

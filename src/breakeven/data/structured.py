@@ -1,11 +1,10 @@
-"""JSON Lines, Parquet, Excel and folders of text files as tables."""
+"""JSON Lines, Parquet and folders of text files as tables."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from breakeven.data.columns import check_names
 from breakeven.data.encoding import to_utf8
 from breakeven.data.limits import MB, Limits, check_columns, check_size, read_bytes, regular
-from breakeven.errors import DataError, EnvironmentFault, Place, need_package
+from breakeven.errors import DataError, EnvironmentFault, Place
 
 if TYPE_CHECKING:
     import polars as pl
 
-ZIP_RATIO = 100  # a workbook that unpacks to more than this is a bomb
 MAX_FILES = 1_000_000
 LIST_TIMES = 15  # one JSON list is read whole: what that takes, in sizes of the file
 _ROWS = 20_000  # objects held at a time
@@ -165,46 +163,6 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     ]
     unsigned = [pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if kind in (pl.UInt64, pl.Int128)]
     return frame.with_columns(*nested, *plain, *unsigned)
-
-
-def read_excel(data: bytes, name: str, limits: Limits, *, sheet: str | None = None) -> pl.DataFrame:
-    """One sheet, cells as text. Macros are never run, links never followed; a formula gives the value kept with it."""
-    import polars as pl
-
-    _check_workbook(data, name, limits)
-    try:
-        import fastexcel
-    except ModuleNotFoundError as error:
-        raise need_package("fastexcel", "excel", purpose="Excel files") from error
-    try:
-        book = fastexcel.read_excel(data)
-        if sheet is not None and sheet not in book.sheet_names:
-            raise DataError("sheet-unknown", at=Place(file=name), sheet=sheet, sheets=book.sheet_names)
-        found = book.load_sheet(sheet or 0, header_row=None, dtypes="string")
-        frame = pl.DataFrame(found.to_arrow() if not hasattr(found, "to_polars") else found.to_polars())
-    except fastexcel.FastExcelError as error:
-        raise DataError("excel-broken", at=Place(file=name), reason=str(error).splitlines()[0]) from error
-    check_columns(frame.width, name, limits)
-    if frame.height < 2:
-        raise DataError(
-            "no-rows", at=Place(file=name), found="a header and no rows" if frame.height else "an empty sheet"
-        )
-    titles = check_names(["" if cell is None else cell for cell in frame.row(0)], name, 1)
-    body = frame.slice(1)
-    body.columns = titles
-    return body
-
-
-def _check_workbook(data: bytes, name: str, limits: Limits) -> None:
-    if not data.startswith(b"PK"):
-        return
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise DataError("excel-broken", at=Place(file=name), reason=str(error)) from error
-    if size > max(len(data), 100_000) * ZIP_RATIO or size > limits.memory_mb * MB:
-        raise DataError("excel-bomb", at=Place(file=name), size=size // MB, ratio=ZIP_RATIO)
 
 
 def read_folder(folder: Path, limits: Limits, *, encoding: str | None = None) -> tuple[pl.DataFrame, str]:

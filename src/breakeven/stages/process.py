@@ -268,6 +268,13 @@ def _find(rows: Selection, report: dict[str, Any], context: Context) -> None:
     for name in (name for name in missing if name in used):
         words = {"field": name, "count": missing[name], "share": round(100 * missing[name] / len(rows), 1)}
         context.find(Finding("column-missing", "info", "process", name, words))
+    exact, near = report["duplicates"]["exact"], report["duplicates"]["near"]
+    if exact or near:
+        shares = {
+            f"{name}_share": round(100 * count / report["rows_in"], 1)
+            for name, count in (("exact", exact), ("near", near))
+        }
+        context.find(Finding("texts-repeat", "info", "process", fields={"exact": exact, "near": near, **shares}))
     across = report["duplicates"]["across_split"]
     if across:
         context.find(Finding("text-on-both-sides", "problem", "process", fields={"rows": across}))
