@@ -144,9 +144,7 @@ class Customers(Section):
     meters: dict[NAME, MeterUse] = Field(
         default_factory=dict, description="Other meters of a price plan; what test answers were counted to use fills it"
     )
-    seats_each: CountEach = Field(
-        Driver.of(1.0, origin="assumed"), description="Seats a customer has, for a price plan"
-    )
+    seats_each: CountEach | None = Field(None, description="Seats a customer has, for a price plan; empty: one")
     counting: Literal["expected", "whole"] = Field(
         "expected", description="whole: customers come and go one by one, by chance; matters while they are few"
     )
