@@ -251,9 +251,15 @@ def _patterns(prefix: str) -> list[tuple[str, re.Pattern[str]]]:
 
 
 def reader_language(declared: str | None = None) -> str:
-    """The language to speak: BREAKEVEN_LANG (`zh`, `zh_CN.UTF-8`), else what is declared, else English."""
-    named = os.environ.get("BREAKEVEN_LANG") or declared or "en"
+    """The language to speak: BREAKEVEN_LANG (`zh`, `zh_CN.UTF-8`), what is declared, a Chinese locale; else English."""
+    named = os.environ.get("BREAKEVEN_LANG") or declared or _locale() or "en"
     return named.replace("-", "_").split(".")[0].split("_")[0].lower()
+
+
+def _locale() -> str | None:
+    """The terminal's language where it is Chinese; any other is answered in English."""
+    set_ = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return "zh" if set_.lower().startswith("zh") else None
 
 
 def catalogue(language: str | None = None) -> dict[str, dict[str, str]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from breakeven import pipeline
+from breakeven import extras, pipeline
 from breakeven.artifacts import HashCache, Manifest, Store, read_json
+from breakeven.billing import settings as billing_settings
 from breakeven.config import Document, load
-from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place, reader_language
+from breakeven.errors import Busy, ConfigError, EnvironmentFault, Finding, Place, reader_language
 from breakeven.stages import business as business_stage
 from breakeven.stages import collect as collect_stage
 from breakeven.stages import deploy as deploy_stage
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from breakeven.task import Task
 
 FILE = "breakeven.yaml"
+EXCEL = (".xlsx", ".xls", ".xlsb", ".ods")
 VERSION = 1
 STAGES: tuple[pipeline.Stage, ...] = (
     collect_stage.STAGE,
@@ -69,6 +71,7 @@ class ProjectSettings(BaseModel):
     evaluate: evaluate_stage.Settings = Field(default_factory=evaluate_stage.Settings)
     deploy: deploy_stage.Settings = Field(default_factory=deploy_stage.Settings)
     business: business_stage.Settings | None = None
+    billing: billing_settings.Settings = Field(default_factory=billing_settings.Settings)
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,24 @@ class Project:
                     watcher.say(f"made a signing key; whoever serves or checks releases trusts {made}")
             planned, hashes = self._plan(chosen, refresh=refresh)
             return pipeline.run(planned, setup, self.store, watcher, hashes)
+
+    def lacking(self) -> list[Finding]:
+        """What the file asks for and this installation cannot do: one warning for each extra that is not complete."""
+        wanted: dict[str, list[str]] = {}
+        for candidate in self.settings.train.candidates:
+            if extra := self.task.model(candidate.model).extra:
+                wanted.setdefault(extra, []).append(f"train.candidates.{candidate.name}")
+        sources = self.settings.collect.named() if self.settings.collect else {}
+        for name, source in sources.items():
+            if source.format == "excel" or (source.path or "").lower().endswith(EXCEL):
+                wanted.setdefault("excel", []).append(f"collect.sources.{name}")
+        if self.settings.process.personal_names:
+            wanted.setdefault("pii", []).append("process.personal_names")
+        return [
+            Finding("extra-absent", "warning", None, extra, {"extra": extra, "packages": names, "needed_by": needed})
+            for extra, needed in wanted.items()
+            if (names := extras.absent(extra))
+        ]
 
     def estimate(self, targets: Iterable[str] = ()) -> list[dict[str, Any]]:
         """For every step that would run: minutes, memory_gb, download_mb, money, and why it would run.

@@ -59,6 +59,58 @@ def test_doctor_and_schema_answer_in_json() -> None:
     assert json.loads(run("schema").stdout)["title"] == "breakeven.yaml"
 
 
+PROJECT = """version: 1
+product: {name: tickets, task: text-classification}
+collect: {source: rows.csv, fields: {inputs: [text], target: label}}
+train: {candidates: [{name: majority, model: majority}]}
+"""
+
+
+@pytest.mark.parametrize("environment", [{"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, {"BREAKEVEN_LANG": "zh"}])
+def test_a_chinese_terminal_is_answered_in_chinese(tmp_path: Path, environment: dict[str, str]) -> None:
+    environment = {"PYTHONUTF8": "1", **environment}
+    (tmp_path / "breakeven.yaml").write_text(PROJECT)
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(30)))
+    told = run("doctor", cwd=tmp_path, **environment).stdout
+    assert "核数: " in told and "空闲内存: " in told and not [w for w in ("cores", "memory", "installed") if w in told]
+    assert "：无误；共 7 步：" in run("check", cwd=tmp_path, **environment).stdout
+    assert run("status", cwd=tmp_path, **environment).stdout.split()[:4] == ["步骤", "状态", "运行次数", "原因"]
+    ran = run("run", "collect", cwd=tmp_path, **environment)
+    assert "collect：完成，用时 " in ran.stderr and " 秒" in ran.stderr
+
+
+def test_check_and_dry_run_warn_of_an_extra_that_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "breakeven.yaml").write_text(PROJECT + "process: {personal_names: true}\n")
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+    # An installation that lacks the package: its metadata names what no one installed.
+    code = (
+        "from importlib import metadata; from breakeven import extras, cli;"
+        "metadata.requires = lambda name: [\"no-such-package>=1; extra == 'pii'\", 'click>=8'];"
+        "import sys; cli.main(sys.argv[1:])"
+    )
+    for command in (["check"], ["run", "--dry-run"]):
+        done = subprocess.run([sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "process.personal_names needs the extra 'pii', of which is not installed: no-such-package" in done.stderr
+        assert "pip install 'breakeven[pii]'" in done.stderr
+    told = subprocess.run(
+        [sys.executable, "-c", code, "check", "--json"], cwd=tmp_path, capture_output=True, text=True
+    ).stdout
+    assert [finding["code"] for finding in json.loads(told)["findings"]] == ["extra-absent"]
+
+
+def test_a_broken_manifest_does_not_stop_status(tmp_path: Path) -> None:
+    (tmp_path / "breakeven.yaml").write_text(PROJECT)
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(30)))
+    assert run("run", "process", cwd=tmp_path).returncode == 0
+    (tmp_path / "artifacts" / "collect" / "manifest.json").write_text("{ cut")
+    done = run("status", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "collect/manifest.json cannot be read: run again" in done.stdout and "broken" in done.stdout
+    again = run("run", "process", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["ran"] == ["collect", "process"]
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(f"{' '.join(COMMAND)} schema | head -1", shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("{") and done.stderr == ""

@@ -17,7 +17,7 @@ LAYERS: dict[str, int] = {
     for height, names in enumerate(
         [
             ["errors"],
-            ["yaml12", "quantity", "artifacts", "changes", "economics"],
+            ["yaml12", "quantity", "artifacts", "changes", "extras", "economics"],
             ["config", "task", "pipeline"],
             ["ledger", "tasks", "data"],
             ["metrics", "transforms"],

@@ -28,10 +28,18 @@ def test_every_raised_code_has_words() -> None:
 
 def test_every_entry_is_used() -> None:
     text = sources() + "\n".join(path.read_text() for path in SOURCE.rglob("*.html"))
-    # The report's labels are checked where they are rendered (tests/report), the settings' words in test_chinese.
-    codes = [code for code in catalogue("en") if not code.startswith(("report-", "setting-"))]
+    # The report's labels are checked where they are rendered (tests/report), the settings' words in test_chinese, the
+    # command line's, which stand in the code in English, in the next test.
+    codes = [code for code in catalogue("en") if not code.startswith(("report-", "setting-", "cli-"))]
     unused = [code for code in codes if f'"{code}"' not in text and f"'{code}'" not in text]
     assert not unused, f"entries that nothing raises: {unused}"
+
+
+def test_every_word_of_the_command_line_is_said_somewhere() -> None:
+    said = sources()
+    codes = [code for code in catalogue("en") if code.startswith("cli-")]
+    longest = {code: max(re.split(r"\{\w+\}", catalogue("en")[code]["text"]), key=len) for code in codes}
+    assert len(codes) > 40 and not [code for code, part in longest.items() if part.strip() not in said]
 
 
 @pytest.mark.parametrize(

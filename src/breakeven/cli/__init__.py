@@ -25,10 +25,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("plans", "Simulate the business section alone; no model needed."),
     "serve": ("service", "Serve the signed release: predictions, keys, metering."),
     "predict": ("service", "Answer inputs with the release, without a server."),
+    "releases": ("releases", "List releases; roll back, canary, shadow."),
     "keys": ("service", "Create, list and revoke customers' keys."),
     "customers": ("books", "Add, list and limit customers."),
     "usage": ("service", "What was used, by customer and meter, and what it costs."),
-    "invoice": ("service", "Rate a customer's usage for a period."),
+    "invoice": ("invoices", "Drafts, numbered invoices, credit notes; PDF, HTML, EN 16931."),
+    "margin": ("invoices", "What every customer pays, costs and leaves."),
     "feedback": ("service", "List the feedback that customers sent."),
     "ledger": ("books", "Prove, export and read the ledger."),
     "load": ("load", "Load-test a running server, open loop."),
@@ -89,7 +91,9 @@ def main(argv: list[str] | None = None) -> None:
         error.show()
         _leave(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        from breakeven.cli.options import say
+
+        say("stopped", err=True)
         _leave(130)
     except BreakevenError as error:
         tell(error, as_json="--json" in arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, console
+from breakeven.cli.options import answer, as_json, console, spoken
 
 # package -> (import name, extra, what it is for)
 PACKAGES: dict[str, tuple[str, str]] = {
@@ -30,13 +30,14 @@ def doctor(as_json: bool) -> None:
     if as_json:
         answer(rows)
     else:
-        from rich.markup import escape
+        from rich.text import Text
 
-        marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
+        marks = {"ok": "green", "note": "yellow", "bad": "red"}
         out = console()
         for row in rows:
-            words = f"{row['what']}: {row['found']}" + (f" - {row['do']}" if row["do"] else "")
-            out.print(f"{marks[row['state']]}{' ' * (5 - len(row['state']))}{escape(words)}")
+            mark, words = spoken(row["state"]), f"{spoken(row['what'])}: {spoken(row['found'])}"
+            words += f" - {spoken(row['do'])}" if row["do"] else ""
+            out.print(Text(f"{mark:<5}", style=marks[row["state"]]).append(words, style="default"))
     if any(row["state"] == "bad" for row in rows):
         raise click.exceptions.Exit(5)
 
@@ -87,7 +88,7 @@ def _packages() -> list[dict[str, Any]]:
             _row(
                 "ok" if there else "note",
                 name,
-                f"{'installed' if there else 'absent'} ({purpose})",
+                f"installed ({purpose})" if there else f"absent ({purpose})",
                 "" if there else f"pip install 'breakeven[{extra}]'",
             )
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from breakeven.errors import Finding, reader_language, render, translated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,3 +64,41 @@ def console(*, stderr: bool = False) -> Console:
 def answer(value: Any) -> None:
     """JSON on stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def spoken(said: str) -> str:
+    """Words of the command line in the reader's language: the entry `cli-...` whose English they are."""
+    language = reader_language()
+    return said if language == "en" else translated(said, "cli-", language)
+
+
+def say(said: str, *, err: bool = False) -> None:
+    """A line in the reader's language."""
+    click.echo(spoken(said), err=err)
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Findings on stderr, a line each."""
+    for finding in findings:
+        level = render(f"report-level-{finding.level}", {})
+        click.echo(f"{level}: {finding} ({finding.code})", err=True)
+
+
+def table(
+    rows: Sequence[dict[str, Any]], columns: dict[str, str], *, empty: str = "", right: Iterable[str] = ()
+) -> None:
+    """Rows as a table, or `empty` where there is none; `columns` maps keys to heads, said in the reader's language."""
+    if not rows:
+        say(empty)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    made, numbers = Table(box=None, pad_edge=False, header_style="bold"), set(right)
+    for key, head in columns.items():
+        side: Any = "right" if key in numbers or isinstance(rows[0].get(key), (int, float)) else "left"
+        made.add_column(spoken(head), justify=side, overflow="fold")
+    for row in rows:
+        cells = ("" if row.get(key) is None else row[key] for key in columns)
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
+    console().print(made)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from breakeven.cli.options import console
+from breakeven.cli.options import console, spoken
 
 
 class Lines:
@@ -20,14 +20,14 @@ class Lines:
         """Says that a step is done, or how far it is when half a minute has passed."""
         now = time.monotonic()
         if done >= total and "seconds" in figures:
-            self.say(f"{step}: done in {figures['seconds']:.1f} s")
+            self.say(f"{step}: done in {duration(figures['seconds'])}")
         elif done and now - self._last > 30:
             self._last = now
-            self.say(f"{step}: {100 * done / max(total, 1e-9):.0f}% {_figures(figures)}")
+            self.say(f"{step}: {100 * done / max(total, 1e-9):.0f}% {_figures(figures)}".rstrip())
 
     def say(self, text: str) -> None:
         """A plain line on stderr."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{spoken(text)}\n")
         sys.stderr.flush()
 
     def __enter__(self) -> Lines:
@@ -63,7 +63,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(text, highlight=False, markup=False)
+        self._bars.console.print(spoken(text), highlight=False, markup=False)
 
     def __enter__(self) -> Bars:
         self._bars.__enter__()
@@ -97,6 +97,21 @@ def shown(*, quiet: bool) -> Bars | Lines | Silent:
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-    )
+    """Loss, time left and whose turn it is, in the reader's language."""
+    said = []
+    for name, value in figures.items():
+        if name == "seconds_left":
+            said.append(f"{duration(value)} left")
+        elif isinstance(value, str):
+            said.append(value)
+        else:
+            said.append(f"{name.replace('_', ' ')} {value:.3g}")
+    return "  ".join(spoken(part) for part in said)
+
+
+def duration(seconds: float) -> str:
+    """`12.4 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from breakeven.cli.options import answer, as_json, console, open_project, project_options
+from breakeven.cli.options import answer, as_json, open_project, project_options, say, spoken, table, warn
 from breakeven.errors import reader_language
 
 
@@ -31,10 +32,10 @@ def init(directory: Path, recipe: str, as_json: bool) -> None:
         answer({"directory": str(directory), "recipe": recipe, "written": [str(path) for path in written]})
         return
     for path in written:
-        click.echo(f"wrote {path}")
-    here = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
-    click.echo(f"next: {here}breakeven run --dry-run   (what it would take)")
-    click.echo(f"      {here}breakeven run             (the answer)")
+        say(f"wrote {path}")
+    here = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
+    say(f"next: {here}breakeven run --dry-run   (what it would take)")
+    click.echo("      " + spoken(f"{here}breakeven run   (the answer)"))
 
 
 @click.command()
@@ -57,11 +58,14 @@ def check(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check breakeven.yaml: every problem with file:line:column, and what is expected."""
     project = open_project(folder, overrides)
     steps = [step.name for step in project.steps()] if project.settings.collect else []
+    lacking = project.lacking() if steps else []
     if as_json:
-        answer({"ok": True, "name": project.name, "steps": steps})
+        found = [finding.as_json() for finding in lacking]
+        answer({"ok": True, "name": project.name, "steps": steps, "findings": found})
         return
     listed = ", ".join(steps) or "business alone (breakeven simulate)"
-    click.echo(f"{project.document.file}: fine; {len(steps)} steps: {listed}")
+    say(f"{project.document.file}: fine; {len(steps)} steps: {listed}")
+    warn(lacking)
 
 
 @click.command()
@@ -79,20 +83,11 @@ def status(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         answer(rows)
         return
-    from rich.table import Table
+    from rich.text import Text
 
     from breakeven.report.words import Words
 
     words = Words(reader_language())
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("step", "state", "runs", "why"):
-        table.add_column(words(title), justify="right" if title == "runs" else "left", overflow="fold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red", "broken": "bold red"}
-    for row in rows:
-        table.add_row(
-            str(row["step"]),
-            f"[{colours[str(row['state'])]}]{words.term(str(row['state']))}[/]",
-            str(row["runs"]),
-            str(row["why"]),
-        )
-    console().print(table)
+    shown = [{**row, "state": Text(words.term(str(row["state"])), style=colours[str(row["state"])])} for row in rows]
+    table(shown, {name: words(name) for name in ("step", "state", "runs", "why")})

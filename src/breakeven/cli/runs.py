@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, console, open_project, project_options
+from breakeven.cli.options import answer, console, open_project, project_options, say, spoken, table, warn
 from breakeven.errors import Place, Refused, UsageError, reader_language
 
 if TYPE_CHECKING:
     from breakeven.project import Project, Snapshot
+
+WORDS = ("step", "why")  # columns of a dry run that are no numbers
 
 
 @click.command()
@@ -78,35 +80,31 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
     total = {key: sum(row[key] for row in rows) for key in ("minutes", "download_mb", "money")}
     total["memory_gb"] = max((row["memory_gb"] for row in rows), default=0.0)
     if as_json:
-        answer({"steps": rows, "total": total, "origin": "assumed"})
+        lacking = [finding.as_json() for finding in project.lacking()]
+        answer({"steps": rows, "total": total, "origin": "assumed", "findings": lacking})
         return
-    from rich.table import Table
-
     from breakeven.report.words import Words
 
     words = Words(reader_language())
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, side in (
-        ("step", "left"),
-        ("minutes", "right"),
-        ("memory-gb", "right"),
-        ("download-mb", "right"),
-        ("money-spent", "right"),
-        ("why", "left"),
-    ):
-        table.add_column(words(title), justify=side, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(
-            row["step"],
-            f"{row['minutes']:.1f}",
-            f"{row['memory_gb']:.1f}",
-            f"{row['download_mb']:.0f}",
-            f"{row['money']:.2f}",
-            f"{words.term(row['state'])}: {row['why']}",
-        )
-    out = console()
-    out.print(table)
-    out.print(words("dry-run-total", **total))
+    shown = [
+        {
+            "step": row["step"],
+            "minutes": _minutes(row["minutes"]),
+            "memory-gb": f"{row['memory_gb']:.1f}",
+            "download-mb": f"{row['download_mb']:.0f}",
+            "money-spent": f"{row['money']:.2f}",
+            "why": f"{words.term(row['state'])}: {row['why']}",
+        }
+        for row in rows
+    ]
+    if shown:
+        table(shown, {name: words(name) for name in shown[0]}, right=[name for name in shown[0] if name not in WORDS])
+    console().print(words("dry-run-total", **total), soft_wrap=True)
+    warn(project.lacking())
+
+
+def _minutes(minutes: float) -> str:
+    return "<0.1" if 0 < minutes < 0.05 else f"{minutes:.1f}"
 
 
 def _write_report(project: Project, snapshot: Snapshot, ran: list[str]) -> list[str]:
@@ -131,12 +129,12 @@ def _tell(project: Project, snapshot: Snapshot, ran: list[str], written: list[st
     if snapshot.verdict is not None:
         terminal.print_verdict(out, snapshot)
     for path in written:
-        out.print(f"report   {path}", soft_wrap=True)
+        out.print(f"{spoken('report'):<9}{path}", soft_wrap=True, markup=False)
     release = ((snapshot.deploy or {}).get("decision") or {}).get("release")
     if release:
         where = "" if str(project.root) == _here() else f" -C {_short(str(project.root))}"
         out.print(
-            f"serve    breakeven keys create --customer me{where} && breakeven serve --trust "
+            f"{spoken('serve'):<9}breakeven keys create --customer me{where} && breakeven serve --trust "
             f"{_short(str(project.root / 'keys' / 'release.pub'))}{where}",
             soft_wrap=True,
             markup=False,
@@ -233,4 +231,4 @@ def report(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
         answer({"written": written})
         return
     for path in written:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
