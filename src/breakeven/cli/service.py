@@ -1,8 +1,7 @@
-"""Commands about the service: serve, predict, keys, usage, invoice, feedback."""
+"""Commands about the service: serve, predict, keys, usage, feedback."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,26 +281,3 @@ def feedback(customer: str | None, folder: str, as_json: bool) -> None:
 
     shown = [{**row, "value": json.dumps(row.get("value"), ensure_ascii=False)} for row in rows]
     _table(shown, {"time": "time", "event": "answer", "index": "index", "value": "feedback"}, "no feedback yet")
-
-
-@click.command()
-@click.option("--customer", required=True, metavar="NAME")
-@click.option("--month", required=True, metavar="YYYY-MM", help="The calendar month to bill, in UTC.")
-@project_options
-def invoice(customer: str, month: str, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Rate a customer's usage of a month by the declared price, exactly. A draft: nothing is numbered or sent."""
-    from breakeven import billing
-
-    project = open_project(folder, overrides)
-    document = billing.draft(project.settings.business, _ledger(folder), customer, month)
-    if as_json:
-        answer(document)
-        return
-    out = sys.stdout
-    out.write(f"draft invoice for {customer}, {document['start']} to {document['end']}, {document['currency']}\n")
-    for line in [*document["lines"], *document["taxes"]]:
-        words = (
-            line["name"] if line["quantity"] is None else f"{line['name']}, {line['quantity']} {line['meter'] or ''}"
-        )
-        out.write(f"  {words:<48} {line['amount']:>14}\n")
-    out.write(f"  {'total':<48} {document['total']['amount']:>14}\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.errors import Busy
-from breakeven.ledger import clock
+from breakeven.ledger import clock, invoices
 from breakeven.ledger.book import Ledger, open_ledger
 from breakeven.ledger.customers import Terms
 from breakeven.ledger.keys import DEFAULT_SCOPES
@@ -103,6 +103,7 @@ COMMANDS: dict[str, Command] = {
     "feedback.list": _feedback_list,
     "audit": _audit,
     "verify": _verify,
+    **invoices.COMMANDS,
 }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 # Modules that declare tables; all of them belong to a new ledger.
-TABLES: tuple[str, ...] = ("breakeven.ledger.schema",)
+TABLES: tuple[str, ...] = ("breakeven.ledger.schema", "breakeven.ledger.invoices")
 
 
 def _nothing(_op: Operations, _schema: str | None) -> None:
@@ -37,7 +37,8 @@ class Migration:
 
 
 def _to_2(op: Operations, _schema: str | None) -> None:
-    """Late events, corrections, closed months, erasure, rotation of keys."""
+    """Late events, corrections, closed months, erasure, rotation of keys, invoices."""
+    _invoices(op)
     op.add_column("customers", sa.Column("erased", sa.BigInteger()))
     op.add_column("keys", sa.Column("replaces", sa.String(16)))
     op.add_column("events", sa.Column("counted", sa.BigInteger()))
@@ -62,6 +63,7 @@ def _to_2(op: Operations, _schema: str | None) -> None:
 
 
 def _to_2_private(op: Operations, schema: str | None) -> None:
+    _buyers(op, schema)
     op.create_table(
         "notes",
         sa.Column("event", sa.String(64), primary_key=True),
@@ -74,7 +76,46 @@ def _to_2_private(op: Operations, schema: str | None) -> None:
     op.create_index(f"ix_{prefix}notes_customer", "notes", ["customer"], schema=schema)
 
 
-MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private)}  # from version -> what makes it the next
+def _invoices(op: Operations) -> None:
+    """Issued documents and their numbers."""
+    op.create_table(
+        "invoices",
+        sa.Column("number", sa.String(40), primary_key=True),
+        sa.Column("series", sa.String(12), nullable=False),
+        sa.Column("year", sa.Integer(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("customer", sa.String(40), nullable=False, index=True),
+        sa.Column("period", sa.String(7), nullable=False),
+        sa.Column("about", sa.String(40), nullable=False, index=True),
+        sa.Column("slot", sa.String(160), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.UniqueConstraint("series", "year", "sequence", name="invoices_no_double"),
+        sa.UniqueConstraint("slot", name="invoices_slot"),
+    )
+    op.create_table(
+        "invoice_series",
+        sa.Column("series", sa.String(12), primary_key=True),
+        sa.Column("year", sa.Integer(), primary_key=True),
+        sa.Column("last", sa.Integer(), nullable=False),
+    )
+
+
+def _buyers(op: Operations, schema: str | None) -> None:
+    """What invoices say of customers."""
+    op.create_table(
+        "buyers",
+        sa.Column("customer", sa.String(40), primary_key=True),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        schema=schema,
+    )
+
+
+# from version -> what makes it the next
+MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private)}
 
 
 def declared() -> None:
