@@ -260,12 +260,23 @@ def margin(month: str | None, folder: str, overrides: tuple[str, ...], as_json: 
     if as_json:
         answer(found)
         return
-    columns = {"name": "customer", "answers": "answers", "revenue": "revenue", "marginal_cost": "cost, marginal",
-               "at_volume_cost": "cost, at volume", "margin": "margin", "margin_at_volume": "margin, at volume",
-               "margin_share": "margin/revenue", "revenue_from": "revenue from"}  # fmt: skip
-    _table(found["customers"], columns, f"nothing was used in {found['month']}")
+    columns = {
+        "name": "customer", "answers": "answers", "revenue": "revenue", "marginal_cost": "marginal cost",
+        "margin": "margin", "margin_share": "of revenue", "at_volume_cost": "cost at volume",
+        "margin_at_volume": "margin at volume",
+    }  # fmt: skip
+    shown = [{name: _margin_cell(name, row[name]) for name in columns} for row in found["customers"]]
+    _table(shown, columns, f"nothing was used in {found['month']}")
+    for row in found["customers"]:
+        click.echo(f"{row['name']}: {row['revenue_from']}", err=True)
     for line in found["origins"]:
         click.echo(line, err=True)
+
+
+def _margin_cell(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1%}" if name == "margin_share" else f"{value:,.4f}"
+    return "-" if value is None else str(value)
 
 
 def _office(folder: str, overrides: tuple[str, ...]) -> Office:
