@@ -65,3 +65,10 @@ class Cluster:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url.replace("/postgres", f"/{name}")
+
+    def drop(self, url: str) -> None:
+        """Ends such a database: a server that was killed syncs every file of every one when it starts."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)".encode())

@@ -45,6 +45,8 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def database(cluster: Cluster) -> str:
+def database(cluster: Cluster) -> Iterator[str]:
     """The URL of a new, empty database."""
-    return cluster.create()
+    url = cluster.create()
+    yield url
+    cluster.drop(url)

@@ -105,15 +105,17 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(cluster: Cluster) -
                     continue
                 acknowledged.append(charge.id)
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
-        for _ in range(2):
+        try:
+            for _ in range(2):
+                threading.Event().wait(0.3)
+                cluster.stop("immediate")
+                cluster.start()
             threading.Event().wait(0.3)
-            cluster.stop("immediate")
-            cluster.start()
-        threading.Event().wait(0.3)
-        stop.set()
+        finally:
+            stop.set()
         for thread in threads:
             thread.join()
         ids = [row["id"] for row in ledger.events() if row["customer"] == "killed"]

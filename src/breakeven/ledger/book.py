@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from breakeven.errors import InputError, Place
 from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.audit import audit_rows, write_audit
+from breakeven.ledger.corrections import Correction, correct, history
 from breakeven.ledger.customers import Customers
 from breakeven.ledger.events import Charge, insert
 from breakeven.ledger.feedback import Feedback
@@ -221,7 +222,48 @@ class Ledger:
         for entry in heard:
             if entry.error is not None and entry.error.code != "event-doubled":
                 raise entry.error
-        return sum(1 for entry in heard if entry.result)
+        fresh = [entry.work for entry in heard if entry.result and isinstance(entry.work, Charge)]
+        self._account(fresh)
+        return len(fresh)
+
+    def _account(self, charges: Iterable[Charge]) -> None:
+        """Tells the limits of what was written without a reservation."""
+        sums: dict[tuple[str, str], dict[str, int]] = {}
+        for charge in charges:
+            terms = self.customers.terms(charge.customer)
+            if not terms.quotas and terms.spend_cap is None:
+                continue
+            moment = charge.time if charge.counted is None else charge.counted
+            used = sums.setdefault((charge.customer, clock.month(moment)), {})
+            quantities = counted(charge.quantities, limits_of(terms), self.plan(charge.plan))
+            for meter, quantity in quantities.items():
+                used[meter] = used.get(meter, 0) + quantity
+        for (customer, period), used in sums.items():
+            self.balances.adjust(customer, period, used)
+
+    def correct(
+        self,
+        event: str,
+        quantities: Mapping[str, int] | None,
+        *,
+        reason: str,
+        source: str | None = None,
+        actor: str = "local",
+    ) -> dict[str, Any]:
+        """Says what an event's quantities really were (None: nothing, it is void), by an event that is appended.
+
+        Meters that are not named stay. A second time changes nothing. See `corrections.correct`.
+        """
+        wish = Correction(event, quantities, reason, source, actor)
+        appended: list[Charge] = []
+        found: dict[str, Any] = self.change(lambda connection, private: correct(connection, private, wish, appended))
+        self._account(appended[-1:])
+        return found
+
+    def history(self, event: str, *, source: str | None = None) -> dict[str, Any]:
+        """An event, its corrections with their reasons, and what is left of it: `{event, corrections, quantities}`."""
+        with self.stores.reading.connect() as connection, self.stores.private_reading.connect() as private:
+            return history(connection, private, event, source)
 
     def usage(self, customer: str | None = None, start: Any = None, end: Any = None) -> list[dict[str, Any]]:
         """Quantities and exact prices in [start, end), by customer (id or name), key, model, plan and meter."""

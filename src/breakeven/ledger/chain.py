@@ -42,7 +42,7 @@ def link(before: str, values: Sequence[Any]) -> str:
     return hashlib.sha256((before + _BETWEEN + _BETWEEN.join(map(str, values))).encode()).hexdigest()
 
 
-def event_values(row: Mapping[str, Any]) -> list[Any]:
+def event_values(row: Any) -> list[Any]:
     """What an event's hash covers. `counted` stands in it only where it is set: most rows, and all of schema 1, have
     none.
     """

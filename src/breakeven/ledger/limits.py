@@ -41,6 +41,9 @@ class Balances(Protocol):
     def settle(self, admission: Admission, used: Mapping[str, int]) -> None:
         """Turns a reservation into use."""
 
+    def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
+        """Adds what was used without a reservation (an import), or was not used after all (a correction)."""
+
 
 def limits_of(terms: Terms) -> dict[str, int]:
     """The limits of some terms by meter, the cap in whole units."""
@@ -122,6 +125,15 @@ class MemoryBalances:
             for meter, quantity in used.items():
                 total[meter] = total.get(meter, 0) + quantity
 
+    def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
+        """See Balances."""
+        with self._lock:
+            total = self._used.get((customer, period))
+            if total is None:  # read from the ledger when it is first asked for
+                return
+            for meter, quantity in used.items():
+                total[meter] = total.get(meter, 0) + quantity
+
 
 class SharedBalances:
     """For a ledger that several processes write: a row a customer, month and meter, changed under its lock.
@@ -181,4 +193,15 @@ class SharedBalances:
                     sa.update(schema.balances)
                     .where(cell.customer == admission.customer, cell.period == admission.period, cell.meter == meter)
                     .values(reserved=cell.reserved - admission.reserved[meter], used=cell.used + used.get(meter, 0))
+                )
+
+    def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
+        """See Balances."""
+        cell = schema.balances.c
+        with self._engine.begin() as connection:
+            for meter in sorted(used):
+                connection.execute(
+                    sa.update(schema.balances)
+                    .where(cell.customer == customer, cell.period == period, cell.meter == meter)
+                    .values(used=cell.used + used[meter])
                 )

@@ -87,14 +87,15 @@ def place_late(connection: Connection, charges: list[Charge]) -> None:
     over by every clock.
     """
     start, _ = clock.month_bounds(clock.month(clock.now() + CLOCKS_APART))
-    late = [charge for charge in charges if charge.time < start]
+    late = [charge for charge in charges if charge.time < start and (charge.counted or 0) < start]
     if not late:
         return
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_LOCK)))
     closed = closed_of(connection, sorted({charge.customer for charge in late}))
     for charge in late:
-        if (charge.customer, clock.month(charge.time)) in closed:
+        moment = charge.time if charge.counted is None else charge.counted
+        if (charge.customer, clock.month(moment)) in closed:
             charge.counted = _open_from(charge.customer, closed)
 
 

@@ -87,7 +87,7 @@ def _within(start: int | None, end: int | None) -> sa.ColumnElement[bool]:
     events = schema.events.c
     sides = []
     for column, condition in ((events.time, events.counted.is_(None)), (events.counted, events.counted.is_not(None))):
-        bounds = [condition]
+        bounds: list[sa.ColumnElement[bool]] = [condition]
         if start is not None:
             bounds.append(column >= start)
         if end is not None:
@@ -128,10 +128,11 @@ def event_rows(
         query = query.where(_within(start, end))
     if customer is not None:
         query = query.where(events.customer == customer)
-    return [_event(row) for row in connection.execute(query).mappings()]
+    return [event_json(row) for row in connection.execute(query).mappings()]
 
 
-def _event(row: Any) -> dict[str, Any]:
+def event_json(row: Any) -> dict[str, Any]:
+    """A row of the events as readers get it."""
     return {
         "position": row["position"],
         "id": row["id"],

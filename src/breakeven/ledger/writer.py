@@ -30,6 +30,14 @@ Deliver = Callable[["list[Entry]"], None]
 Change = Callable[[Connection, Callable[[], Connection]], Any]
 
 
+@dataclass(frozen=True)
+class Appending:
+    """What a change returns that also adds events: they enter the chain in the change's own savepoint."""
+
+    charges: list[Charge]
+    result: Any = None
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One thing to write: a charge, or a change (a function of the public connection and the private one on demand)."""
@@ -110,7 +118,11 @@ class Writer:
                     break
                 entry = self._queue.get()
             if entries:
-                self._write(entries)
+                try:
+                    self._write(entries)
+                except Exception as error:  # a defect of ours must not leave callers waiting for ever
+                    log.exception("ledger write failed")
+                    _fail(entries, EnvironmentFault("ledger-write-failed", reason=type(error).__name__))
                 _deliver(entries)
 
     def _write(self, entries: list[Entry]) -> None:
@@ -123,30 +135,35 @@ class Writer:
             self._one_by_one(entries)
         except sa.exc.DBAPIError as error:
             self._recover(entries, error)
-        except Exception as error:  # a defect of ours must not leave callers waiting for ever
-            log.exception("ledger write failed")
-            _fail(entries, EnvironmentFault("ledger-write-failed", reason=type(error).__name__))
 
     def _commit(self, entries: list[Entry]) -> None:
         with self._transaction() as (connection, private):
+            head, charges = self._head, []
             for entry in entries:
-                if not isinstance(entry.work, Charge):
-                    self._change(entry, connection, private)
-            charges = [entry.work for entry in entries if isinstance(entry.work, Charge)]
-            doubled, head = append(connection, private, charges, self._head) if charges else (set(), self._head)
+                if isinstance(entry.work, Charge):
+                    charges.append(entry.work)
+                else:
+                    head = self._change(entry, connection, private, head)
+            doubled, head = append(connection, private, charges, head) if charges else (set(), head)
         self._head = head
         self.commits += 1
         for entry in entries:
             if isinstance(entry.work, Charge):
                 entry.result = entry.work.id not in doubled
 
-    def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection]) -> None:
+    def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection], head: Head) -> Head:
+        """Runs a change in a savepoint; the head of the chain after it."""
         assert not isinstance(entry.work, Charge)
         try:
             with connection.begin_nested():
-                entry.result = entry.work(connection, private)
+                result = entry.work(connection, private)
+                if isinstance(result, Appending):
+                    _, head = append(connection, private, result.charges, head)
+                    result = result.result
+                entry.result = result
         except BreakevenError as error:
             entry.error = error
+        return head
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Connection, Callable[[], Connection]]]:
