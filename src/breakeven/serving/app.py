@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import inference, openai, routes
+from breakeven.serving import batches, inference, openai, routes
 from breakeven.serving.access import Access
+from breakeven.serving.batch_files import BatchFolder
+from breakeven.serving.batch_work import Batches
 from breakeven.serving.deployment import Deployment, Standing
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
 from breakeven.serving.logs import RequestLog
@@ -39,6 +41,7 @@ log = logging.getLogger("breakeven.serving")
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
 _MODELS = "/v2/models/"
+_BATCHES = "/v1/batches/"
 _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -60,6 +63,10 @@ class Limits:
 
 ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/predict": ("predict", {"POST": routes.predict}),
+    "/v1/batches": ("batches", {"POST": batches.create, "GET": batches.listed}),
+    "/v1/batches/{batch}": ("batch", {"GET": batches.read, "DELETE": batches.cancel}),
+    "/v1/batches/{batch}/output": ("batch-output", {"GET": batches.output}),
+    "/v1/batches/{batch}/errors": ("batch-errors", {"GET": batches.errors}),
     "/v1/chat/completions": ("chat", {"POST": openai.chat}),
     "/v1/completions": ("completions", {"POST": openai.completions}),
     "/v1/embeddings": ("embeddings", {"POST": openai.embeddings}),
@@ -110,6 +117,7 @@ class Service:
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
         self.open = 0
+        self.batches = Batches(self, BatchFolder.beside(ledger.stores.path))
         self.requests = RequestLog.if_wanted()
         self.traces = Traces.if_wanted()
 
@@ -301,6 +309,9 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
 
 def _template(path: str) -> tuple[str, dict[str, str]]:
     """(key of ROUTES, what the path names, as it was sent)."""
+    if path.startswith(_BATCHES) and "{" not in path:
+        batch, *rest = path[len(_BATCHES) :].split("/")
+        return "/".join([_BATCHES + "{batch}", *rest]), {"batch": batch}
     if "{" in path or not path.startswith(_MODELS):
         return ("" if "{" in path else path), {}
     model, *rest = path[len(_MODELS) :].split("/")

@@ -26,6 +26,8 @@ _UNREAD_PARTS = 64
 _BATCHES_AHEAD = 4
 _LANES_LOOKED_AT = 256
 _LAST_BATCH_SECONDS = 10.0
+_FADE = 0.8  # of what was known of the pace, a batch
+_KNOWN_CASES = 16  # how many cases a measured pace counts for
 _LATER_SECONDS = 0.025  # of work that may wait, at most, before somebody who waits is looked for again
 _LATER_EVERY = 1.0  # seconds after which it gets a turn though others wait, so that it ends some day
 
@@ -108,6 +110,7 @@ class Batcher:
         self._closing = False
         self._last: tuple[float, int] = (0.0, 0)  # when the last batch ended, how many cases it had
         self._seconds_per_case = pace  # known before the first batch where the package was measured on this machine
+        self._worked = (pace * _KNOWN_CASES, float(_KNOWN_CASES)) if pace else (0.0, 0.0)  # seconds, cases: fading
         self._seconds_per_batch = 0.0
         self.busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -117,6 +120,11 @@ class Batcher:
     def queued(self) -> int:
         """Cases that wait."""
         return self._queued
+
+    @property
+    def pace(self) -> float:
+        """Seconds a case of late; 0 where nothing is known yet."""
+        return self._seconds_per_case
 
     def wait_seconds(self, lane: str | None = None) -> float:
         """How long a case of `lane` that came now would wait, by the pace of late; None: behind everybody.
@@ -238,7 +246,7 @@ class Batcher:
         """As many as take a moment, so that who comes meanwhile hardly waits."""
         self._later_at = time.monotonic()
         fitting = int(_LATER_SECONDS / self._seconds_per_case) if self._seconds_per_case else 1
-        count = min(len(self._later), self._max_cases, max(1, fitting))
+        count = min(len(self._later), self._max_cases, max(2, fitting))
         return [self._later.popleft() for _ in range(count)]
 
     def _take(self) -> list[tuple[Job, int]]:
@@ -273,13 +281,17 @@ class Batcher:
                 job.outputs[index] = output
         ended = time.monotonic()
         if live:
-            pace = (ended - started) / len(live)
-            self._seconds_per_case = _smooth(self._seconds_per_case, pace)
+            self.learn(len(live), ended - started)
             self._seconds_per_batch = _smooth(self._seconds_per_batch, ended - started)
             self._observe(len(live), ended - started)
         if batch[0][0].deadline != math.inf:  # who may wait sends no company
             self._last = (ended, len(live))
         self._hand_back(batch)
+
+    def learn(self, cases: int, seconds: float) -> None:
+        """Takes a batch into the pace. By cases, not by batches: one slow case alone says little of a full batch."""
+        self._worked = (_FADE * self._worked[0] + seconds, _FADE * self._worked[1] + cases)
+        self._seconds_per_case = self._worked[0] / self._worked[1]
 
     def _outputs(self, live: list[tuple[Job, int]]) -> list[Any]:
         inputs = [job.inputs[index] for job, index in live]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -19,7 +19,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_ANSWERS = frozenset({"application/json", "application/*", "text/event-stream", "application/x-ndjson"})
+_ANSWERS = frozenset(
+    {"application/json", "application/*", "text/event-stream", "application/x-ndjson", "application/jsonl"}
+)
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 _CLOSE = {"connection": "close"}
 
@@ -112,6 +114,22 @@ class Exchange:
                 raise HttpError(413, "body-too-large", limit=limit, headers=_CLOSE)
             return whole
         return await self._rest(message, limit)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, for who checks its size and kind."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise HttpError(400, "client-left")
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Sends the head of an answer whose body its handler sends itself."""
+        given = {"cache-control": "no-store", "x-content-type-options": "nosniff", "x-request-id": self.id, **headers}
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         parts = bytearray()

@@ -6,9 +6,10 @@ base64, in a form it is the bytes themselves; everything else of a request is th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,32 +64,62 @@ def boundary(content_type: str) -> str:
     return str(found)
 
 
-def read_parts(body: bytes, separator: str, *, limit: int) -> list[Part]:
-    """The parts of a whole body, at most `limit` of them; HttpError 400 for what is no form, 422 for too many."""
-    from multipart import MultipartError, ParserLimitReached, PushMultipartParser
+class Reader:
+    """Reads a form piece by piece, at most `limit` parts; HttpError 400 for what is no form."""
 
-    parts: list[Part] = []
-    head: Any = None
-    content = bytearray()
-    parser = PushMultipartParser(
-        separator, strict=True, max_header_size=_HEADER_BYTES, max_header_count=_HEADERS, max_segment_count=limit
-    )
-    try:
-        with parser:
-            for event in parser.parse(body):
-                if event is None:
-                    parts.append(Part(head.name, head.content_type or "", bytes(content)))
-                elif isinstance(event, (bytes, bytearray)):
-                    content += event
-                else:
-                    head = event
-                    content.clear()
-                    _check_head(head)
-    except ParserLimitReached as error:
-        raise HttpError(400, "form-limits", limit=limit, header=_HEADER_BYTES) from error
-    except MultipartError as error:
-        raise HttpError(400, "form-broken", reason=str(error).split(":")[0][:100]) from error
-    return parts
+    def __init__(self, separator: str, *, limit: int) -> None:
+        from multipart import PushMultipartParser
+
+        self._limit = limit
+        self._head: Any = None
+        self._parser = PushMultipartParser(
+            separator, strict=True, max_header_size=_HEADER_BYTES, max_header_count=_HEADERS, max_segment_count=limit
+        )
+
+    @property
+    def kind(self) -> str:
+        """The type of the part at hand, in lower case."""
+        return self._head.content_type or ""
+
+    def feed(self, piece: bytes) -> Iterator[tuple[str, bytes | None]]:
+        """(name of a part, bytes of it); None where a part begins."""
+        with self._refusing():
+            for event in self._parser.parse(piece):
+                if isinstance(event, (bytes, bytearray)):
+                    yield self._head.name, bytes(event)
+                elif event is not None:
+                    _check_head(event)
+                    self._head = event
+                    yield event.name, None
+
+    def end(self) -> None:
+        """All is read: a form that is cut short is no form."""
+        with self._refusing():
+            self._parser.close()
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        from multipart import MultipartError, ParserLimitReached
+
+        try:
+            yield
+        except ParserLimitReached as error:
+            raise HttpError(400, "form-limits", limit=self._limit, header=_HEADER_BYTES) from error
+        except MultipartError as error:
+            raise HttpError(400, "form-broken", reason=str(error).split(":")[0][:100]) from error
+
+
+def read_parts(body: bytes, separator: str, *, limit: int) -> list[Part]:
+    """The parts of a whole body, at most `limit` of them; HttpError 400 for what is no form."""
+    found: list[tuple[str, str, bytearray]] = []
+    reader = Reader(separator, limit=limit)
+    for name, content in reader.feed(body):
+        if content is None:
+            found.append((name, reader.kind, bytearray()))
+        else:
+            found[-1][2].extend(content)
+    reader.end()
+    return [Part(name, kind, bytes(content)) for name, kind, content in found]
 
 
 def _check_head(head: Any) -> None:

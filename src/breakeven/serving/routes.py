@@ -144,7 +144,7 @@ async def answer(
     package = deployment.package
     # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
     expected = dict.fromkeys(package.task.meters, len(inputs))
-    admission = await _admit(service, deployment, key, expected)
+    admission = await admit(service, deployment, key, expected)
     try:
         outputs = await deployment.answer(inputs, lane=key.id)
         quantities = package.usage(inputs, outputs)
@@ -179,8 +179,8 @@ async def answer(
     return Response(200, body, [JSON_TYPE])
 
 
-async def _admit(service: Service, deployment: Deployment, key: Key, expected: Mapping[str, int]) -> Admission:
-    """In memory on SQLite; on PostgreSQL a round trip, which must not hold the event loop."""
+async def admit(service: Service, deployment: Deployment, key: Key, expected: Mapping[str, int]) -> Admission:
+    """Reserves in memory on SQLite; on PostgreSQL with a round trip, which must not hold the event loop."""
     plan = deployment.plan
     if service.ledger.stores.sqlite:
         return service.ledger.admit(key, expected, plan)
@@ -402,7 +402,7 @@ async def _stepped(
 ) -> Response:
     policy = _policy(deployment)
     item = deployment.package.parse(request["observation"])
-    admission = await _admit(service, deployment, key, {"answers": 1})
+    admission = await admit(service, deployment, key, {"answers": 1})
     try:
         try:
             state, output = await deployment.on_worker(lambda: policy.step(request["state"], item))

@@ -185,6 +185,7 @@ def _run(
             if roster is not None:
                 await roster.begin()
             await super().startup(sockets)
+            service.batches.start()
             works = [sweep(self.server_state.connections), _tidy(service)]
             self.sweeper = asyncio.gather(*works, *([roster.follow()] if roster is not None else []))
             if ready is not None:
@@ -194,6 +195,7 @@ def _run(
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             service.draining = True
             await super().shutdown(sockets)
+            await service.batches.stop()
             if self.sweeper is not None:
                 self.sweeper.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -31,6 +31,8 @@ _STATUS_OF_CODE = {
     "idempotency-key": 400,
     "event-doubled": 409,
     "request-not-found": 404,
+    "batch-too-many": 429,
+    "batch-too-much": 413,
 }
 _TYPE_OF_STATUS = {
     401: "authentication_error",
