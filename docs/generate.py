@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
-PARTS = ("report", "settings", "words")  # pages of labels and of parts of messages, which have no code of their own
+PARTS = (
+    "report",
+    "settings",
+    "words",
+    "invoice_words",
+)  # pages of labels and of parts of messages, which have no code of their own
 MADE = "<!-- Made by docs/generate.py from the program; edit the program, not this page. -->\n\n"
 
 

@@ -77,9 +77,10 @@ def _issue(office: Office, customer: str, month: str) -> dict[str, Any]:
     if not document["events"] and not document["total"]["minor"]:
         raise Refused("invoice-empty", customer=document["customer"], month=month)
     require_parties(document)
-    if office.settings.e_invoice:
+    needed, series = office.settings.e_invoice, office.settings.series
+    if needed:
         require_record(document)
-    body = {**document, "series": office.settings.series}
+    body = {**document, "series": series}
     slot = f"{document['customer_id']}/{month}"
     issued: dict[str, Any] = commands.call(office.ledger, "invoices.issue", body=body, slot=slot, seen=seen)
     return issued

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, open_project, project_options
-from breakeven.cli.service import _folder, _ledger, _rows, _table
+from breakeven.cli.options import answer, as_json, open_project, project_options, say, spoken, table
+from breakeven.cli.service import _folder, _ledger, _rows
 from breakeven.errors import UsageError, render
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def invoice_finalize(
     if as_json:
         answer([{**row, "error": row["error"].as_json()} if "error" in row else row for row in rows])
     elif not rows:
-        click.echo(f"nobody has anything to bill in {month}")
+        say(f"nobody has anything to bill in {month}")
     for row in rows:
         if not as_json and "document" in row:
             _issued(row["document"], False)
@@ -137,7 +137,8 @@ def invoice_void(
     if as_json:
         answer(row)
     else:
-        click.echo(f"{month} of {customer} is closed and will not be billed" if row["closed"] else "closed before")
+        closed = f"{month} of {customer} is closed and will not be billed"
+        say(closed if row["closed"] else f"{month} of {customer} was closed before")
 
 
 @invoice.command("list")
@@ -155,8 +156,9 @@ def invoice_list(customer: str | None, month: str | None, folder: str, as_json: 
         return
     columns = {"number": "number", "kind": "kind", "name": "buyer", "period": "month", "issued": "date",
                "total": "total", "currency": "currency", "about": "refers to"}  # fmt: skip
-    shown = [{**row, "kind": row["kind"].replace("_", " ")} for row in rows]
-    _table(shown, columns, "nothing was issued yet: breakeven invoice finalize --all --month YYYY-MM")
+    shown = [{**row, "kind": spoken(row["kind"].replace("_", " "))} for row in rows]
+    empty = "nothing was issued yet: breakeven invoice finalize --all --month YYYY-MM"
+    table(shown, columns, empty=empty, right=("total",))
 
 
 @invoice.command("show")
@@ -183,7 +185,7 @@ def invoice_show(
     made = _made(document, form, folder, overrides)
     if out is not None:
         write_atomic(out, made, mode=0o600)
-        click.echo(f"wrote {out}", err=True)
+        say(f"wrote {out}", err=True)
     elif form == "pdf" and sys.stdout.isatty():
         raise UsageError("export-needs-file")
     else:
@@ -266,7 +268,7 @@ def margin(month: str | None, folder: str, overrides: tuple[str, ...], as_json: 
         "margin_at_volume": "margin at volume",
     }  # fmt: skip
     shown = [{name: _margin_cell(name, row[name]) for name in columns} for row in found["customers"]]
-    _table(shown, columns, f"nothing was used in {found['month']}")
+    table(shown, columns, empty=f"nothing was used in {found['month']}", right=set(columns) - {"name"})
     for row in found["customers"]:
         click.echo(f"{row['name']}: {row['revenue_from']}", err=True)
     for line in found["origins"]:
@@ -291,9 +293,10 @@ def _issued(document: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         answer(document)
         return
-    how = "was issued before" if document.get("already") else "issued"
     total = f"{document['total']['amount']} {document['currency']}"
-    click.echo(f"{document['number']} {how}: {document['buyer']['name']}, {document['month']}, {total}")
+    facts = f"{document['buyer']['name']}, {document['month']}, {total}"
+    issued = f"issued {document['number']}: {facts}"
+    say(f"issued before: {document['number']}, {facts}" if document.get("already") else issued)
 
 
 def _warn_no_record(document: Mapping[str, Any]) -> bool:
