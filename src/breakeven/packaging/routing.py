@@ -65,13 +65,17 @@ class Desk:
         def change(now: Decision) -> Record:
             found = None if name is None else self._other(now, name)
             chosen = None if found is None else Named(found.release, found.package, found.rule, share)
-            return {"canary": None if chosen is None else chosen.as_json()}
+            return {**_plain(now.info), "canary": None if chosen is None else chosen.as_json()}
 
         return self._sign("canary", change)
 
     def shadow(self, name: str | None) -> Record:
         """Lets a release answer copies of the requests, unseen and uncharged; None ends it."""
-        return self._sign("shadow", lambda now: {"shadow": None if name is None else self._other(now, name).as_json()})
+
+        def change(now: Decision) -> Record:
+            return {**_plain(now.info), "shadow": None if name is None else self._other(now, name).as_json()}
+
+        return self._sign("shadow", change)
 
     def beside(self, name: str, *, on: bool = True) -> Record:
         """Lets a release answer whoever names it, beside the current one; `on` False ends that."""
@@ -80,7 +84,10 @@ class Desk:
             kept = [other for other in now.beside if other.release != name]
             if not on and len(kept) == len(now.beside):
                 raise UsageError("routing-not-beside", at=Place(file=str(self.releases)), release=name)
-            return {"beside": [other.as_json() for other in [*kept, *([self._other(now, name)] if on else [])]]}
+            return {
+                **_plain(now.info),
+                "beside": [other.as_json() for other in [*kept, *([self._other(now, name)] if on else [])]],
+            }
 
         return self._sign("beside", change)
 
@@ -116,17 +123,23 @@ class Desk:
     def _serving(self, now: Decision, named: Named) -> Record:
         """The record of a release as it was decided on, with its canary and shadow ended: they were another's."""
         former = next((one for one in self._shipped() if one.release == named.release), None)
-        record = _plain(former.info) if former is not None else {}
+        record = _plain(former.info) if former is not None else self._own(named.release)
         beside = [one.as_json() for one in now.beside if one.release != named.release]
         made = {**record, **named.as_json(), "canary": None, "shadow": None, "beside": beside}
         made.pop("share", None)
         return {**made, "back_to": former.number if former is not None else None}
 
+    def _own(self, name: str) -> Record:
+        """What a release that was never shipped says of itself, where a decision would."""
+        info = read_json(self.releases / name / RELEASE)
+        said = {part: info.get(part) for part in ("product", "task", "candidate", "choice", "gates")}
+        return {**said, "verdict": None, "reasons": []}
+
     def _sign(self, action: str, change: Callable[[Decision], Record]) -> Record:
         check_key(self.key)
         with publishing(self.releases) as scratch:
             now = open_shipping(self.releases, self.trust)
-            record = {**_plain(now.info), **change(now), "action": action, "by": _who(), "reason": self.reason}
+            record = {**change(now), "action": action, "by": _who(), "reason": self.reason}
             return decide(self.releases, scratch, record, key=self.key)
 
 

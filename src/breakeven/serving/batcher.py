@@ -26,8 +26,7 @@ _UNREAD_PARTS = 64
 _BATCHES_AHEAD = 4
 _LANES_LOOKED_AT = 256
 _LAST_BATCH_SECONDS = 10.0
-_FADE = 0.8  # of what was known of the pace, a batch
-_KNOWN_CASES = 16  # how many cases a measured pace counts for
+_FADE = 0.8  # what a full batch leaves of what was known of the pace
 _LATER_SECONDS = 0.025  # of work that may wait, at most, before somebody who waits is looked for again
 _LATER_EVERY = 1.0  # seconds after which it gets a turn though others wait, so that it ends some day
 
@@ -110,7 +109,7 @@ class Batcher:
         self._closing = False
         self._last: tuple[float, int] = (0.0, 0)  # when the last batch ended, how many cases it had
         self._seconds_per_case = pace  # known before the first batch where the package was measured on this machine
-        self._worked = (pace * _KNOWN_CASES, float(_KNOWN_CASES)) if pace else (0.0, 0.0)  # seconds, cases: fading
+        self._worked = (pace * max_cases, float(max_cases)) if pace else (0.0, 0.0)  # seconds, cases: both fade
         self._seconds_per_batch = 0.0
         self.busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -289,8 +288,9 @@ class Batcher:
         self._hand_back(batch)
 
     def learn(self, cases: int, seconds: float) -> None:
-        """Takes a batch into the pace. By cases, not by batches: one slow case alone says little of a full batch."""
-        self._worked = (_FADE * self._worked[0] + seconds, _FADE * self._worked[1] + cases)
+        """Takes a batch into the pace, by its cases: one that came alone and was held up says little of many."""
+        kept = _FADE ** (cases / self._max_cases)
+        self._worked = (kept * self._worked[0] + seconds, kept * self._worked[1] + cases)
         self._seconds_per_case = self._worked[0] / self._worked[1]
 
     def _outputs(self, live: list[tuple[Job, int]]) -> list[Any]:

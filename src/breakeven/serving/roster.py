@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ log = logging.getLogger("breakeven.releases")
 LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
 _LONGEST_LOOK = 590.0
+_WARM_CASES = 8
+_WARM_ROUNDS = 3
 Loader = Callable[..., Loaded]
 
 
@@ -263,11 +266,19 @@ class Roster:
 
 
 async def _warm(deployment: Deployment) -> None:
-    """Answers its own example on the worker that will answer requests: what fails does so now, what is lazy is done."""
+    """Answers its own example on the worker that will answer requests: what fails does so now, what is lazy is done,
+    and the queue knows the pace before the first request comes.
+    """
     info = getattr(deployment.package, "info", {})
     if info.get("example") is not None:
-        item = deployment.package.parse(info["example"])
-        await deployment.on_worker(lambda: deployment.answer_now([item]))
+        items = [deployment.package.parse(info["example"])] * _WARM_CASES
+        await deployment.on_worker(lambda: deployment.answer_now(items[:1]))
+        rounds = []
+        for _ in range(_WARM_ROUNDS):
+            began = time.monotonic()
+            await deployment.on_worker(lambda: deployment.answer_now(items))
+            rounds.append(time.monotonic() - began)
+        deployment.batcher.learn(len(items), min(rounds))
 
 
 def _identity(named: Named) -> str:
