@@ -16,7 +16,7 @@ from torch import nn
 
 from breakeven.errors import DataError, EnvironmentFault, IntegrityError
 from breakeven.models.encoder import Encoder, EncoderSettings
-from breakeven.training import loop, schedule
+from breakeven.training import allocator, loop, schedule
 from breakeven.training.optimiser import MasterAdamW
 
 SETTINGS = {"epochs": 3, "batch_tokens": 64, "learning_rate": 3e-3, "bf16": False, "max_length": 32}
@@ -181,6 +181,44 @@ def test_norms_and_biases_are_not_decayed():
     optimiser.step(0.1, clip=1.0)
     assert named["w"][0, 0].item() == pytest.approx(0.95)
     assert named["b"][0].item() == 1.0
+
+
+def test_it_steps_as_adamw_of_torch_after_clipping():
+    torch.manual_seed(0)
+    shapes = {"table": (300, 300), "w": (4, 3), "b": (4,)}  # the first is updated alone
+    start = {name: torch.randn(shape) for name, shape in shapes.items()}
+    ours = {name: nn.Parameter(value.clone()) for name, value in start.items()}
+    theirs = {name: nn.Parameter(value.clone()) for name, value in start.items()}
+    groups = [{"params": [theirs["table"], theirs["w"]], "weight_decay": 0.1}, {"params": [theirs["b"]]}]
+    adam = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+    optimiser = MasterAdamW(ours, start, weight_decay=0.1)
+    for scale in (0.01, 5.0, 1.0):
+        for name, value in start.items():
+            ours[name].grad, theirs[name].grad = value * scale, value.clone() * scale
+        norm = nn.utils.clip_grad_norm_(list(theirs.values()), 1.0)
+        adam.step()
+        assert optimiser.step(0.01, clip=1.0) == pytest.approx(float(norm), rel=1e-5)
+    for name in shapes:
+        assert torch.allclose(ours[name], theirs[name], atol=1e-5)
+        assert ours[name].grad is None
+
+
+def test_memory_is_given_back_after_training():
+    asked = []
+
+    class Library:
+        def mallopt(self, name, value):
+            asked.append((name, value))
+
+        def malloc_trim(self, pad):
+            asked.append("trim")
+
+    with pytest.raises(ValueError, match="stop"), allocator.kept(Library()):
+        assert asked == [(allocator.MMAP_THRESHOLD, 2**25), (allocator.TRIM_THRESHOLD, 2**31 - 1)]
+        raise ValueError("stop")
+    assert asked[2:] == [(allocator.TRIM_THRESHOLD, 2**26), "trim"]
+    with allocator.kept(None):
+        pass
 
 
 def fit(root, tiny, **changes):

@@ -1,8 +1,9 @@
 """BERT without padding, for training and serving alike: all tokens of a batch lie end to end.
 
-Linear layers see one long matrix; attention runs once a group of texts of equal length, so nothing is masked and no
-answer depends on its company. Parameters carry the names of the transformers library, so its files are read and
-written as they are. Covers BERT, RoBERTa and XLM-RoBERTa with absolute positions. Imported only inside functions.
+Linear layers see one long matrix. An answer's attention runs once a group of texts of equal length, so nothing is
+masked and no answer depends on its company; a training step's runs on a grid. Parameters carry the names of the
+transformers library, so its files are read and written as they are. Covers BERT, RoBERTa and XLM-RoBERTa with absolute
+positions. Imported only inside functions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from torch.nn import functional
 
 from breakeven.artifacts import read_json
 from breakeven.errors import IntegrityError, Place
+from breakeven.models import prepacked
+from breakeven.models.attention import TOKENS_STEP, Grid, GridAttention, grid, up
+from breakeven.models.dropout import FastDropout
 
 FAMILIES = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
 
@@ -38,17 +42,20 @@ def covers(config: Mapping[str, Any]) -> bool:
 class Packed:
     """Texts end to end, the shortest first: `ids` and `positions` [tokens], `groups` of (texts, length) in order.
 
-    `order[i]` is the place in the caller's list of the i-th text here.
+    `order[i]` is the place in the caller's list of the i-th text here. `grid`: for a training step; then tokens that
+    belong to no text may follow the last one.
     """
 
     ids: Tensor
     positions: Tensor
     groups: tuple[tuple[int, int], ...]
     order: Tensor
+    grid: Grid | None = None
 
     def to(self, device: torch.device) -> Packed:
         """The same texts on another device."""
-        return Packed(self.ids.to(device), self.positions.to(device), self.groups, self.order.to(device))
+        where = None if self.grid is None else self.grid.to(device)
+        return Packed(self.ids.to(device), self.positions.to(device), self.groups, self.order.to(device), where)
 
 
 def pack(sequences: list[list[int]]) -> Packed:
@@ -66,21 +73,12 @@ def pack(sequences: list[list[int]]) -> Packed:
     return Packed(ids, positions, tuple(groups), torch.tensor(order))
 
 
-class FastDropout(nn.Module):  # type: ignore[misc]
-    """Dropout from one random byte a value: eight values a draw instead of one, the rate rounded to 1/256."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.threshold = round(rate * 256)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Zeroes about `rate` of the values and scales up the rest, in training only."""
-        if not self.training or not self.threshold:
-            return hidden
-        draws = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64, device=hidden.device)
-        draws.random_(-(2**63), None)
-        kept = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= self.threshold
-        return hidden * kept.to(hidden.dtype).mul_(256 / (256 - self.threshold))
+def pack_to_learn(sequences: list[list[int]]) -> Packed:
+    """As `pack`, with a grid, and rounded up by tokens of no text to one of few sizes."""
+    batch = pack(sequences)
+    more = up(len(batch.ids), TOKENS_STEP) - len(batch.ids)
+    ids, positions = functional.pad(batch.ids, (0, more)), functional.pad(batch.positions, (0, more))
+    return Packed(ids, positions, batch.groups, batch.order, grid(batch.groups))
 
 
 class Embeddings(nn.Module):  # type: ignore[misc]
@@ -105,51 +103,62 @@ class Embeddings(nn.Module):  # type: ignore[misc]
 
 
 class SelfAttention(nn.Module):  # type: ignore[misc]
-    """Query, key and value of one layer."""
+    """Query, key and value of one layer: three linear layers, or one after `merge`."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = nn.Linear(size, size), nn.Linear(size, size), nn.Linear(size, size)
-        self.merged: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, hidden: Tensor, groups: tuple[tuple[int, int], ...]) -> Tensor:
+    def forward(self, hidden: Tensor, batch: Packed) -> Tensor:
         """[tokens, size]; texts see themselves only."""
-        if self.merged is None:
-            parts: list[Tensor] = [self.query(hidden), self.key(hidden), self.value(hidden)]
+        if hasattr(self, "merged"):
+            merged = self.merged(hidden)
         else:
-            parts = list(functional.linear(hidden, *self.merged).chunk(3, 1))
-        return attend(parts, heads=self.heads, groups=groups)
+            merged = torch.cat([self.query(hidden), self.key(hidden), self.value(hidden)], 1)
+        if batch.grid is not None:
+            answer: Tensor = GridAttention.apply(merged, batch.grid, self.heads)
+            return answer
+        return attend(merged, heads=self.heads, groups=batch.groups)
 
     def merge(self) -> None:
-        """One product instead of three, for a model that will not be trained further."""
-        linear = (self.query, self.key, self.value)
-        self.merged = (
-            torch.cat([part.weight.detach() for part in linear]),
-            torch.cat([part.bias.detach() for part in linear]),
+        """One product instead of three; layers that bear an adapter stay as they are."""
+        linear = [self.query, self.key, self.value]
+        if not all(type(part) is nn.Linear for part in linear):
+            return
+        self.merged = _linear(
+            torch.cat([part.weight.detach() for part in linear]), torch.cat([part.bias.detach() for part in linear])
         )
         del self.query, self.key, self.value
 
+    def split(self) -> None:
+        """Undoes `merge`."""
+        if not hasattr(self, "merged"):
+            return
+        weights, biases = self.merged.weight.detach().chunk(3), self.merged.bias.detach().chunk(3)
+        self.query, self.key, self.value = (
+            _linear(weight.clone(), bias.clone()) for weight, bias in zip(weights, biases, strict=True)
+        )
+        del self.merged
 
-def attend(parts: list[Tensor], *, heads: int, groups: tuple[tuple[int, int], ...]) -> Tensor:
-    """Attention of (query, key, value), each [tokens, size], within each text; one call a group of equal length."""
-    size, start, found = parts[0].shape[1], 0, []
-    # The fused CPU kernel's backward pass in bf16 took 4 times as long as plain products (measured, 8 to 128 tokens).
-    plain = torch.is_grad_enabled() and parts[0].device.type == "cpu"
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return made
+
+
+def attend(merged: Tensor, *, heads: int, groups: tuple[tuple[int, int], ...]) -> Tensor:
+    """Attention of (query, key, value) side by side within each text: one call a group of texts of equal length."""
+    size, start, found = merged.shape[1] // 3, 0, []
     for count, length in groups:
         end = start + count * length
-        query, key, value = (
-            part[start:end].view(count, length, heads, size // heads).transpose(1, 2) for part in parts
-        )
-        answer = _products(query, key, value) if plain else functional.scaled_dot_product_attention(query, key, value)
+        part = merged[start:end].view(count, length, 3, heads, size // heads)
+        query, key, value = part.permute(2, 0, 3, 1, 4)
+        answer = functional.scaled_dot_product_attention(query, key, value)
         found.append(answer.transpose(1, 2).reshape(count * length, size))
         start = end
     return found[0] if len(found) == 1 else torch.cat(found)
-
-
-def _products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
-    return torch.matmul(torch.softmax(scores, -1), value)
 
 
 class Output(nn.Module):  # type: ignore[misc]
@@ -180,17 +189,25 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.intermediate.dense = nn.Linear(size, wide)
         self.output = Output(wide, size, eps, rate)
 
-    def forward(self, hidden: Tensor, groups: tuple[tuple[int, int], ...]) -> Tensor:
+    def forward(self, hidden: Tensor, batch: Packed) -> Tensor:
         """[tokens, size] in fp32; products are computed in the type of the linear layers."""
         kind = type_of(self.attention.output.dense)
-        hidden = self.attention.output(self.attention.self(hidden.to(kind), groups), hidden)
-        answer: Tensor = self.output(functional.gelu(self.intermediate.dense(hidden.to(kind))), hidden)
+        hidden = self.attention.output(self.attention.self(hidden.to(kind), batch), hidden)
+        wide = self.intermediate.dense(hidden.to(kind))
+        if not isinstance(self.intermediate.dense, prepacked.Prepacked):
+            wide = functional.gelu(wide)
+        answer: Tensor = self.output(wide, hidden)
         return answer
 
 
 def type_of(linear: nn.Module) -> torch.dtype:
     """The float type of a linear layer, adapted or not."""
-    found: torch.dtype = getattr(linear, "base", linear).weight.dtype
+    found: torch.dtype = linear.dtype if isinstance(linear, prepacked.Prepacked) else _plain(linear).weight.dtype
+    return found
+
+
+def _plain(linear: nn.Module) -> nn.Linear:
+    found: nn.Linear = getattr(linear, "base", linear)
     return found
 
 
@@ -208,7 +225,7 @@ class Bert(nn.Module):  # type: ignore[misc]
         """[texts, size] means over each text's tokens, in the caller's order, fp32."""
         hidden = self.embeddings(batch)
         for layer in self.encoder.layer:
-            hidden = layer(hidden, batch.groups)
+            hidden = layer(hidden, batch)
         return pooled(hidden, batch)
 
     def cast(self, kind: torch.dtype) -> None:
@@ -219,9 +236,20 @@ class Bert(nn.Module):  # type: ignore[misc]
                     parameter.data = parameter.data.to(kind)
 
     def merge(self) -> None:
-        """Prepares the encoder for answering only."""
+        """Query, key and value of each layer in one product."""
         for layer in self.encoder.layer:
             layer.attention.self.merge()
+
+    def split(self) -> None:
+        """Undoes `merge`."""
+        for layer in self.encoder.layer:
+            layer.attention.self.split()
+
+    def settle(self) -> None:
+        """Prepares the encoder, in the type and on the device that it has, for answering only."""
+        self.merge()
+        if prepacked.able():
+            prepacked.prepack(self.encoder, activated="intermediate.dense")
 
 
 def read(folder: Path, *, dropout: float = 0.0) -> Bert:

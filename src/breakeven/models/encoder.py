@@ -260,8 +260,8 @@ class Encoder(Model):
         device = precision.device()
         encoder.cast(kind)
         encoder.eval().to(device)
-        if hasattr(encoder, "merge"):
-            encoder.merge()
+        if hasattr(encoder, "settle"):
+            encoder.settle()
         total = sum(len(part.ids) for part in rows)
         done = 0
 
@@ -316,8 +316,8 @@ class Encoder(Model):
             import torch
 
             encoder.cast(torch.bfloat16)
-        if hasattr(encoder, "merge"):
-            encoder.merge()
+        if hasattr(encoder, "settle"):
+            encoder.settle()
         return TorchPredictor(self.task, about, folder, encoder, threads=threads)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breakeven.models.bert import Bert, pack
+from breakeven.models.bert import Bert, pack, pack_to_learn
 from breakeven.training.batches import sorted_batches
 from breakeven.training.scores import classification
 
@@ -53,6 +53,10 @@ class TextLearner:
         self.encoder, self.device, self.key = encoder, device, key
         self.train_rows, self.validation = train, validation.spread(JUDGED_ROWS)
         self.full_table, self.used = self._narrow()
+        self._pack = pack
+        if isinstance(encoder, Bert):
+            encoder.merge()
+            self._pack = pack_to_learn
         self.head = nn.Linear(size, classes)
         # Zero, not fitted beforehand: a fitted head made the first steps undo the encoder (measured: loss 10).
         nn.init.zeros_(self.head.weight)
@@ -100,7 +104,7 @@ class TextLearner:
 
     def loss(self, rows: list[int]) -> Tensor:
         """Mean cross entropy."""
-        batch = pack([self.train_rows.ids[row] for row in rows]).to(self.device)
+        batch = self._pack([self.train_rows.ids[row] for row in rows]).to(self.device)
         truths = torch.tensor([self.train_rows.truths[row] for row in rows], device=self.device)
         return functional.cross_entropy(self.head(self.encoder(batch)), truths)
 
@@ -123,6 +127,8 @@ class TextLearner:
             with torch.no_grad():
                 whole.weight[self.used] = part.weight.cpu()
             self.encoder.embeddings.word_embeddings = whole
+        if isinstance(self.encoder, Bert):
+            self.encoder.split()
         self._module.cpu()
 
 

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from breakeven.artifacts import file_hash, fingerprint, read_json, write_json
 from breakeven.errors import DataError, EnvironmentFault, Finding, IntegrityError, Place
 from breakeven.task import TrainContext
-from breakeven.training import batches, precision, schedule
+from breakeven.training import allocator, batches, precision, schedule
 from breakeven.training.checkpoints import Checkpoint, Checkpoints
 from breakeven.training.optimiser import MasterAdamW
 from breakeven.training.schedule import Plan, Speed
 
 PLAN = "plan.json"
+FORMAT = 2  # of what a checkpoint holds: names and kinds of tensors
 LOWER_IS_BETTER = ("log_loss",)
 
 
@@ -107,7 +108,7 @@ def run(learner: Learner, options: Options, context: TrainContext, *, started: f
     `started`: `time.monotonic()` when the candidate's fit began; the budget counts from there.
     """
     torch.set_num_threads(context.threads)
-    with memory_faults(options.batch_tokens):
+    with memory_faults(options.batch_tokens), allocator.kept(allocator.glibc()):
         return _Run(learner, options, context, started).finish()
 
 
@@ -218,7 +219,9 @@ class _Run:
 
     def _key(self) -> str:
         relevant = {name: value for name, value in self.options.__dict__.items() if name not in ("bf16",)}
-        return fingerprint({"learner": self.learner.key, "options": relevant, "seed": self.context.seed})
+        return fingerprint(
+            {"format": FORMAT, "learner": self.learner.key, "options": relevant, "seed": self.context.seed}
+        )
 
     def _belongs(self, plan: Plan, place: Path) -> None:
         if plan.key != self._key():

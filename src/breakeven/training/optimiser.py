@@ -1,4 +1,8 @@
-"""AdamW that keeps fp32 masters of a model that computes in bf16, so that small updates are not rounded away."""
+"""AdamW that keeps fp32 masters of a model that computes in bf16, so that small updates are not rounded away.
+
+On a CPU every large parameter is updated alone, from its gradient to its working copy, while it lies in the cache:
+the whole list at once moves more memory and took twice as long. Imported only inside functions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+BETAS, EPS = (0.9, 0.999), 1e-8
+SMALL = 65_536  # values; smaller parameters share a call
 
 
 class MasterAdamW:
@@ -25,63 +33,97 @@ class MasterAdamW:
         """
         self._working = dict(named)
         self._masters = {
-            name: p if p.dtype == torch.float32 else nn.Parameter(start[name].to(p.device, torch.float32, copy=True))
+            name: p.detach() if p.dtype == torch.float32 else start[name].to(p.device, torch.float32, copy=True)
             for name, p in named.items()
         }
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, master in self._masters.items():
-            kind = (weight_decay if master.ndim > 1 else 0.0, (faster or {}).get(name, 1.0))
-            groups.setdefault(kind, []).append(master)
-        self._adam = torch.optim.AdamW(
-            [{"params": part, "weight_decay": decay, "multiple": many} for (decay, many), part in groups.items()],
-            lr=0.0,
-            fused=True,
-        )
+        self._kinds = {
+            name: (weight_decay if p.ndim > 1 else 0.0, (faster or {}).get(name, 1.0)) for name, p in named.items()
+        }
+        self._state: dict[str, dict[str, Tensor]] = {}
+        large = [p.numel() for p in named.values() if p.dtype != torch.float32 and p.device.type == "cpu"]
+        self._room = torch.empty(max(large, default=0))
 
     def step(self, rate: float, *, clip: float) -> float:
         """One update at this learning rate with gradients clipped to a norm; returns the norm before clipping."""
-        for name, working in self._working.items():
-            master = self._masters[name]
-            if master is not working:
-                master.grad = None if working.grad is None else working.grad.float()
-                working.grad = None
-        norm = float(nn.utils.clip_grad_norm_(list(self._masters.values()), clip))
-        for group in self._adam.param_groups:
-            group["lr"] = rate * group["multiple"]
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        self._publish()
-        return norm
+        gradients = {name: p.grad for name, p in self._working.items() if p.grad is not None}
+        norm = torch.linalg.vector_norm(
+            torch.stack(torch._foreach_norm(list(gradients.values()), 2, dtype=torch.float32))
+        )
+        for names in self._pieces(gradients):
+            self._update(names, gradients, rate, (norm / clip).clamp(min=1.0))
+        for p in self._working.values():
+            p.grad = None
+        return float(norm)
 
-    def _publish(self) -> None:
+    def _pieces(self, gradients: Mapping[str, Tensor]) -> list[list[str]]:
+        """Names that are updated together: of one decay and rate, large ones alone on a CPU."""
+        found: dict[object, list[str]] = {}
+        for name, value in gradients.items():
+            alone = value.device.type == "cpu" and value.numel() >= SMALL
+            found.setdefault(name if alone else self._kinds[name], []).append(name)
+        return list(found.values())
+
+    def _update(self, names: list[str], gradients: Mapping[str, Tensor], rate: float, scale: Tensor) -> None:
+        decay, many = self._kinds[names[0]]
+        states = [self._of(name) for name in names]
+        masters = [self._masters[name] for name in names]
+        adamw(
+            masters,
+            [self._float(gradients[name], alone=len(names) == 1) for name in names],
+            [one["exp_avg"] for one in states],
+            [one["exp_avg_sq"] for one in states],
+            [],
+            [one["step"] for one in states],
+            fused=True,
+            grad_scale=scale,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate * many,
+            weight_decay=decay,
+            eps=EPS,
+            maximize=False,
+        )
+        self._publish(names)
+
+    def _float(self, gradient: Tensor, *, alone: bool) -> Tensor:
+        if gradient.dtype == torch.float32 or not alone or not len(self._room):
+            return gradient.float()
+        return self._room[: gradient.numel()].view_as(gradient).copy_(gradient)
+
+    def _of(self, name: str) -> dict[str, Tensor]:
+        if name not in self._state:
+            master = self._masters[name]
+            self._state[name] = {
+                "exp_avg": torch.zeros_like(master),
+                "exp_avg_sq": torch.zeros_like(master),
+                "step": torch.zeros((), device=master.device),
+            }
+        return self._state[name]
+
+    def _publish(self, names: list[str]) -> None:
         with torch.no_grad():
-            for name, working in self._working.items():
-                if self._masters[name] is not working:
-                    working.copy_(self._masters[name])
+            for name in names:
+                if self._working[name].dtype != torch.float32:
+                    self._working[name].copy_(self._masters[name])
 
     def weights(self) -> dict[str, Tensor]:
         """The fp32 masters by name; not copies."""
-        return {name: master.detach() for name, master in self._masters.items()}
+        return dict(self._masters)
 
     def restore_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Sets masters and working parameters."""
-        with torch.no_grad():
-            for name, master in self._masters.items():
-                master.copy_(weights[name])
-        self._publish()
+        for name, master in self._masters.items():
+            master.copy_(weights[name])
+        self._publish(list(self._masters))
 
     def moments(self) -> dict[str, Tensor]:
         """Adam's state as flat named tensors, for a checkpoint."""
-        found: dict[str, Tensor] = {}
-        for name, master in self._masters.items():
-            for key, value in self._adam.state.get(master, {}).items():
-                found[f"{key}/{name}"] = value if isinstance(value, Tensor) else torch.tensor(float(value))
-        return found
+        return {f"{key}/{name}": value for name, state in self._state.items() for key, value in state.items()}
 
     def restore_moments(self, moments: Mapping[str, Tensor]) -> None:
         """The inverse of `moments`; an empty mapping forgets everything."""
-        self._adam.state.clear()
+        self._state.clear()
         for key, value in moments.items():
             kind, _, name = key.partition("/")
-            target = self._masters[name]
-            self._adam.state[target][kind] = value.clone() if kind == "step" else value.to(target.device).clone()
+            self._state.setdefault(name, {})[kind] = value.to(self._masters[name].device, copy=True)
