@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.data.personal import count, find, luhn, mask, names
+from breakeven.data.personal import count, find, luhn, mask
 
 
 @pytest.mark.parametrize(("text", "masked"), [
@@ -63,11 +63,3 @@ def test_luhn_refuses_a_row_of_one_digit() -> None:
 
 def test_a_long_text_without_data_is_quick() -> None:
     assert mask("1 a" * 100_000) == "1 a" * 100_000
-
-
-def test_names_need_the_extra() -> None:
-    try:
-        import presidio_analyzer  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(Exception, match=r"pip install 'breakeven\[pii\]'"):
-            names(["Bob went to Paris"])

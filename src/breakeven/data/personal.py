@@ -1,7 +1,8 @@
-"""Personal data in text: found by pattern and checksum, counted by kind, masked. Names and places need the extra `pii`.
+"""Personal data in text: found by pattern and checksum, counted by kind, masked.
 
 Rules rather than guesses: a card must pass Luhn, a Chinese identity number its checksum and birth date, so that order
 numbers are left alone. What has no checksum (phones, US social security numbers) is found by its written form.
+Persons and places have no form: `named` asks a model about them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from breakeven.errors import need_package
-
 KINDS = ("mail", "national_id", "card", "ip", "phone")  # the order in which they claim characters
-NAMED = ("person", "location")  # found by presidio only
 
 _MAIL = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9_.+%-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}(?![\w-])", re.ASCII
@@ -91,20 +89,6 @@ def chinese_id(text: str) -> bool:
     except ValueError:
         return False
     return _CHECK[sum(int(d) * w for d, w in zip(text, _WEIGHTS, strict=False)) % 11] == text[17].upper()
-
-
-def names(texts: Sequence[str]) -> dict[str, int]:
-    """Persons and places counted by presidio, where the extra `pii` is installed; they are reported, never masked."""
-    try:
-        from presidio_analyzer import AnalyzerEngine
-    except ModuleNotFoundError as error:
-        raise need_package("presidio-analyzer", "pii", purpose="names and places in personal data") from error
-    engine = AnalyzerEngine()
-    counted: Counter[str] = Counter()
-    for text in texts:
-        results = engine.analyze(text=text, language="en", entities=[name.upper() for name in NAMED])
-        counted.update(result.entity_type.lower() for result in results)
-    return dict(counted)
 
 
 def _of_kind(kind: str, text: str) -> Iterator[Find]:

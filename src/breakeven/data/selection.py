@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from breakeven.data import duplicates, personal
+from breakeven.data import duplicates, named, personal
 from breakeven.data.cases import names_of
 from breakeven.errors import DataError, Place
 
@@ -95,20 +95,20 @@ class Selection:
             self.keep([parent < 0 for parent in parents], "near_duplicate")
             self.roots = self.texts
 
-    def count_personal(
-        self, fields: Sequence[str], kinds: Sequence[str], *, names: bool
-    ) -> tuple[dict[str, int], list[bool]]:
-        """(finds by kind over the text fields, for every row whether it holds any). `names`: persons and places too."""
+    def count_personal(self, fields: Sequence[str], kinds: Sequence[str]) -> tuple[dict[str, int], list[bool]]:
+        """(finds by kind over the text fields, for every row whether it holds any)."""
         counted: Counter[str] = Counter()
         holds = [False] * len(self)
         for field in fields:
-            texts = strings(self.frame, field)
-            found, flags = personal.count(texts, kinds)
+            found, flags = personal.count(strings(self.frame, field), kinds)
             counted.update(found)
             holds = [one or other for one, other in zip(holds, flags, strict=True)]
-            if names:
-                counted.update(personal.names([text for text in texts if text]))
         return dict(counted), holds
+
+    def count_names(self, fields: Sequence[str], model: str | None) -> tuple[dict[str, int], int]:
+        """(persons and places over the text fields, texts that no model here reads)."""
+        texts = [text for field in fields for text in strings(self.frame, field) if text]
+        return named.count(texts, model)
 
     def identities(self) -> tuple[list[str], list[str]]:
         """(ids, keys the split hangs on): the declared id, else the content; repeats share the key of their first."""

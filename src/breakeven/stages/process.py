@@ -73,7 +73,11 @@ class Settings(BaseModel):
     personal_kinds: list[Literal["mail", "national_id", "card", "ip", "phone"]] = Field(
         ["mail", "national_id", "card", "ip", "phone"], description="which kinds are looked for"
     )
-    personal_names: bool = Field(False, description="count persons and places too, by presidio (extra 'pii')")
+    personal_names: bool | str = Field(
+        False,
+        description="count persons and places too, by presidio (extra 'pii'): true for the installed spaCy models, or "
+        "the name or folder of one",
+    )
     transforms: list[str | dict[str, dict[str, Any]]] = Field(
         ["normalise"], description="applied in this order to rows and requests"
     )
@@ -109,7 +113,7 @@ def _start(context: Context) -> Selection:
 def _personal(rows: Selection, settings: Settings, context: Context) -> dict[str, int]:
     """Counts personal data, and drops its rows where asked; masking is left to the transform."""
     fields = fields_of_kind(context.setup.task, rows.roles, "text")
-    counted, holds = rows.count_personal(fields, settings.personal_kinds, names=settings.personal_names)
+    counted, holds = rows.count_personal(fields, settings.personal_kinds)
     if counted:
         action = {"mask": "personal-masked", "report": "personal-left", "drop": "personal-dropped"}
         words = {"found": ", ".join(f"{count} {kind}" for kind, count in counted.items()), "rows": sum(holds),
@@ -118,6 +122,19 @@ def _personal(rows: Selection, settings: Settings, context: Context) -> dict[str
         context.find(Finding("personal-data", level, "process", fields=words))
     if settings.personal_data == "drop":
         rows.keep([not flag for flag in holds], "personal_data")
+    return counted | _names(rows, fields, settings.personal_names, context)
+
+
+def _names(rows: Selection, fields: list[str], wanted: bool | str, context: Context) -> dict[str, int]:
+    """Persons and places counted where asked; a model's guesses are told, never masked."""
+    if not wanted:
+        return {}
+    counted, unread = rows.count_names(fields, wanted if isinstance(wanted, str) else None)
+    if counted:
+        found = ", ".join(f"{count} {kind}" for kind, count in counted.items())
+        context.find(Finding("names-found", "warning", "process", fields={"found": found}))
+    if unread:
+        context.find(Finding("names-unread", "warning", "process", fields={"texts": unread}))
     return counted
 
 
