@@ -99,7 +99,8 @@ def test_posting_answers_at_once_with_where_to_look(call: Caller) -> None:
 
 def test_bad_lines_stop_nothing_and_say_what_is_wrong(call: Caller, ledger: Ledger) -> None:
     body = b"\n".join([
-        b'\xef\xbb\xbf{"input": "good"}', b"{broken", b"\xff", b'{"input": 3, "id": "mine"}', b"", b'{"id": "x"}', b"[]",
+        b'\xef\xbb\xbf{"input": "good"}', b"{broken", b"\xff", b'{"input": 3, "id": "mine"}', b"", b'{"id": "x"}',
+        b"[]",
         b'{"input": "a", "price": 0}', b'{"input": "boom"}', b'{"input": "nan"}', b'{"input": "last"}\r',
     ])  # fmt: skip
     batch, output, errors = run(call, body)

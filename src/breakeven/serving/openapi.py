@@ -33,6 +33,7 @@ _ERROR = {
 def document(service: Service) -> dict[str, Any]:
     """OpenAPI 3.1 as a JSON-able object."""
     from breakeven import __version__
+    from breakeven.serving import openapi_formats
 
     facts, task = service.current.package.facts, service.current.package.task
     schemas = {
@@ -41,7 +42,7 @@ def document(service: Service) -> dict[str, Any]:
         "Error": _ERROR,
         "Usage": _object({"meter": {"enum": list(task.meters)}, "quantity": {"type": "integer", "minimum": 0}}),
     }
-    return {
+    found = {
         "openapi": "3.1.0",
         "info": {
             "title": service.current.name,
@@ -54,6 +55,7 @@ def document(service: Service) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "bek_..."}},
         },
     }
+    return openapi_formats.completed(found, service)
 
 
 def _paths(service: Service) -> dict[str, Any]:
