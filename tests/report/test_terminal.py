@@ -54,6 +54,17 @@ def test_two_candidates_side_by_side_with_the_paired_difference():
     assert "[0.80, 1.80]" in other
 
 
+def test_a_difference_is_that_of_the_numbers_shown_and_carries_their_unit():
+    snapshot = example.snapshot()
+    for name, value, half in (("linear", 0.7604, 0.028), ("encoder", 0.8493, 0.024)):
+        held = snapshot.verdict["candidates"][name]["metrics"]["macro_f1"]
+        held |= {"value": value, "low": value - half, "high": value + half}
+    text = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
+    metric = next(line for line in text.splitlines() if line.startswith("macro F1"))
+    assert metric.split() == ["macro", "F1", "0.760", "m", "0.849", "m", "-0.089"]
+    assert next(line for line in text.splitlines() if line.startswith("latency p95")).rstrip().endswith(" ms")
+
+
 def test_plain_ascii_where_the_terminal_has_nothing_else():
     verdict = example.verdict()
     for found in verdict["candidates"].values():
