@@ -37,7 +37,7 @@ def plan(**more):
         ({"team": [{"role": "dev", "salary_per_month": 1}] * 2}, "'dev' twice"),
         ({"team": [{"role": "support", "salary_per_month": 1, "per_customers": 0}]}, "customers per person above 0"),
         ({"price": {"per_new_customer": 9, "response": {"reference": 9, "elasticity": -1}}}, "where a response"),
-        ({"price": {"per_answer": 9, "response": {"reference": 9}}}, "one of elasticity and curve"),
+        ({"price": {"per_answer": 9, "response": {"reference": 9}}}, "one of elasticity, curve and demand"),
         ({"price": {"per_answer": 9, "response": {"reference": 0, "elasticity": -1}}}, "reference price above 0"),
         ({"price": {"per_answer": 9, "response": {"reference": 9, "curve": [[2, 0.5], [1, 0.9]]}}}, "rising prices"),
         ({"price": {"per_answer": 9, "response": {"reference": 9, "curve": [[1, 0.9], [2, 0.5]]}}}, "on the curve"),

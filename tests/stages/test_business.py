@@ -114,6 +114,21 @@ def test_where_nothing_serves_the_only_candidate_the_plan_is_still_made(setup, t
     assert "summary-unit" not in [line["code"] for line in plan["summary"]]
 
 
+def test_where_people_were_asked_their_price_stands_instead_of_half_the_room(setup, tmp_path):
+    asked = [(price, int(price + n / 3 < 14)) for price in (2, 6, 10, 14) for n in range(40)]
+    lines = "\n".join(f"{price},{bought}" for price, bought in asked)
+    (tmp_path / "answers.csv").write_text(f"price,bought\n{lines}\n")
+    study = {"gabor_granger": "answers.csv", "unit": "per_1000_answers"}
+    limits = {"floor_per_1000": quantity(1.0), "ceiling_per_1000": quantity(5.0)}
+    found = verdict(linear=judged(**limits), api=judged(None, cost_parts={"api": quantity(2.0)}))
+    plan, _, _ = ran(setup({**SECTION, "price": None, "research": study}), tmp_path, found)
+    linear, api = plan["candidates"]["linear"], plan["candidates"]["api"]
+    assert linear["filled"]["price.per_answer"]["value"] == pytest.approx(0.005)  # no dearer than it is worth
+    assert api["filled"]["price.per_answer"]["value"] > 0.005  # no ceiling is known of it
+    assert linear["price_advice"]["elasticity"]["value"] < 0 and plan["research"]["curve"]["n"] == 160
+    assert linear["unit"]["price"]["value"] == pytest.approx(5.0)
+
+
 def test_without_demand_training_cannot_be_told_and_nothing_below_zero_is_drawn(setup):
     wild = {"linear": {"capacity_per_second": quantity(1.0, low=-1.0, high=3.0)}}
     found = {**verdict(linear=judged()), "demand": {"answers_per_month": None}}

@@ -7,7 +7,7 @@ import pytest
 from breakeven.economics.cap_events import Issue, Promise, ReservePool
 from breakeven.economics.captable import CapTable
 from breakeven.economics.ocf_write import Issuer, write_ocf
-from breakeven.errors import DataError, EnvironmentFault
+from breakeven.errors import DataError, EnvironmentFault, UsageError
 from breakeven.stages import business, declared_files
 
 DAY = date(2025, 1, 1)
@@ -79,3 +79,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest
     (folder / "a.json").mkdir()
     with pytest.raises(DataError, match="no Open Cap Format file was found"):
         declared_files.cap_table(tmp_path, settings)
+
+
+def test_the_answers_of_a_study_are_read_strictly_and_change_the_plan(tmp_path: Path) -> None:
+    asked = [(price, int(price * 10 + n < 900)) for price in (20, 40, 60, 80) for n in range(0, 600, 20)]
+    lines = "\n".join(f"{price};{bought}" for price, bought in asked)
+    (tmp_path / "answers.csv").write_text(f"price;bought\n{lines}\n")
+    section = {**SECTION, "cap_table": None, "research": {"gabor_granger": "answers.csv"}}
+    settings = business.Settings.model_validate(section)
+    assert declared_files.paths(tmp_path, settings) == (tmp_path / "answers.csv",)
+    plan = business.simulate_file(settings, root=tmp_path)
+    assert plan.advice is not None and plan.advice.price.n == len(asked)
+    assert business.plan_json({"plan": plan})["research"]["curve"]["study"] == "gabor_granger"
+    bare = business.Settings.model_validate({**section, "price": None})
+    with pytest.raises(UsageError, match="not said what the asked prices are for"):
+        business.simulate_file(bare, root=tmp_path)
+    (tmp_path / "answers.csv").unlink()
+    with pytest.raises(DataError, match="there is no such file"):
+        business.simulate_file(settings, root=tmp_path)

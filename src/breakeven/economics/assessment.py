@@ -17,7 +17,7 @@ from breakeven.economics.goal import Goal, Sought, seek
 from breakeven.economics.plan import BusinessPlan, replaced
 from breakeven.economics.results import Plan
 from breakeven.economics.risks import Entry, register
-from breakeven.errors import Finding
+from breakeven.errors import Finding, message
 
 SHOWN = 5
 ENOUGH = 0.8
@@ -128,6 +128,7 @@ def summary(
         _what(plan, product),
         _said("summary-does-not-pay", {"candidate": plan.name}) if refused else None,
         _unit(plan, verdict),
+        _researched(plan),
         _end(plan),
         _break_even(plan),
         _runway(plan),
@@ -214,6 +215,19 @@ def _unit(plan: Plan, verdict: Mapping[str, Any] | None) -> Finding | None:
             "currency": currency,
         },
     )
+
+
+UNIT_NAMES = {"per_answer": "price-unit-answer", "per_customer": "price-unit-customer"}
+
+
+def _researched(plan: Plan) -> Finding | None:
+    advice = plan.advice
+    if advice is None:
+        return None
+    price, loss = advice.price, advice.elasticity
+    about = {"price": f"{price.value:.4g}", "low": f"{price.low:.4g}", "high": f"{price.high:.4g}"}
+    about |= {"currency": plan.settings.currency, "loss": f"{-loss.value:.2g}"}
+    return _said("summary-research", {**about, "unit": message(UNIT_NAMES[advice.unit])})
 
 
 def _end(plan: Plan) -> Finding:

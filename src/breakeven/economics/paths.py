@@ -113,12 +113,21 @@ def answer_to_price(prefix: str, asked: Pricing | None, inputs: Inputs) -> Value
     if asked is None or response is None:
         return 1.0
     price, reference = inputs[f"{prefix}price.{asked.leading}"], inputs[f"{prefix}price.response.reference"]
+    if response.demand is not None:
+        name = f"{prefix}price.response.demand."
+        return floats(_logit(inputs, name, price) / _logit(inputs, name, reference))
     if response.curve is None:
         elasticity = inputs[f"{prefix}price.response.elasticity"]
         return floats((np.maximum(price, 1e-12) / reference) ** elasticity)
     prices, shares = zip(*response.curve, strict=True)
     # Nobody is known to buy beyond the last price that was asked.
     return floats(np.interp(price, prices, shares, right=0.0) / np.interp(reference, prices, shares))
+
+
+def _logit(inputs: Inputs, name: str, price: Value) -> Floats:
+    """The share that buys at a price."""
+    against = np.asarray(inputs[f"{name}slope"]) * price - inputs[f"{name}intercept"]
+    return floats(1.0 / (1.0 + np.exp(np.clip(against, -700.0, 700.0))))
 
 
 def _billed(

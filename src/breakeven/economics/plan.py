@@ -11,6 +11,7 @@ from breakeven.economics import dimensions
 from breakeven.economics.cap_sections import CapTableSettings
 from breakeven.economics.draws import copula_factor
 from breakeven.economics.drivers import Amount, Driver, Number, Rate
+from breakeven.economics.research_sections import Research
 from breakeven.economics.sections import (
     NAME,
     ZERO,
@@ -91,6 +92,7 @@ class BusinessPlan(Section):
     customers: Customers = Field(default_factory=Customers)
     segments: dict[NAME, Segment] = Field(default_factory=dict, description="Instead of price and customers")
     market: Market | None = None
+    research: Research | None = Field(None, description="What people said they would pay; see the price research page")
     costs: Costs = Field(default_factory=Costs)
     team: list[Role] = Field(default_factory=list)
     cash: Amount | None = Field(None, description="On the account on day one; empty: the plan shows what is needed")

@@ -166,7 +166,7 @@ def conjoint(
     fit = Fit(tuple(names), tuple(float(each) for each in beta), covariance, value, len(picked), False, identified)
     utilities = columns @ beta
     hits = np.mean([int(np.argmax(utilities[group])) == pick for group, pick in zip(groups, picked, strict=True)])
-    worths = _part_worths(fit, levels)
+    worths = part_worths(fit, levels)
     return Conjoint(fit, levels, worths, price, float(hits), len(picked), _importance(fit, worths, rows, price))
 
 
@@ -218,7 +218,8 @@ def _multinomial(columns: Floats, groups: Sequence[Any], picked: Sequence[int]) 
     return beta / scale, information * np.outer(scale, scale), value
 
 
-def _part_worths(fit: Fit, levels: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
+def part_worths(fit: Fit, levels: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
+    """Utility by attribute and level from effects coding: those of an attribute add up to zero."""
     worths = {}
     for name, found in levels.items():
         own = {level: fit[f"{name}={level}"] for level in found[:-1]}

@@ -22,6 +22,7 @@ from breakeven.economics.ownership import Ownership
 from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.plans import plan_findings
+from breakeven.economics.price_studies import Advice, Studied, advise, remarks, respond
 from breakeven.economics.simulation import QUANTILES, Run, run
 from breakeven.economics.unit_sheet import UnitSheet, of_run
 from breakeven.errors import Finding
@@ -104,6 +105,8 @@ class Plan:
     break_even_answers: Volumes | None = None
     unit: UnitSheet | None = None
     ownership: Ownership | None = None
+    studied: Studied | None = None
+    advice: Advice | None = None
 
     @property
     def settings(self) -> BusinessPlan:
@@ -195,6 +198,7 @@ class Plan:
         sheet = self.unit or of_run(self.run, self.origin)
         data["unit"] = None if sheet is None else sheet.as_json()
         data["cap_table"] = None if self.ownership is None else self.ownership.as_json()
+        data["price_advice"] = None if self.advice is None else self.advice.as_json()
         data["default_alive"] = self.default_alive()
         data["irr_of_base_case"] = self.irr()
         data["base"] = {NAMES.get(name, name): _finite(value) for name, value in self.run.base_outcomes.items()}
@@ -240,14 +244,26 @@ def simulate(
     filled: Mapping[str, Quantity] | None = None,
     overruled: Mapping[str, Quantity] | None = None,
     table: CapTable | None = None,
+    studied: Studied | None = None,
+    room: tuple[float, float] | None = None,
 ) -> Plan:
     """Simulates a business section (settings, or what stands in the file) month by month over its scenarios.
 
-    `table`: what was read of the files that `cap_table.ocf` declares.
+    `table`: what was read of the files that `cap_table.ocf` declares; `studied`: of those that `research` does. `room`:
+    floor and ceiling of the price that research may advise.
     """
     settings = plan if isinstance(plan, BusinessPlan) else BusinessPlan.model_validate(plan)
-    made = run(settings, seed=seed, scenarios=scenarios)
-    shown = Plan(made, name, filled or {}, overruled or {}, tuple(_findings(made, name)))
+    low, high = room or (None, None)
+    advice = None if studied is None else advise(settings, studied, low=low, high=high)
+    asked = settings if studied is None else respond(settings, studied, advice)
+    put_in = dict(filled or {})
+    if settings.price is None and asked.price is not None and advice is not None:
+        put_in[f"price.{advice.unit}"] = advice.price
+    made = run(asked, seed=seed, scenarios=scenarios)
+    found = _findings(made, name) + ([] if studied is None else remarks(settings, studied, advice, name))
+    if settings.research is not None and studied is None and (settings.price is None or not settings.price.response):
+        found.append(Finding("research-unread", "warning", "business", name))
+    shown = Plan(made, name, put_in, overruled or {}, tuple(found), studied=studied, advice=advice)
     return replace(shown, ownership=ownership.of_run(made, table, origin=shown.origin))
 
 

@@ -27,19 +27,27 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DemandCurve(Section):
+    """The share that buys, 1 / (1 + exp(slope x price - intercept)); its two numbers come from price research."""
+
+    intercept: Number = Field(description="How much is wanted at no price")
+    slope: Amount = Field(description="How fast that falls with the price")
+
+
 class Response(Section):
-    """How many come at another price than `reference`: by one elasticity, or by a curve of price and share."""
+    """How many come at another price than `reference`: by one elasticity, by points of a curve, or by a fitted one."""
 
     reference: Price = Field(description="The price at which the new customers were declared")
     elasticity: Number | None = Field(None, description="Percent of new customers for a percent of price; below 0")
     curve: list[tuple[float, float]] | None = Field(
         None, min_length=2, description="[price, share that buys], from price research"
     )
+    demand: DemandCurve | None = Field(None, description="A fitted curve; research of the file fills it")
 
     @model_validator(mode="after")
     def _one(self) -> Response:
-        if (self.elasticity is None) == (self.curve is None):
-            raise ValueError("one of elasticity and curve")
+        if sum(kind is not None for kind in (self.elasticity, self.curve, self.demand)) != 1:
+            raise ValueError("one of elasticity, curve and demand")
         if self.reference.mean <= 0.0:
             raise ValueError("a reference price above 0")
         prices = [price for price, _ in self.curve or []]

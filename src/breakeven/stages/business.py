@@ -15,7 +15,7 @@ from breakeven.artifacts import read_json, write_json
 from breakeven.economics.plan import BusinessPlan
 from breakeven.errors import UsageError
 from breakeven.pipeline import Context, Setup, Stage, Step
-from breakeven.stages.declared_files import cap_table, paths
+from breakeven.stages.declared_files import cap_table, paths, research
 
 if TYPE_CHECKING:
     from breakeven.economics.measured import Measured
@@ -51,7 +51,9 @@ def _run(context: Context) -> None:
     folder = context.need(VERDICT)
     verdict, measurements = read_json(folder / "verdict.json"), read_json(folder / "measurements.json")
     found = candidates(settings, verdict, measurements, context.setup.config.evaluate)
-    plans = simulate_all(settings, found, seed=context.setup.seed, root=context.setup.root)
+    plans = simulate_all(
+        settings, found, seed=context.setup.seed, root=context.setup.root, judged=verdict["candidates"]
+    )
     plans = {name: with_unit(plan, verdict["candidates"][name]) for name, plan in plans.items()}
     for plan in plans.values():
         for finding in plan.findings:
@@ -79,15 +81,20 @@ def nearest(plans: Mapping[str, Plan], judged: Mapping[str, Any]) -> str:
     return max(plans, key=room)
 
 
-def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int, root: Path) -> dict[str, Plan]:
+def simulate_all(
+    settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int, root: Path, judged: Mapping[str, Any]
+) -> dict[str, Plan]:
     """The plan of every candidate, on the same random numbers; files that the section names lie under `root`."""
     from breakeven.economics.measured import fill
     from breakeven.economics.results import simulate
 
     plans = {}
     table, findings = cap_table(root, settings)
+    studied = research(root, settings, seed=seed)
     for name, measured in found.items():
-        made = fill(settings, measured)
+        # What people said they would pay is a better price than half of the room between floor and ceiling.
+        asked = studied is not None and studied.demand is not None
+        made = fill(settings, replace(measured, price_per_answer=None) if asked else measured)
         plan = simulate(
             made.plan,
             seed=settings.seed if settings.seed is not None else seed,
@@ -95,9 +102,19 @@ def simulate_all(settings: BusinessPlan, found: Mapping[str, Measured], *, seed:
             filled=made.filled,
             overruled=made.overruled,
             table=table,
+            studied=studied,
+            room=_room(judged[name]) if studied is not None and studied.unit == "per_answer" else None,
         )
         plans[name] = replace(plan, findings=(*plan.findings, *findings))
     return plans
+
+
+def _room(judged: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Floor and ceiling of the price of an answer, where the verdict knows both."""
+    floor, ceiling = judged.get("floor_per_1000"), judged.get("ceiling_per_1000")
+    if floor is None or ceiling is None:
+        return None
+    return floor["value"] / 1000.0, ceiling["value"] / 1000.0
 
 
 def with_unit(plan: Plan, judged: Mapping[str, Any]) -> Plan:
@@ -113,10 +130,12 @@ def simulate_file(settings: BusinessPlan, *, seed: int = 0, root: Path | None = 
     """`breakeven simulate`: the business section as it stands, without a model; files it names lie under `root`."""
     from breakeven.economics.results import simulate
 
-    if settings.price is None and not settings.segments:
+    chosen = settings.seed if settings.seed is not None else seed
+    studied = research(root or Path(), settings, seed=chosen)
+    if settings.price is None and not settings.segments and (studied is None or studied.demand is None):
         raise UsageError("plan-price-missing")
     table, findings = cap_table(root or Path(), settings)
-    plan = simulate(settings, seed=settings.seed if settings.seed is not None else seed, table=table)
+    plan = simulate(settings, seed=chosen, table=table, studied=studied)
     return replace(plan, findings=(*plan.findings, *findings))
 
 
@@ -223,6 +242,7 @@ def plan_json(
             "discount_rate": first.settings.discount_rate,
             "summary": [line.as_json() for line in summary(first, assessment, judged.get(shown), product=product)],
             "doubt": assessment.as_json(),
+            "research": None if first.studied is None else first.studied.as_json(),
             "candidates": {name: plan.as_json() for name, plan in plans.items()},
         }
     )

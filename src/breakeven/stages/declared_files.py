@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import unreadable
 from breakeven.errors import DataError, Finding, Place
@@ -15,6 +15,7 @@ from breakeven.errors import DataError, Finding, Place
 if TYPE_CHECKING:
     from breakeven.economics.captable import CapTable
     from breakeven.economics.plan import BusinessPlan
+    from breakeven.economics.price_studies import Studied
 
 MAX_MB = 50
 
@@ -22,6 +23,7 @@ MAX_MB = 50
 def paths(root: Path, plan: BusinessPlan) -> tuple[Path, ...]:
     """What the section's results depend on besides the section; a file that is not there is told when it is read."""
     named = [] if plan.cap_table is None or plan.cap_table.ocf is None else [plan.cap_table.ocf]
+    named += [] if plan.research is None else [study.file for study in plan.research.studies().values()]
     return tuple(path for path in (_place(root, name) for name in named) if path.exists())
 
 
@@ -69,3 +71,25 @@ def _text(file: Path) -> str:
         raise DataError("cap-table-not-utf8", at=Place(file=str(file))) from None
     except OSError as error:
         raise unreadable(file, error) from error
+
+
+def research(root: Path, plan: BusinessPlan, *, seed: int = 0) -> Studied | None:
+    """What the declared studies show; None where there are none."""
+    from breakeven.economics.price_studies import study
+
+    if plan.research is None:
+        return None
+    tables = {name: rows(root, each.file) for name, each in plan.research.studies().items()}
+    leading = plan.price.leading if plan.price is not None and plan.price.plan is None else None
+    return study(plan.research, tables, leading=leading, seed=seed)
+
+
+def rows(root: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a table, strictly read: whatever the format, every cell as it stands there."""
+    from breakeven.data.limits import Limits
+    from breakeven.data.snapshots import Snapshots
+    from breakeven.data.sources import Source, read
+
+    nowhere = Snapshots(root / ".none")  # a file here is never fetched, so nothing is kept there
+    found = read(name, Source(path=name), root, Limits(max_mb=MAX_MB), snapshots=nowhere, keep=[])
+    return found.frame.to_dicts()
