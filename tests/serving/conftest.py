@@ -14,6 +14,7 @@ from breakeven.ledger import Ledger, open_ledger
 from breakeven.ledger.plans import PricePlan
 from breakeven.serving.app import Limits, Service, create_app
 from tests.serving.fakes import EchoPackage
+from tests.serving.shelf import Shelf
 
 
 @dataclass
@@ -154,3 +155,9 @@ def make(ledger: Ledger) -> Iterator[Callable[..., Caller]]:
 @pytest.fixture
 def call(make: Callable[..., Caller]) -> Caller:
     return make()
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """Three signed releases, nothing decided; copy it."""
+    return Shelf(tmp_path_factory.mktemp("shelf") / "project").fill()

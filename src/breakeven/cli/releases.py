@@ -132,7 +132,7 @@ def _say_decided(record: dict[str, Any]) -> None:
     found = summary(record)
     say(f"decision {found['number']}: {found['release']} is served")
     if found["canary"]:
-        say(f"  {found['canary']} to {found['share']:.3g} of the customers")
+        say(f"  {found['canary']} to {_percent(found['share'])} of the customers")
     if found["shadow"]:
         say(f"  {found['shadow']} answers copies, unseen")
     for name in found["beside"] or ():
@@ -159,13 +159,17 @@ def _shown(row: dict[str, Any], status: dict[str, Any] | None) -> dict[str, Any]
     words = {"current": "everybody", "shadow": "nobody (shadow)", "beside": "who names it"}
     share = row["share"]
     if share is not None:
-        role = spoken(f"{share:.3g} of the customers")
+        role = spoken(f"{_percent(share)} of the customers")
     else:
         role = spoken(words[row["role"]]) if row["role"] in words else ""
     value = "" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
     counts = ((status or {}).get("requests") or {}).get(row["release"])
     requests = "" if counts is None else str(counts["answered"])
     return {**row, "served": role, "value": value, "requests": requests}
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g}%"
 
 
 def _share(text: str | None) -> float:

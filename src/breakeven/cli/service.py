@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -59,20 +59,33 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) 
 @click.option(
     "--threads", default=None, type=click.IntRange(1, 256), help="Threads of the model.  [default: all cores]"
 )
+@click.option(
+    "--log",
+    "log_kind",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="Log on stderr for people, or for machines with a line a request; never a payload or a key.",
+)
 @project_options
 def serve(
     trust: Path | None,
     host: str,
     port: int,
     threads: int | None,
+    log_kind: Literal["text", "json"],
     folder: str,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Serve the current release. A release without a valid signature and parity receipt is refused (exit 4)."""
+    """Serve the current release, and follow what `breakeven releases` and `run deploy` decide while it runs.
+
+    A release without a valid signature and parity receipt is refused (exit 4).
+    """
     import os
 
     from breakeven import billing
+    from breakeven.serving.logs import configure
     from breakeven.serving.run import serve as run_server
 
     project = open_project(folder, overrides)
@@ -90,6 +103,7 @@ def serve(
                 err=True,
             )
 
+    lines = configure(log_kind)
     ended_by = run_server(
         project.root / "releases",
         ledger=_ledger(folder),
@@ -100,6 +114,7 @@ def serve(
         threads=threads or cores,
         ready=ready,
     )
+    lines.close()
     if ended_by is not None:
         raise click.exceptions.Exit(128 + ended_by)
 

@@ -35,6 +35,7 @@ def load(release: Release, *, threads: int) -> Loaded:
     EnvironmentFault `release-memory` before anything is loaded where its weights do not fit, `package-not-here` where
     even the reference gives other answers.
     """
+    log.setLevel(logging.INFO)  # what is opened and served, and why not, is always told
     state_memory(release)
     before = _resident()
     package = release.open(threads=threads)

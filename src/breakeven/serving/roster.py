@@ -74,7 +74,6 @@ class Roster:
         """Opens what the first decision names beside the release that serves. A failure is told and stops nothing."""
         self._loop = asyncio.get_running_loop()
         self._seen = self._signature()
-        log.setLevel(logging.INFO)  # what is served, and why not, is always told
         if not self.complete:
             await self.look()
         else:
@@ -242,10 +241,20 @@ class Roster:
     async def _tell(self) -> None:
         status, decision = self.status(), self.decision
         self._service.watch.follows(decision.number, self._shares())
-        said = {name: status[name] for name in ("canary", "share", "beside") if status[name]}
         shadow = None if self._shadow is None else self._shadow[1].name
-        log.info("follows decision %d: %s serves%s", decision.number, status["current"], f" ({said})" if said else "")
-        await self._note("releases.follow", number=decision.number, shadow=shadow, **said)
+        beside = status["beside"]
+        said = [f"canary {status['canary']} {status['share']:.3g}"] if status["canary"] else []
+        said += [f"shadow {shadow}"] if shadow else []
+        said += [f"beside {', '.join(beside)}"] if beside else []
+        log.info("follows decision %d: %s", decision.number, "; ".join([f"{status['current']} serves", *said]))
+        detail = {
+            "canary": status["canary"],
+            "share": status["share"] or None,
+            "shadow": shadow,
+            "beside": beside or None,
+        }
+        told = {name: value for name, value in detail.items() if value is not None}
+        await self._note("releases.follow", number=decision.number, **told)
 
     async def _note(self, action: str, **detail: Any) -> None:
         try:

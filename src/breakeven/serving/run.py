@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
     from breakeven.packaging.decisions import Decision
     from breakeven.serving.app import Limits, Service
+    from breakeven.serving.loading import Loaded
     from breakeven.serving.protocol import Guard
     from breakeven.serving.roster import Roster
 
@@ -69,6 +70,7 @@ def serve(
     from breakeven.ledger.commands import COMMANDS
     from breakeven.ledger.owner import Desk
     from breakeven.serving.app import create_app
+    from breakeven.serving.loading import Loaded
     from breakeven.serving.orders import Orders
     from breakeven.serving.roster import Roster
 
@@ -79,15 +81,16 @@ def serve(
         stack.callback(listening.close)
         decision = None
         if opener is not None:
-            package, found_name = opener(Path(folder), threads), None
+            loaded, found_name = Loaded(opener(Path(folder), threads), 0), None
         else:
-            package, found_name, decision = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
+            loaded, found_name, decision = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
         given = rule if rule is not None or decision is None else decision.rule
         book = stack.enter_context(open_ledger(ledger))
         orders = Orders()
         if book.lock is not None:
             stack.callback(Desk(book, {**COMMANDS, **orders.commands()}).close)
-        service = create_app(package, given, book, limits, plan=plan, name=name or found_name)
+        service = create_app(loaded.package, given, book, limits, plan=plan, name=name or found_name)
+        service.watch.memory(service.current.name, loaded.added)
         stack.callback(service.close)
         if decision is not None and rule is None and name is None:
             orders.roster = Roster(service, Path(folder), Path(trust or ""), decision, threads=threads)
@@ -96,15 +99,16 @@ def serve(
 
 def _open(
     folder: Path, *, trust: str | Path | None, unsigned: bool, threads: int
-) -> tuple[Any, str | None, Decision | None]:
-    """(package, name on the wire, decision). On other hardware than measured the package checks itself first."""
+) -> tuple[Loaded, str | None, Decision | None]:
+    """(what is open, name on the wire, decision). On other hardware than measured the package checks itself first."""
+    from breakeven.serving.loading import Loaded, load
+
     if unsigned:
         from breakeven.packaging.opened import open_package
 
-        return open_package(folder, threads=threads), None, None
+        return Loaded(open_package(folder, threads=threads), 0), None, None
     from breakeven.packaging.decisions import open_current
     from breakeven.packaging.release import open_release
-    from breakeven.serving.loading import load
 
     if trust is None:
         raise UsageError("trust-missing")
@@ -112,7 +116,7 @@ def _open(
         release, decision = open_release(folder, Path(trust)), None
     else:
         release, decision = open_current(folder, Path(trust))
-    return load(release, threads=threads).package, release.id, decision
+    return load(release, threads=threads), release.id, decision
 
 
 def _loopback(host: str) -> bool:
