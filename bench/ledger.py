@@ -42,7 +42,7 @@ async def clients(ledger: Ledger, count: int, seconds: float) -> dict[str, float
             await acknowledged
             latencies.append(time.perf_counter() - started)
 
-    began, commits = time.perf_counter(), ledger.writer.commits
+    began, commits, cpu = time.perf_counter(), ledger.writer.commits, time.process_time()
     end = began + seconds
     await asyncio.gather(*(client(number) for number in range(count)))
     spent = time.perf_counter() - began
@@ -52,6 +52,7 @@ async def clients(ledger: Ledger, count: int, seconds: float) -> dict[str, float
         "per_second": round(len(latencies) / spent),
         "p50_ms": round(latencies[len(latencies) // 2] * 1e3, 2),
         "p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1e3, 2),
+        "cpu_us_per_charge": round((time.process_time() - cpu) / len(latencies) * 1e6, 1),
         "charges_per_commit": round(len(latencies) / max(ledger.writer.commits - commits, 1), 1),
     }
 

@@ -315,12 +315,15 @@ class Ledger:
         """Adds a line to the audit log."""
         self.writer.wait(lambda connection, _: write_audit(connection, actor, action, subject, detail))
 
-    def verify(self) -> dict[str, Any]:
-        """Walks every chain and compares the totals with the events. `{holds, events, audit, broken: [...]}`."""
+    def verify(self, against: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Walks every chain and compares the totals with the events. `{holds, events, audit, broken: [...]}`.
+
+        `against`: heads that were kept elsewhere, `{ledger, heads}`.
+        """
         from breakeven.ledger.verify import verify
 
         with self.stores.reading.connect() as connection:
-            return verify(connection, self._fact("ledger"))
+            return verify(connection, self._fact("ledger"), against)
 
     def change(self, work: Callable[[Connection, Callable[[], Connection]], Any]) -> Any:
         """Runs a change on the writer's connections, in its own savepoint of the next commit."""

@@ -24,6 +24,8 @@ from breakeven.errors import EnvironmentFault, IntegrityError, Place, UsageError
 from breakeven.ledger import schema
 from breakeven.ledger.migrations import MIGRATIONS, Migration, declared, operations
 
+_CHECKPOINT_PAGES = 8000  # 32 MB of log between checkpoints: fewer than one commit in a hundred waits for one
+_CACHE_KIB = 32 << 10  # the ends of the indexes stay in memory
 _SCHEMA_LOCK = 0x62726B73  # one process at a time makes or migrates the tables on PostgreSQL
 
 
@@ -100,6 +102,8 @@ def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
         if writes:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
         else:
             cursor.execute("PRAGMA query_only=1")
@@ -203,7 +207,7 @@ def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, M
     if missing:
         raise UsageError("ledger-too-old", found=found, known=target)
     if stores.path is not None:
-        backup(stores.path, f"before-{target}-from-{found}")
+        copy_halves(stores.path, f"before-{target}-from-{found}")
     with _halves(stores) as (connection, private):
         # Each half by its own number: of a migration that was cut off, the private half may be done already.
         for half, facts, name in ((private, schema.private_facts, "private"), (connection, schema.facts, "public")):
@@ -214,21 +218,26 @@ def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, M
             half.execute(facts.update().where(facts.c.name == "schema").values(value=str(target)))
 
 
-def backup(path: Path, label: str) -> list[Path]:
+def copy_halves(path: Path, label: str) -> list[Path]:
     """Copies both SQLite files, write-ahead log included, to `<name>.<label>-<time>`; returns the copies."""
     copies = []
     for file in (path, private_path(path)):
         copy = file.with_name(f"{file.name}.{label}-{time.strftime('%Y%m%dT%H%M%S')}")
-        if shutil.disk_usage(file.parent).free < 2 * file.stat().st_size:
-            raise EnvironmentFault(
-                "file-unwritable", at=Place(file=str(copy)), reason="not enough free space for a backup"
-            )
-        copy.touch(mode=0o600)
-        source, sink = sqlite3.connect(file), sqlite3.connect(copy)
-        try:
-            source.backup(sink)
-        finally:
-            sink.close()
-            source.close()
+        copy_file(file, copy)
         copies.append(copy)
     return copies
+
+
+def copy_file(file: Path, copy: Path) -> None:
+    """Copies a SQLite file that may be in use, as it is at one moment; readable by its owner only."""
+    if shutil.disk_usage(copy.parent).free < 2 * file.stat().st_size:
+        raise EnvironmentFault("file-unwritable", at=Place(file=str(copy)), reason="not enough free space for a backup")
+    copy.touch(mode=0o600)
+    source, sink = sqlite3.connect(file), sqlite3.connect(copy)
+    try:
+        source.execute("PRAGMA wal_autocheckpoint=0")  # only the writer checkpoints
+        source.backup(sink)
+        sink.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+    finally:
+        sink.close()
+        source.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +14,11 @@ from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.audit import verify_audit
 
 
-def verify(connection: Connection, ledger: str) -> dict[str, Any]:
-    """`{holds, events, audit, writers, broken: [{where, position, what}]}`; what broke first in each chain."""
+def verify(connection: Connection, ledger: str, against: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`{holds, events, audit, writers, broken: [{where, position, what}]}`; what broke first in each chain.
+
+    `against`: heads that were kept elsewhere (`{ledger, heads}`), which must still be in these chains.
+    """
     broken: list[dict[str, Any]] = []
     heads, count, sums = _walk(connection, ledger, broken)
     line, lines = verify_audit(connection)
@@ -23,8 +27,11 @@ def verify(connection: Connection, ledger: str) -> dict[str, Any]:
     else:
         broken.extend(_anchors(connection, heads))
     broken.extend(_totals(connection, sums))
+    if against is not None:
+        broken.extend(_kept_heads(connection, ledger, against))
     return {
         "holds": not broken,
+        "ledger": ledger,
         "events": count,
         "audit": lines,
         "writers": len(heads),
@@ -83,6 +90,25 @@ def _anchors(connection: Connection, heads: dict[str, tuple[int, str]]) -> list[
                     "where": f"writer {writer}",
                     "position": heads.get(writer, (0, ""))[0],
                     "what": f"event {anchor['seq']} of the last anchor is missing or changed",
+                }
+            )
+    return broken
+
+
+def _kept_heads(connection: Connection, ledger: str, against: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Heads that were kept elsewhere: who rewrote a whole chain, anchors and all, is seen by these."""
+    if against["ledger"] not in (None, ledger):
+        return [{"where": "ledger", "position": None, "what": f"the heads are of another ledger, {against['ledger']}"}]
+    events = schema.events.c
+    broken = []
+    for writer, head in against["heads"].items():
+        here = sa.and_(events.writer == writer, events.seq == head["seq"], events.hash == head["hash"])
+        if head["seq"] and connection.execute(sa.select(events.seq).where(here)).first() is None:
+            broken.append(
+                {
+                    "where": f"writer {writer}",
+                    "position": None,
+                    "what": f"event {head['seq']} of the heads kept elsewhere is missing or changed",
                 }
             )
     return broken

@@ -38,11 +38,18 @@ class Appending:
     result: Any = None
 
 
+@dataclass(frozen=True)
+class Between:
+    """Work on the files themselves (VACUUM, a checkpoint), done on the writer's thread while no transaction is open."""
+
+    work: Callable[[Stores], Any]
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One thing to write: a charge, or a change (a function of the public connection and the private one on demand)."""
 
-    work: Charge | Change
+    work: Charge | Change | Between
     deliver: Deliver | None = None  # called on the writer's thread, once a commit for all entries that share it
     token: Any = None
     result: Any = None  # of a charge: True recorded, False already there under another id
@@ -60,6 +67,7 @@ class Writer:
         self.commits = 0
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._head = self._read_head(writer)
+        self._open: list[Connection] = []  # public and private, kept from commit to commit
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -72,7 +80,7 @@ class Writer:
         """Queues an entry; its `deliver` is called after the commit."""
         self._queue.put(entry)
 
-    def wait(self, work: Charge | Change) -> Any:
+    def wait(self, work: Charge | Change | Between) -> Any:
         """Queues, waits for the commit and returns the result or raises."""
         entry = Entry(work, done=threading.Event())
         self.put(entry)
@@ -119,13 +127,19 @@ class Writer:
                 entry = self._queue.get()
             if entries:
                 try:
-                    self._write(entries)
+                    self._write([entry for entry in entries if not isinstance(entry.work, Between)])
+                    for entry in entries:
+                        if isinstance(entry.work, Between):
+                            entry.result = entry.work.work(self.stores)
                 except Exception as error:  # a defect of ours must not leave callers waiting for ever
                     log.exception("ledger write failed")
                     _fail(entries, EnvironmentFault("ledger-write-failed", reason=type(error).__name__))
                 _deliver(entries)
+        self._let_go()
 
     def _write(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
         if self.fault is not None:
             _fail(entries, self.fault)
             return
@@ -142,7 +156,7 @@ class Writer:
             for entry in entries:
                 if isinstance(entry.work, Charge):
                     charges.append(entry.work)
-                else:
+                elif not isinstance(entry.work, Between):
                     head = self._change(entry, connection, private, head)
             doubled, head = append(connection, private, charges, head) if charges else (set(), head)
         self._head = head
@@ -153,7 +167,7 @@ class Writer:
 
     def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection], head: Head) -> Head:
         """Runs a change in a savepoint; the head of the chain after it."""
-        assert not isinstance(entry.work, Charge)
+        assert callable(entry.work)
         try:
             with connection.begin_nested():
                 result = entry.work(connection, private)
@@ -167,20 +181,33 @@ class Writer:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Connection, Callable[[], Connection]]]:
-        with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(self.stores.writing.connect())
-            opened: list[Connection] = []
+        """(public connection, the private one on demand); what is written in either is committed at the end."""
+        if not self._open:
+            self._open.append(self.stores.writing.connect())
+        connection = self._open[0]
 
-            def private() -> Connection:
-                if not self.stores.sqlite:
-                    return connection
-                if not opened:
-                    opened.append(stack.enter_context(self.stores.private_writing.connect()))
-                return opened[0]
+        def private() -> Connection:
+            if not self.stores.sqlite:
+                return connection
+            if len(self._open) == 1:
+                self._open.append(self.stores.private_writing.connect())
+            return self._open[1]
 
+        try:
             yield connection, private
-            for part in [*opened, connection]:
-                part.commit()
+            for part in reversed(self._open):  # the private part first
+                if part.in_transaction():
+                    part.commit()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """Rolls back and gives the connections back; the next commit opens them anew."""
+        parts, self._open = self._open, []
+        for part in parts:
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                part.close()
 
     def _one_by_one(self, entries: list[Entry]) -> None:
         """A row of the group broke a rule: each gets its own transaction, so that only that one is refused."""
