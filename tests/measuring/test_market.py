@@ -21,6 +21,33 @@ def test_price_and_the_demand_of_day_one() -> None:
     assert of_plan(None).price is None and of_plan(plan(customers={})).answers_per_month is None
 
 
+@pytest.mark.parametrize(
+    ("start", "answers_each", "sd"),
+    [
+        (10, {"mean": 1000, "sd": 300}, 10**0.5 * 300),  # customers that differ even out
+        (10, {"mean": 1000, "sd": 300, "each": "month"}, 10 * 300),  # what moves all of them does not
+        ({"mean": 10, "sd": 2}, 1000, 2 * 1000),
+        ({"mean": 10, "sd": 2}, {"mean": 1000, "sd": 300}, (10 * 300**2 + 2000**2) ** 0.5),
+    ],
+)
+def test_demand_carries_the_doubt_of_customers_and_use(start: Any, answers_each: Any, sd: float) -> None:
+    found = of_plan(plan(customers={"start": start, "answers_each": answers_each})).answers_per_month
+    assert found is not None and found.mean == pytest.approx(10_000) and found.sd == pytest.approx(sd)
+    assert found.origin == "assumed" and found.support[0] >= 0
+
+
+def test_the_doubt_of_customers_that_differ_is_that_of_their_drawn_sum() -> None:
+    from breakeven.economics.draws import draw
+
+    settings = plan(customers={"start": 3, "answers_each": {"median": 20000, "p90": 80000}})
+    (part,) = settings.parts().values()
+    drawn = sum(draw(part.customers.answers_each, 0, f"customer {number}", 200_000) for number in range(3))
+    found = of_plan(settings).answers_per_month
+    assert found is not None
+    assert found.mean == pytest.approx(float(drawn.mean()), rel=0.02)
+    assert found.sd == pytest.approx(float(drawn.std()), rel=0.1)
+
+
 def test_a_monthly_fee_is_spread_over_a_customers_answers() -> None:
     found = of_plan(plan(price={"per_answer": 0.001, "per_customer": 5}))
     assert found.price is not None and found.price.mean == pytest.approx(0.006)

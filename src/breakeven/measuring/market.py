@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.economics.drivers import Driver
 from breakeven.economics.facts import Payment
+from breakeven.economics.forms import COUNT
 from breakeven.quantity import Origin, weakest
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def of_plan(business: BusinessPlan | None) -> Business:
         monthly["per_customer"] = serving.per_customer.shifted(customers)
     costs = {name: getattr(serving, name) for name in PER_ANSWER if getattr(serving, name) is not None}
     return Business(
-        business.currency, _price(parts, answers), Driver.of(answers, "answers/month", origin) if answers > 0 else None,
+        business.currency, _price(parts, answers), _demand(parts, origin) if answers > 0 else None,
         {name: driver for name, driver in costs.items() if driver.mean > 0}, monthly, serving.liability_per_answer.mean,
         Payment(payments.percentage.mean, payments.per_invoice.mean, each if each > 0 else float("inf")),
         max(1, serving.minimum_machines),
@@ -73,6 +74,23 @@ def of_plan(business: BusinessPlan | None) -> Business:
 def _answers(part: Part) -> float:
     """Answers that the customers of day one use in a month."""
     return part.customers.start.mean * part.customers.answers_each.mean
+
+
+def _demand(parts: list[Part], origin: Origin) -> Driver:
+    """Answers of a month with their doubt: how many customers there are, and how much each of them uses.
+
+    Customers that differ (`each: customer`) even out over their number; a doubt about all of them does not.
+    """
+    mean = sum(_answers(part) for part in parts)
+    variance = 0.0
+    for part in parts:
+        start, each = part.customers.start, part.customers.answers_each
+        shared = 1.0 if each.each == "customer" else start.mean
+        variance += start.mean * shared * each.sd**2 + (each.mean * start.sd) ** 2
+    if variance <= 0:
+        return Driver.of(mean, "answers/month", origin)
+    spread = Driver.parse({"mean": mean, "sd": variance**0.5}, COUNT)  # positive, so lognormal by its moments
+    return replace(spread, unit="answers/month", origin="assumed")
 
 
 def _price(parts: list[Part], answers: float) -> Driver | None:

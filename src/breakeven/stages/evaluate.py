@@ -19,7 +19,7 @@ from breakeven.stages import train
 
 __all__ = ["STAGE", "Settings"]
 
-VERSION = 1
+VERSION, VERDICT_VERSION = 1, 2
 SPEED, VERDICT = "evaluate/speed", "evaluate/verdict"
 RESERVED = ("speed", "verdict")
 PACKAGING_SECONDS = 3.0
@@ -108,7 +108,12 @@ def _verdict_step(setup: Setup, names: list[str]) -> Step:
     read |= {f"business.{key}": value for key, value in market.settings_read(setup.config.business).items()}
     needs = (*(f"train/{name}" for name in names), *(f"evaluate/{name}" for name in names), SPEED, "process")
     return Step(
-        VERDICT, VERSION, _run_verdict, settings=read, needs=needs, exports=("measurements.json", "verdict.json")
+        VERDICT,
+        VERDICT_VERSION,
+        _run_verdict,
+        settings=read,
+        needs=needs,
+        exports=("measurements.json", "verdict.json"),
     )
 
 
