@@ -62,6 +62,12 @@ def test_a_difference_is_that_of_the_numbers_shown_and_carries_their_unit():
     text = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
     metric = next(line for line in text.splitlines() if line.startswith("macro F1"))
     assert metric.split() == ["macro", "F1", "0.760", "m", "0.849", "m", "-0.089"]
+    for name, value in (("linear", 772.0), ("encoder", 1523.0)):
+        held = snapshot.verdict["candidates"][name]["contribution_per_month"]
+        held |= {"value": value, "low": value / 7, "high": value * 3.5, "unit": "USD/month"}
+    text = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
+    month = next(line for line in text.splitlines() if line.startswith("contribution a month"))
+    assert [word for word in month.split() if "$" in word] == ["$770", "$1,500", "-$730"]
     assert next(line for line in text.splitlines() if line.startswith("latency p95")).rstrip().endswith(" ms")
 
 

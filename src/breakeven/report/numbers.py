@@ -54,6 +54,16 @@ def decimals_for(quantity: Quantity) -> int:
     return _significant(quantity.value, 3)
 
 
+def places(quantity: Quantity) -> int:
+    """Decimal places at which the value itself is shown."""
+    return _kept(quantity.value, decimals_for(quantity), _skewed(quantity))
+
+
+def _kept(value: float, decimals: int, skewed: bool) -> int:
+    """An interval of several magnitudes must not round its own ends away."""
+    return max(decimals, 1 - math.floor(math.log10(abs(value)))) if skewed and abs(value) > TINY else decimals
+
+
 def plain(value: float | None, decimals: int | None = None) -> str:
     """A number with thousands separators; three significant digits where no places are given."""
     if value is None or math.isnan(value):
@@ -170,12 +180,10 @@ def _writer(quantity: Quantity, *, signed: bool = True) -> Callable[[float], str
     computed = len(quantity.inputs or ()) > 1
     stated = quantity.origin in ("declared", "quoted") and quantity.low is None and quantity.high is None
     given = stated and not computed
-    places = decimals_for(quantity)
-    skewed = _skewed(quantity)
+    decimals, skewed = decimals_for(quantity), _skewed(quantity)
 
     def write(value: float) -> str:
-        # An interval of several magnitudes must not round its own ends away.
-        kept = max(places, 1 - math.floor(math.log10(abs(value)))) if skewed and abs(value) > TINY else places
+        kept = _kept(value, decimals, skewed)
         if code and kept == 1:
             kept = 2  # money has no single decimal
         text = declared(value) if given else plain(value, kept)

@@ -125,10 +125,10 @@ def _difference(left: Quantity | None, right: Quantity | None, paired: Quantity 
         return Cell(quantity=paired)
     if left is None or right is None:
         return Cell(numbers.MISSING, tone="quiet")
-    digits = min(numbers.decimals_for(left), numbers.decimals_for(right))
-    code, _ = numbers.currency_of(left.unit)
     # Of the numbers as they are shown, so that the row adds up for whoever checks it.
-    text = numbers.plain(round(left.value, digits) - round(right.value, digits), digits)
+    places = numbers.places(left), numbers.places(right)
+    code, _ = numbers.currency_of(left.unit)
+    text = numbers.plain(round(left.value, places[0]) - round(right.value, places[1]), max(places))
     if float(text.replace(",", "")) > 0:
         text = f"+{text}"
     return Cell((text if code is None else numbers.with_sign(text, code)) + numbers.suffix(left))
