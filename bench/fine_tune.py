@@ -1,10 +1,12 @@
 """Fine-tuning side by side: our loop, Hugging Face Trainer as it comes, and Trainer at its best.
 
-Same weights, same rows, same number of epochs, interleaved rounds; accuracy on the same held-out rows. Only steps are
-timed: loading, tokenising and our warm-up are not. On a busy machine CPU seconds are the fairer figure. Rows: the
-human-rated English sentences of the sentiment recipe, joined to texts of 8 to 128 tokens.
+Same weights, same rows, same number of epochs, each run in a process of its own, interleaved rounds with new rows each;
+medians over the rounds, and of the ratios within a round. Only steps are timed: loading, tokenising, our warm-up and
+Trainer's construction are not. On a busy machine CPU seconds are the fairer figure. The default takes about five
+minutes.
 
-    python bench/fine_tune.py --rows 400 --rounds 2
+    python bench/fine_tune.py                       # --even: all lengths alike, --adapt lora
+    python bench/fine_tune.py --paired              # accuracy in bf16 against fp32, the same loop and the same rows
 
 Needs: pip install 'breakeven[text]' accelerate
 """
@@ -14,143 +16,102 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import resource
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from pathlib import Path
-from types import SimpleNamespace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from breakeven.task import Cases
+from texts import Row, cases, context, mails, right, shuffled, task
 
-PACKAGE = ("vaderSentiment==2.5", "b960c954831f5ca58afee61780cc04ed48e551b91e783bfcbfb2c18bb8081a84")
-INNER = "vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz//hutto_ICWSM_2014/{}_GroundTruth.txt"
-PARTS = ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets")
+WAYS = {"ours": "breakeven", "best": "Trainer at its best", "plain": "Trainer as it comes"}
 
 
-def sentences() -> list[tuple[str, int]]:
-    """(text, 1 for praise, 0 for complaint) of every sentence whose mean rating is beyond half a point."""
-    from breakeven.data.archives import member
-    from breakeven.data.limits import Limits
-    from breakeven.data.packages import Package, fetch
-    from breakeven.data.web import Web
+@dataclass(frozen=True)
+class Run:
+    """What one training came to; memory in MB: the peak while training, and before anything was loaded."""
 
-    data = fetch(Package(*PACKAGE), Web())
-    rows = []
-    for part in PARTS:
-        text = member(data, INNER.format(part), "vaderSentiment-2.5.tar.gz", Limits()).decode("utf-8", "replace")
-        for line in text.splitlines():
-            cells = line.split("\t")
-            if len(cells) >= 3 and abs(float(cells[1])) > 0.5:
-                rows.append((cells[2], int(float(cells[1]) > 0)))
-    return rows
+    per_second: float
+    per_cpu_second: float
+    accuracy: float
+    peak_mb: int
+    before_mb: int
+    tokens: float
+    computed_tokens: float
 
 
-def texts(count: int, seed: int = 0) -> list[tuple[str, int]]:
-    """Sentences of one label joined until a drawn length of 6 to 90 words is reached."""
-    draw = random.Random(seed)
-    by_label = {label: [text for text, own in sentences() if own == label] for label in (0, 1)}
-    found = []
-    for _ in range(count):
-        label, length, parts = draw.randint(0, 1), draw.randint(6, 90), []
-        while sum(len(part.split()) for part in parts) < length:
-            parts.append(draw.choice(by_label[label]))
-        found.append((" ".join(" ".join(parts).split()[:length]), label))
-    return found
+def ours(train: list[Row], test: list[Row], chosen: argparse.Namespace) -> Run:
+    import torch  # noqa: F401
 
+    from breakeven.models.encoder import TORCH_BF16, Encoder, EncoderSettings
 
-def cases(rows: list[tuple[str, int]]) -> Cases:
-    return Cases(
-        [str(place) for place in range(len(rows))], [text for text, _ in rows], [str(label) for _, label in rows]
-    )
-
-
-def task() -> Any:
-    return SimpleNamespace(
-        text_of=lambda item: item, facts=lambda train: {"classes": ["0", "1"], "train_rates": {"0": 0.5, "1": 0.5}}
-    )
-
-
-def context(threads: int, cache: Path) -> Any:
-    root = Path(tempfile.mkdtemp())
-    for name in ("trained", "checkpoints", "shared"):
-        (root / name).mkdir()
-
-    def shared(key: Any, build: Any) -> Path:
-        build(root / "shared")
-        return root / "shared"
-
-    return SimpleNamespace(
-        folder=root / "trained",
-        checkpoints=root / "checkpoints",
-        cache=cache,
-        seed=0,
-        example="x",
-        threads=threads,
-        budget_seconds=None,
-        progress=lambda *a, **k: None,
-        find=lambda f: None,
-        shared=shared,
-    )
-
-
-def accuracy(raw: list[list[float]], rows: list[tuple[str, int]]) -> float:
-    return sum(int(one[1] > one[0]) == label for one, (_, label) in zip(raw, rows, strict=True)) / len(rows)
-
-
-def ours(train: list[Any], test: list[Any], epochs: float, threads: int, cache: Path) -> tuple[float, float, float]:
-    from breakeven.models.encoder import TORCH_FP32, Encoder, EncoderSettings
-
-    settings = EncoderSettings(weights="minilm-l6", epochs=epochs, patience=100)
-    model, where = Encoder(settings, task()), context(threads, cache)
+    before = _memory()
+    settings = EncoderSettings(weights="minilm-l6", epochs=chosen.epochs, patience=100, adapt=chosen.adapt)
+    model, where = Encoder(settings, task()), context(chosen.threads)
     steps: list[tuple[float, float]] = []
     where.progress = lambda *_, **__: steps.append((time.perf_counter(), time.process_time()))
     model.fit(cases(train), cases(test[:32]), where)
-    share = (len(steps) - 1) / len(steps)  # from the end of the first step to the end of the last
+    peak, share = _memory(), (len(steps) - 1) / len(steps)  # from the end of the first step to the end of the last
     seconds, used = ((steps[-1][kind] - steps[0][kind]) / share for kind in (0, 1))
-    place = where.folder.parent / "package"
+    answers = _answers(model, where, TORCH_BF16, test, chosen.threads)
+    done, lengths = len(train) * chosen.epochs, _lengths(train)
+    mean = sum(lengths) / len(lengths)
+    return Run(done / seconds, done / used, sum(answers) / len(answers), peak, before, mean, mean)
+
+
+def _answers(model: Any, where: Any, runtime: str, test: list[Row], threads: int) -> list[bool]:
+    place = where.root / "package"
     place.mkdir()
-    model.package(where.folder, place, TORCH_FP32, [])
-    predicted = model.load(place, TORCH_FP32, threads=threads).predict([text for text, _ in test])
-    return len(train) * epochs / seconds, len(train) * epochs / used, accuracy(predicted, test)
+    model.package(where.folder, place, runtime, [])
+    answers = right(model.load(place, runtime, threads=threads).predict([text for text, _ in test]), test)
+    shutil.rmtree(where.root)
+    return answers
 
 
-def trainer(train: list[Any], test: list[Any], epochs: float, cache: Path, *, best: bool) -> tuple[float, float, float]:
+def trainer(train: list[Row], test: list[Row], chosen: argparse.Namespace) -> Run:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
     from transformers.utils import logging
 
-    from breakeven.training.weights import resolve
+    from breakeven.training.weights import cache_folder, resolve
 
     logging.set_verbosity_error()
-    folder = resolve("minilm-l6", cache).folder
+    torch.set_num_threads(chosen.threads)
+    before, folder = _memory(), resolve("minilm-l6", cache_folder()).folder
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
 
-    def encoded(rows: list[Any]) -> list[dict[str, Any]]:
+    def encoded(rows: list[Row]) -> list[dict[str, Any]]:
         return [{**tokenizer(text, truncation=True, max_length=128), "labels": label} for text, label in rows]
 
-    options: dict[str, Any] = {"train_sampling_strategy": "group_by_length", "bf16": True} if best else {}
+    best = {"train_sampling_strategy": "group_by_length", "bf16": True} if chosen.way == "best" else {}
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
             out,
-            num_train_epochs=epochs,
+            num_train_epochs=chosen.epochs,
             save_strategy="no",
             report_to=[],
             use_cpu=True,
             disable_tqdm=True,
             logging_strategy="no",
-            **_known(options),
+            **_known(best),
         )
-        loop = Trainer(model=model, args=arguments, train_dataset=encoded(train), processing_class=tokenizer)
-        started, before = time.perf_counter(), time.process_time()
+        data = encoded(train)
+        loop = Trainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        started, used = time.perf_counter(), time.process_time()
         loop.train()
-        seconds, used = time.perf_counter() - started, time.process_time() - before
-        logits = torch.tensor(loop.predict(encoded(test)).predictions)
-    right = accuracy(torch.softmax(logits, 1).tolist(), test)
-    return len(train) * epochs / seconds, len(train) * epochs / used, right
+        seconds, used, peak = time.perf_counter() - started, time.process_time() - used, _memory()
+        computed = sum(batch["input_ids"].numel() for batch in loop.get_train_dataloader())
+        logits = torch.tensor(loop.predict(sorted(encoded(test), key=lambda row: len(row["input_ids"]))).predictions)
+    ordered = sorted(test, key=lambda row: len(tokenizer(row[0], truncation=True, max_length=128)["input_ids"]))
+    answers, done = right(torch.softmax(logits, 1).tolist(), ordered), len(train) * chosen.epochs
+    tokens = sum(len(row["input_ids"]) for row in data) / len(data)
+    accuracy = sum(answers) / len(answers)
+    return Run(done / seconds, done / used, accuracy, peak, before, tokens, computed / len(train))
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
@@ -163,51 +124,122 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    chosen = parser.parse_args()
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _lengths(rows: list[Row]) -> list[int]:
+    from breakeven.models.tokens import Tokeniser
+    from breakeven.training.weights import cache_folder, resolve
+
+    tokens = Tokeniser(resolve("minilm-l6", cache_folder()).folder, max_length=128)
+    return [len(ids) for ids in tokens.encode([text for text, _ in rows])]
+
+
+def one(chosen: argparse.Namespace) -> None:
+    """One way, one round, in this process; a line of JSON."""
+    rows = mails(chosen.rows + chosen.test, chosen.seed, even=chosen.even)
+    way = ours if chosen.way == "ours" else trainer
+    print(json.dumps(asdict(way(rows[: chosen.rows], rows[chosen.rows :], chosen))))
+
+
+def side_by_side(chosen: argparse.Namespace) -> None:
+    """All ways in turn, round after round."""
+    found: dict[str, list[Run]] = {way: [] for way in WAYS}
+    for number in range(chosen.rounds):
+        for way, name in WAYS.items():
+            command = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--seed", str(number)]
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            got = Run(**json.loads(output.splitlines()[-1]))
+            found[way].append(got)
+            print(f"{name}: {got}", file=sys.stderr, flush=True)
+    print(json.dumps({**_summary(found), **_conditions(chosen)}, indent=1))
+
+
+def _summary(found: dict[str, list[Run]]) -> dict[str, Any]:
+    def middle(way: str, field: str) -> float:
+        return round(statistics.median(getattr(run, field) for run in found[way]), 3)
+
+    fields = list(Run.__dataclass_fields__)
+    table = {name: {field: middle(way, field) for field in fields} for way, name in WAYS.items()}
+    for way, name in WAYS.items():
+        table[name]["accuracy"] = round(statistics.mean(run.accuracy for run in found[way]), 4)
+    ratios = {
+        f"{field} against {WAYS[way]}": [
+            round(getattr(mine, field) / getattr(theirs, field), 2)
+            for mine, theirs in zip(found["ours"], found[way], strict=True)
+        ]
+        for way in ("plain", "best")
+        for field in ("per_second", "per_cpu_second")
+    }
+    return {"median": table, "ratios": ratios}
+
+
+def _conditions(chosen: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from breakeven.training.weights import cache_folder
+    return {**vars(chosen), "load_average": os.getloadavg(), "torch": torch.__version__}
 
-    torch.set_num_threads(chosen.threads)
-    rows, cache = texts(chosen.rows + 400), cache_folder()
-    train, test = rows[: chosen.rows], rows[chosen.rows :]
-    ways = {
-        "breakeven": lambda: ours(train, test, chosen.epochs, chosen.threads, cache),
-        "Trainer at its best": lambda: trainer(train, test, chosen.epochs, cache, best=True),
-        "Trainer as it comes": lambda: trainer(train, test, chosen.epochs, cache, best=False),
+
+def paired(chosen: argparse.Namespace) -> None:
+    """The same loop in bf16 and in fp32, several epochs on the same sentences; one difference for each test row.
+
+    The model of each is answered in the type that it was trained in. With several seeds a row's difference is the mean
+    over them, so the interval is over test rows.
+    """
+    from breakeven.models.encoder import TORCH_BF16, TORCH_FP32, Encoder, EncoderSettings
+
+    rows = shuffled()
+    train, held_out = rows[: chosen.rows], rows[chosen.rows : chosen.rows + 300]
+    test = rows[chosen.rows + 300 :][: chosen.test]
+    found: dict[bool, list[list[bool]]] = {True: [], False: []}
+    for seed in range(chosen.rounds):
+        for bf16, got in found.items():
+            options = {"learning_rate": 1e-4, "epochs": chosen.epochs, "patience": 100, "bf16": bf16}
+            model = Encoder(EncoderSettings(weights="minilm-l6", adapt=chosen.adapt, **options), task())
+            where, started = context(chosen.threads, seed=seed), time.process_time()
+            model.fit(cases(train), cases(held_out), where)
+            used, runtime = time.process_time() - started, TORCH_BF16 if bf16 else TORCH_FP32
+            got.append(_answers(model, where, runtime, test, chosen.threads))
+            line = f"seed {seed}, {runtime}: accuracy {sum(got[-1]) / len(test):.4f}, {used:.0f} CPU seconds"
+            print(line, file=sys.stderr, flush=True)
+    print(json.dumps({**_difference(found), **_conditions(chosen)}, indent=1))
+
+
+def _difference(found: dict[bool, list[list[bool]]]) -> dict[str, Any]:
+    seeds, count = len(found[True]), len(found[True][0])
+    means = {bf16: [sum(column) / seeds for column in zip(*got, strict=True)] for bf16, got in found.items()}
+    gaps = [low - full for low, full in zip(means[True], means[False], strict=True)]
+    gap, spread = statistics.mean(gaps), 1.96 * statistics.stdev(gaps) / count**0.5
+    return {
+        "accuracy_bf16": round(statistics.mean(means[True]), 4),
+        "accuracy_fp32": round(statistics.mean(means[False]), 4),
+        "accuracy_by_seed": {
+            "bf16" if kind else "fp32": [round(sum(one) / count, 4) for one in got] for kind, got in found.items()
+        },
+        "difference_points": round(100 * gap, 2),
+        "interval_95_points": [round(100 * (gap - spread), 2), round(100 * (gap + spread), 2)],
     }
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
-    for _ in range(chosen.rounds):
-        for name, way in ways.items():
-            found[name].append(way())
-            print(name, "{:.1f} samples/s, {:.1f} a CPU second, accuracy {:.4f}".format(*found[name][-1]), flush=True)
-    print(
-        json.dumps(
-            {
-                "samples_per_second": {
-                    name: round(statistics.median(one[0] for one in got), 1) for name, got in found.items()
-                },
-                "samples_per_cpu_second": {
-                    name: round(statistics.median(one[1] for one in got), 1) for name, got in found.items()
-                },
-                "accuracy": {name: round(statistics.mean(one[2] for one in got), 4) for name, got in found.items()},
-                "rows": chosen.rows,
-                "epochs": chosen.epochs,
-                "rounds": chosen.rounds,
-                "threads": chosen.threads,
-                "load_average": os.getloadavg(),
-                "torch": torch.__version__,
-                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            },
-            indent=1,
-        )
-    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--paired", action="store_true")
+    parser.add_argument("--even", action="store_true")
+    parser.add_argument("--adapt", choices=("full", "lora"), default="full")
+    parser.add_argument("--rows", type=int, help="rows to train on; default 400, paired 1500")
+    parser.add_argument("--test", type=int, help="rows to answer; default 300, paired 6000")
+    parser.add_argument("--epochs", type=float, help="default 1, paired 2")
+    parser.add_argument("--rounds", type=int, help="default 3; of --paired: seeds, default 2")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--way", choices=tuple(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    usual = {"rows": 1500, "test": 6000, "epochs": 2.0, "rounds": 2} if chosen.paired else {}
+    for name, value in {"rows": 400, "test": 300, "epochs": 1.0, "rounds": 3, **usual}.items():
+        if getattr(chosen, name) is None:
+            setattr(chosen, name, value)
+    (one if chosen.way else paired if chosen.paired else side_by_side)(chosen)
 
 
 if __name__ == "__main__":
