@@ -129,19 +129,18 @@ def _example(service: Any) -> str:
 
 @click.command()
 @click.argument("inputs", nargs=-1)
-@click.option(
-    "--file", "source", type=click.File("r", encoding="utf-8"), help="JSON Lines or plain lines; - for stdin."
-)
+@click.option("--file", "source", type=click.File("rb"), help="JSON Lines or plain lines; - for stdin.")
 @click.option("--trust", type=click.Path(path_type=Path), metavar="KEY.pub", help="As for serve.")
 @project_options
 def predict(
     inputs: tuple[str, ...], source: Any, trust: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
 ) -> None:
     """Answer INPUTS (texts or JSON) with the current release, as the server would; nothing is metered."""
+    from breakeven.data.inputs import of_argument, read_inputs
     from breakeven.packaging.decisions import open_current
 
     project = open_project(folder, overrides)
-    payloads = [_payload(text) for text in (*inputs, *(line.rstrip("\n") for line in source or ()))]
+    payloads = [of_argument(text) for text in inputs] + (read_inputs(source, source.name) if source else [])
     if not payloads:
         raise UsageError("no-inputs")
     release, decision = open_current(project.root / "releases", trust or project.root / "keys" / "release.pub")
@@ -156,18 +155,6 @@ def predict(
 
     for output in outputs:
         click.echo(json.dumps(output, ensure_ascii=False))
-
-
-def _payload(text: str) -> Any:
-    """A line is JSON where it looks like an object, a list or a quoted text, else the text itself."""
-    import json
-
-    if text[:1] in '{["':
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
 
 
 @click.group()
