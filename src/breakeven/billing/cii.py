@@ -117,8 +117,8 @@ def _parties(agreement: Any, document: Mapping[str, Any]) -> None:
     _party(agreement.seller, seller, tax=not outside)
     if seller.get("registration"):
         agreement.seller.legal_organization.id = seller["registration"]
-    elif outside:
-        agreement.seller.legal_organization.id = seller.get("tax_number") or seller["tax_id"]
+    elif outside or not seller.get("tax_id"):  # some identifier there must be (BR-CO-26)
+        agreement.seller.id = seller.get("tax_number") or seller["tax_id"]
     if seller.get("email") and seller.get("phone"):
         agreement.seller.contact.person_name = seller["name"]
         agreement.seller.contact.telephone.number = seller["phone"]

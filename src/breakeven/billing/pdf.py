@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from breakeven.billing.fonts import Faces
@@ -33,7 +34,7 @@ def to_pdf(document: Mapping[str, Any], xml: bytes | None = None, *, font: str |
         raise need_package(str(error.name), "invoices", purpose="PDF invoices") from error
     page = _Print(document, font)
     plain = _archival(page.draw(), document)
-    return plain if xml is None else _with_xml(plain, xml, document)
+    return _sealed(plain, document) if xml is None else _with_xml(plain, xml, document)
 
 
 class _Print:
@@ -129,7 +130,20 @@ class _Print:
         style = [("LINEBELOW", (0, 0), (-1, 0), 1, _INK), ("LINEBELOW", (0, 1), (-1, -1), 0.4, _LINE),
                  ("TOPPADDING", (0, 1), (-1, -1), 4), ("BOTTOMPADDING", (0, 0), (-1, -1), 5),
                  ("RIGHTPADDING", (1, 0), (3, -1), 6)]  # fmt: skip
-        return self._table(rows, [8, 62, 32, 33, 35], style, repeatRows=1, splitInRow=1)
+        return self._table(rows, self._columns(), style, repeatRows=1, splitInRow=1)
+
+    def _columns(self) -> list[float]:
+        """Widths (mm): numbers as wide as they need to stand in one line, the name what is left."""
+        from reportlab.lib.units import mm
+        from reportlab.pdfbase.pdfmetrics import stringWidth
+
+        rows = self.shown.rows()
+        needs = [
+            max((stringWidth(getattr(row, part), "Vera", 9) / mm for row in rows), default=0.0) + 5
+            for part in ("quantity", "price", "amount")
+        ]
+        quantity, price, amount = (min(max(need, least), 48) for need, least in zip(needs, (32, 33, 35), strict=True))
+        return [8, _WIDTH - 8 - quantity - price - amount, quantity, price, amount]
 
     def _totals(self) -> Flowable:
         rows, style = [], [("TOPPADDING", (0, 0), (-1, -1), 1), ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
@@ -215,7 +229,7 @@ def _wraps_anywhere(text: str) -> bool:
 
 
 def _archival(pdf: bytes, document: Mapping[str, Any]) -> bytes:
-    """With the colour profile that PDF/A asks for, and the document's own date."""
+    """With the colour profile and the language that PDF/A asks for."""
     from pypdf import PdfReader, PdfWriter
     from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, StreamObject, TextStringObject
 
@@ -235,7 +249,6 @@ def _archival(pdf: bytes, document: Mapping[str, Any]) -> bytes:
     writer._root_object[NameObject("/OutputIntents")] = ArrayObject([writer._add_object(intent)])
     language = "zh-CN" if document["language"] == "zh" else document["language"]
     writer._root_object[NameObject("/Lang")] = TextStringObject(language)
-    writer.add_metadata({"/CreationDate": _stamp(document), "/ModDate": _stamp(document), "/Producer": "breakeven"})
     sink = io.BytesIO()
     writer.write(sink)
     return sink.getvalue()
@@ -265,15 +278,31 @@ def _with_xml(pdf: bytes, xml: bytes, document: Mapping[str, Any]) -> bytes:
         "title": f"{seller}: {document['number']}",
         "subject": f"{document['kind'].replace('_', ' ')} {document['number']}",
         "creator": "breakeven",
+        "producer": "breakeven",
         "keywords": "Factur-X",
     }
-    made = attach_xml(pdf, xml, level="EN 16931", metadata=said, lang=document["language"])
-    before, inside, after = made.partition(xml)
-    day = document["issued"]
-    return b"".join((_dated(before, day), inside, _dated(after, day)))
+    return _sealed(attach_xml(pdf, xml, level="EN 16931", metadata=said, lang=document["language"]), document)
 
 
-def _dated(part: bytes, day: str) -> bytes:
-    """Every time stamp replaced by one of the same length, so that no offset moves."""
-    part = re.sub(rb"D:\d{14}Z", f"D:{day.replace('-', '')}000000Z".encode(), part)
-    return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", f"{day}T00:00:00+00:00".encode(), part)
+def _sealed(pdf: bytes, document: Mapping[str, Any]) -> bytes:
+    """The file with nothing in it that a clock or chance has written: times and identifier are the document's."""
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import ArrayObject, ByteStringObject, NameObject, TextStringObject
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
+    writer.pdf_header = "%PDF-1.7"
+    writer.add_metadata({"/CreationDate": _stamp(document), "/ModDate": _stamp(document), "/Producer": "breakeven"})
+    root = writer._root_object
+    for attached in root.get("/AF", ArrayObject()).get_object():
+        parameters = attached.get_object()["/EF"]["/F"].get_object()["/Params"]
+        for name in ("/CreationDate", "/ModDate"):
+            parameters[NameObject(name)] = TextStringObject(_stamp(document))
+    if "/Metadata" in root:
+        stream = root["/Metadata"].get_object()
+        times, day = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", f"{document['issued']}T00:00:00+00:00"
+        stream.set_data(re.sub(times, day.encode(), stream.get_data()))
+    identity = ByteStringObject(sha256(str(document.get("hash")).encode()).digest()[:16])
+    writer._ID = ArrayObject((identity, identity))
+    sink = io.BytesIO()
+    writer.write(sink)
+    return sink.getvalue()
