@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakeven.cli.options import answer, as_json
-from breakeven.cli.service import _payload
+from breakeven.data.inputs import of_argument
 from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _bodies(base: str, source: Iterable[str] | None) -> list[str]:
     from breakeven.errors import EnvironmentFault
 
     if source is not None:
-        inputs = [_payload(line.rstrip("\n")) for line in source if line.strip()]
+        inputs = [of_argument(line.rstrip("\n")) for line in source if line.strip()]
         if not inputs:
             raise UsageError("no-inputs")
         return [json.dumps({"inputs": [item]}, ensure_ascii=False) for item in inputs]
