@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from breakeven.errors import BreakevenError
+from breakeven.serving import traces
 from breakeven.serving.batcher import Batcher, Parts
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Deployment:
 
     def answer(self, inputs: list[Any], *, lane: str, seconds: float | None = None) -> asyncio.Future[list[Any]]:
         """Outputs of parsed inputs, through the queue; HttpError 503 at once where it is too long, 504 in the end."""
+        trace = traces.current.get()
+        if trace is not None:
+            trace.model = self.name
         return self.batcher.submit(inputs, lane=lane, seconds=seconds or self.limits.request_seconds)
 
     def answer_now(self, inputs: list[Any]) -> list[Any]:
