@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakeven.cli.options import answer, as_json
-from breakeven.data.inputs import of_argument
+from breakeven.data.inputs import read_inputs
 from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--rate", required=True, type=click.FloatRange(0.1, 20_000), help="Requests a second, whatever comes back."
 )
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.2, 3600))
-@click.option("--file", "source", type=click.File("r", encoding="utf-8"), help="An input a line, JSON or plain text.")
+@click.option("--file", "source", type=click.File("rb"), help="An input a line, JSON or plain text.")
 @click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 5000))
 @click.option(
     "--p95", type=click.FloatRange(0, min_open=True), metavar="MS", help="Exit 1 unless the server holds this."
@@ -107,7 +107,7 @@ def _bodies(base: str, source: Iterable[str] | None) -> list[str]:
     from breakeven.errors import EnvironmentFault
 
     if source is not None:
-        inputs = [of_argument(line.rstrip("\n")) for line in source if line.strip()]
+        inputs = read_inputs(source, source.name)
         if not inputs:
             raise UsageError("no-inputs")
         return [json.dumps({"inputs": [item]}, ensure_ascii=False) for item in inputs]
