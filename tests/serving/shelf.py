@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from breakeven import recipes
 from breakeven.models import create
 from breakeven.packaging import decisions, release, signing
 from breakeven.packaging.package import build
@@ -42,7 +43,8 @@ class Shelf:
         self.names: dict[str, str] = {}
 
     def fill(self, labels: tuple[str, ...] = LABELS) -> Shelf:
-        """Makes the key and a release a label."""
+        """Makes a project, its key and a release a label."""
+        recipes.write("sentiment", self.root)
         signing.make_key(self.key)
         for label in labels:
             self.names[label] = self._release(label)

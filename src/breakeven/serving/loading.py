@@ -50,9 +50,11 @@ def load(release: Release, *, threads: int) -> Loaded:
     return Loaded(package, max(0, _resident() - before), bool(checked["fell_back"]))
 
 
-def state_memory(release: Release) -> None:
-    """Says what a release will take at least and what is left; EnvironmentFault where it cannot fit."""
-    need, free = weights(release), available()
+def state_memory(release: Release, free: int | None = None) -> None:
+    """Says what a release will take at least and what is left (`free` None: measured); EnvironmentFault where it cannot
+    fit.
+    """
+    need, free = weights(release), available() if free is None else free
     log.info("%s: %.1f MB of weights, %.0f MB of memory left", release.id, need / 1e6, free / 1e6)
     if need > free:
         place = Place(file=str(release.folder))
