@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("runs", "Two candidates side by side, in quality and in money."),
     "report": ("runs", "Write report.html and report.md."),
     "simulate": ("plans", "Simulate the business section alone; no model needed."),
+    "actuals": ("plans", "What happened beside the plan, and the plan refitted."),
     "serve": ("service", "Serve the signed release: predictions, keys, metering."),
     "predict": ("service", "Answer inputs with the release, without a server."),
     "releases": ("releases", "List releases; roll back, canary, shadow."),
