@@ -14,6 +14,7 @@ import numpy as np
 
 from breakeven.economics import normal
 from breakeven.economics.drivers import Driver
+from breakeven.economics.elapsed import advance
 from breakeven.economics.normal import Floats, floats
 from breakeven.economics.plan import BusinessPlan, replaced
 from breakeven.economics.simulation import Run
@@ -89,10 +90,10 @@ def refit(plan: BusinessPlan, history: History) -> BusinessPlan:
         changes["cash"] = Driver.of(history.cash, plan.currency, "measured")
     for name, paid in history.paid.items():
         changes[name] = Driver.of(float(np.mean(paid)), origin="measured")
-    rest = replaced(plan, changes)
+    rest = replaced(advance(plan, len(history.new), {"customers": history.present}), changes)
     # What was counted was whole; forecasting expectations only would leave out the luck that is to come.
     whole = rest.customers.model_copy(update={"counting": "whole"})
-    return rest.model_copy(update={"months": left, "customers": whole})
+    return rest.model_copy(update={"customers": whole})
 
 
 def _use(use: Sequence[float]) -> Driver:

@@ -18,6 +18,7 @@ from breakeven.pipeline import Context, Setup, Stage, Step
 from breakeven.stages.declared_files import cap_table, paths, research
 
 if TYPE_CHECKING:
+    from breakeven.economics.actuals import Counted, Fitted
     from breakeven.economics.measured import Measured
     from breakeven.economics.results import Plan
 
@@ -137,6 +138,24 @@ def simulate_file(settings: BusinessPlan, *, seed: int = 0, root: Path | None = 
     table, findings = cap_table(root or Path(), settings)
     plan = simulate(settings, seed=chosen, table=table, studied=studied)
     return replace(plan, findings=(*plan.findings, *findings))
+
+
+def simulate_rest(made: Plan, counted: Counted, fits: Fitted | None, *, root: Path) -> Plan:
+    """The plan from the counted months on: on what was fitted, or (None) on what was declared, weighed by them."""
+    from breakeven.economics.actuals import go_on
+    from breakeven.economics.refitting import refit
+    from breakeven.economics.results import simulate
+
+    if fits is None:
+        if made.settings.segments:
+            raise UsageError("actuals-segments")
+        if made.settings.months <= counted.months:
+            raise UsageError("actuals-over", counted=counted.months, months=made.settings.months)
+        rest = refit(made.settings, counted.history())
+    else:
+        rest = go_on(made.settings, counted, fits)
+    table, _ = cap_table(root, rest)
+    return simulate(rest, seed=made.run.seed, table=table)
 
 
 def candidates(
