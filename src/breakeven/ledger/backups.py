@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -168,7 +166,7 @@ def _aside(path: Path) -> list[Path]:
 
 
 def heads_of(file: Path) -> dict[str, Any]:
-    """The heads that `verify --json` printed or a backup holds: `{ledger: id or None, heads: {writer: {seq, hash}}}`."""
+    """The heads that `verify --json` printed or a backup holds: `{ledger: id | None, heads: {writer: {seq, hash}}}`."""
     if zipfile.is_zipfile(file):
         facts = read_facts(file)
         return {"ledger": facts["ledger"], "heads": facts["heads"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 EVENT_FIELDS = (
@@ -48,16 +48,3 @@ def event_values(row: Any) -> list[Any]:
     """
     values = [row[name] for name in EVENT_FIELDS]
     return values if row["counted"] is None else [*values, row["counted"]]
-
-
-def broken_at(
-    rows: Iterable[Mapping[str, Any]], before: str, fields: tuple[str, ...]
-) -> tuple[Mapping[str, Any] | None, int, str]:
-    """(first row whose hash does not follow, None if all do; rows read; last good hash)."""
-    count = 0
-    for row in rows:
-        if link(before, [row[name] for name in fields]) != row["hash"]:
-            return row, count, before
-        before = row["hash"]
-        count += 1
-    return None, count, before

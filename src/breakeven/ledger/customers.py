@@ -102,7 +102,7 @@ class Customers:
                 sa.insert(schema.customers),
                 {"id": fresh.id, "name": name, "created": fresh.created, "terms": json.dumps(fresh.terms.as_json())},
             )
-            write_audit(connection, actor, "customer.add", fresh.id, {"name": name})
+            write_audit(connection, actor, "customer.add", fresh.id, {})  # no name: it must be erasable
             return fresh
 
         customer: Customer = self._writer.wait(change)

@@ -103,7 +103,7 @@ def _insert_rows(connection: Connection, into: tuple[str, tuple[str, ...]], rows
     SQLite: one prepared statement for all. PostgreSQL: one statement with an array a column, one round trip.
     """
     table, columns = into
-    head = f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608  names of our own
+    head = f"INSERT INTO {table} ({', '.join(columns)})"
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"{head} VALUES ({', '.join('?' * len(columns))}) {rest}", rows)
         return
