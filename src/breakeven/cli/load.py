@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -11,8 +11,6 @@ from breakeven.data.inputs import read_inputs
 from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from breakeven.serving.load import LoadResult
 
 
@@ -99,7 +97,7 @@ def _server(url: str, allow_remote: bool) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bodies(base: str, source: Iterable[str] | None) -> list[str]:
+def _bodies(base: str, source: BinaryIO | None) -> list[str]:
     """Request bodies: an input each, from a file or the server's own example."""
     import json
     from urllib.request import urlopen
