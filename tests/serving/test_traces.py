@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -148,19 +148,51 @@ def test_a_stream_has_its_inference_too(make: Make, receiver: Receiver) -> None:
     assert inference.end_time_unix_nano - inference.start_time_unix_nano >= 30_000_000
 
 
-def test_what_the_model_calls_belongs_to_the_request(make: Make, receiver: Receiver) -> None:
-    from opentelemetry import propagate
+class Provider(BaseHTTPRequestHandler):
+    """Somebody's API: keeps the headers it is sent."""
 
-    class Calling(EchoPackage):
+    told: ClassVar[list[str | None]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.told.append(self.headers["traceparent"])
+        self.send_response(200)
+        body = b'{"choices": [{"message": {"content": "a"}}]}'
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_model_behind_an_api_is_told_the_requests_trace(make: Make, receiver: Receiver) -> None:
+    from breakeven.models.remote_calls import Calls
+
+    provider = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    Thread(target=provider.serve_forever, daemon=True).start()
+
+    class Free:
+        def reserve(self, most: float) -> None:
+            pass
+
+        def settle(self, most: float, spent: float) -> None:
+            pass
+
+    calls = Calls(f"http://127.0.0.1:{provider.server_address[1]}/", {}, timeout_seconds=5, retries=0, concurrency=2,
+                  spending=Free())  # type: ignore[arg-type]  # fmt: skip
+
+    class Asking(EchoPackage):
         def raw(self, inputs: list[str]) -> list[str]:
-            carrier: dict[str, str] = {}
-            propagate.inject(carrier)
-            sent.append(carrier.get("traceparent", ""))
+            calls.all([{} for _ in inputs], [0.0] * len(inputs), lambda _: 0.0)
             return super().raw(inputs)
 
-    sent: list[str] = []
-    make(Calling()).predict("a", traceparent=PARENT)
-    assert sent[-1].startswith(PARENT[:35]) and sent[-1] != PARENT
+    call = make(Asking())
+    assert call.predict("a", traceparent=PARENT).status == 200
+    flush(call)
+    provider.shutdown()
+    inference = receiver.spans()["POST predict"]
+    assert Provider.told == [f"00-{PARENT[3:35]}-{inference.span_id.hex()}-01"]
 
 
 def test_requests_at_once_keep_their_own_traces(make: Make, receiver: Receiver) -> None:

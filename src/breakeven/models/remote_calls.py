@@ -84,11 +84,13 @@ class Calls:
         """Answers in order. `most`: money each call may cost at most; `cost`: what an answer did cost."""
         from concurrent.futures import ThreadPoolExecutor
 
+        trace = _trace()
+
         def one(body: dict[str, Any], limit: float) -> dict[str, Any]:
             self._spending.reserve(limit)
             spent = 0.0
             try:
-                answer = self._answer(body)
+                answer = self._answer(body, trace)
                 spent = cost(answer)
             finally:
                 self._spending.settle(limit, spent)
@@ -97,11 +99,11 @@ class Calls:
         with ThreadPoolExecutor(self._concurrency) as pool:
             return list(pool.map(one, bodies, most))
 
-    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, body: dict[str, Any], trace: Mapping[str, str]) -> dict[str, Any]:
         """One answer within the time and the retries, else an EnvironmentFault that says what came instead."""
         deadline, reason = time.monotonic() + self._timeout, "no try was made"
         for attempt in range(self._retries + 1):
-            status, payload, wait = self._once(body, deadline)
+            status, payload, wait = self._once(body, deadline, trace)
             if status == 200:
                 return _checked(payload, self._url)
             reason = f"status {status}" if status else payload.decode("utf-8", "replace")
@@ -115,13 +117,13 @@ class Calls:
             time.sleep(pause)
         raise EnvironmentFault("remote-unreachable", url=self._url, reason=reason, tries=attempt + 1)
 
-    def _once(self, body: dict[str, Any], deadline: float) -> tuple[int, bytes, float | None]:
+    def _once(self, body: dict[str, Any], deadline: float, trace: Mapping[str, str]) -> tuple[int, bytes, float | None]:
         """(status, body, seconds to wait if told); status 0 and a reason where no answer came whole."""
         import httpx
 
         left = max(deadline - time.monotonic(), 0.05)
         try:
-            with self._client.stream("POST", self._url, json=body, timeout=left) as answer:
+            with self._client.stream("POST", self._url, json=body, timeout=left, headers=trace) as answer:
                 parts, size = [], 0
                 for part in answer.iter_bytes():
                     parts.append(part)
@@ -139,6 +141,19 @@ class Calls:
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+
+def _trace() -> dict[str, str]:
+    """The headers that tell the other side which trace this call belongs to; none where nobody traces."""
+    import sys
+
+    if "opentelemetry.sdk.trace" not in sys.modules:
+        return {}
+    from opentelemetry import propagate
+
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
 
 
 def _seconds(told: str | None) -> float | None:
