@@ -1,0 +1,152 @@
+"""The log: lines for people or for machines, and never what a customer sent."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from breakeven.errors import EnvironmentFault
+from breakeven.serving import logs
+from breakeven.serving.batches import LINES
+
+SECRET = "the-customers-own-words"
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """The log as the test runner set it up."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    requests = logging.getLogger(logs.REQUESTS).level
+    yield
+    root.handlers[:], root.level = before, level
+    logging.getLogger(logs.REQUESTS).setLevel(requests)
+
+
+def written(kind: Any, work: Any) -> str:
+    stream = io.StringIO()
+    lines = logs.configure(kind, stream)
+    work(logging.getLogger("breakeven.test"))
+    lines.close()
+    return stream.getvalue()
+
+
+def fail(log: logging.Logger) -> None:
+    def parse(text: str) -> None:
+        raise ValueError(f"cannot read {text!r}")
+
+    try:
+        parse(SECRET)
+    except ValueError as error:
+        log.exception("request %s failed", "req_1")
+        log.error("a batch failed (%s)", error)
+        log.error("%s", error, exc_info=error)
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_of_a_foreign_exception_only_its_type_and_place_are_told(kind: str, restored: None) -> None:
+    found = written(kind, fail)
+    assert SECRET not in found
+    assert found.count("ValueError") >= 3
+    assert "test_logs.py" in found and " parse" in found, "where it arose is told"
+    assert "request req_1 failed" in found
+
+
+def test_our_own_errors_are_told_in_their_words(restored: None) -> None:
+    fault = EnvironmentFault("ledger-busy", reason="locked")
+    found = written("text", lambda log: log.warning("a batch waits: %s", fault))
+    assert found == f"WARNING breakeven.test: a batch waits: {fault}\n"
+
+
+def test_lines_for_machines_are_json(restored: None) -> None:
+    line = json.loads(written("json", lambda log: log.warning("%d%% of %s", 5, {"a": 1})))
+    assert (line["level"], line["logger"], line["message"]) == ("warning", "breakeven.test", "5% of {'a': 1}")
+    assert line["time"].endswith("Z")
+    broken = json.loads(written("json", lambda log: log.warning("%d", "no number")))
+    assert broken["message"] == "%d"
+
+
+class Stuck(io.StringIO):
+    """A reader that stands still."""
+
+    def write(self, text: str) -> int:
+        time.sleep(0.5)
+        return super().write(text)
+
+
+def test_a_reader_that_stands_still_stops_nobody(restored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_WAITING", 10)
+    stream = Stuck()
+    logs.configure("text", stream)
+    started = time.monotonic()
+    for number in range(2000):
+        logging.getLogger("breakeven.test").warning("line %d", number)
+    assert time.monotonic() - started < 0.4
+    until = time.monotonic() + 10
+    while "were dropped" not in stream.getvalue() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "lines of the log were dropped" in stream.getvalue()
+
+
+def ask(url: str, body: bytes, **headers: str) -> int:
+    given = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    try:
+        with urlopen(Request(url, data=body or None, headers=given), timeout=20) as answer:
+            answer.read()
+            return int(answer.status)
+    except HTTPError as error:
+        error.read()
+        return error.code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_no_text_key_or_header_is_ever_written_by_a_server(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-m", "tests.serving.loud_server", str(tmp_path), "--ledger", str(tmp_path / "l.sqlite"),
+               "--unsigned", "--key-for", "acme", "--log", kind]  # fmt: skip
+    environment = {**os.environ, "BREAKEVEN_LANG": "en"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    facts = json.loads(process.stdout.readline())
+    key, url = {"Authorization": f"Bearer {facts['key']}"}, facts["url"]
+    statuses = [
+        ask(f"{url}/v1/predict", json.dumps({"inputs": [SECRET]}).encode(), X_Request_Id="mine", **key),
+        ask(f"{url}/v1/predict", json.dumps({"inputs": [f"boom {SECRET}"]}).encode(), **key),
+        ask(f"{url}/v1/predict", json.dumps({"inputs": [f"parse {SECRET}"]}).encode(), **key),
+        ask(f"{url}/v1/predict", json.dumps({"inputs": [f"boom {SECRET}"], "stream": True}).encode(), **key),
+        ask(f"{url}/v1/predict", f'{{"inputs": ["{SECRET}'.encode(), **key),
+        ask(f"{url}/v1/predict", json.dumps({SECRET: 1}).encode(), **key),
+        ask(f"{url}/v1/predict", b"{}", Authorization=f"Bearer {SECRET}"),
+        ask(f"{url}/v1/{SECRET}?q={SECRET}", b"", **key),
+        ask(f"{url}/v1/batches", json.dumps({"input": f"boom {SECRET}"}).encode(), Content_Type=LINES[0], **key),
+    ]
+    time.sleep(0.5)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert statuses == [200, 500, 500, 200, 400, 422, 401, 404, 202], said
+    for secret in (SECRET, facts["key"], facts["key"][4:20], "Bearer"):
+        assert secret not in said
+    assert "loud_server.py" in said and "KeyError" in said, "what failed and where is told"
+    if kind == "json":
+        told = [json.loads(line) for line in said.splitlines()]
+        requests = [line for line in told if line["logger"] == logs.REQUESTS]
+        assert [line["status"] for line in requests] == statuses
+        first = requests[0]
+        assert (first["request_id"], first["route"], first["method"]) == ("mine", "predict", "POST")
+        assert first["customer"].startswith("cus_") and first["seconds"] > 0
+        assert requests[6]["error"] == "key-malformed" and "key" not in requests[6]
+        assert requests[7]["route"] == "other"
+    else:
+        assert "request mine" not in said, "without JSON only what is wrong is told"
