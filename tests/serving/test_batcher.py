@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -110,6 +110,7 @@ def test_keys_take_turns(batchers: list[Batcher]) -> None:
 def test_a_full_queue_refuses_at_once(batchers: list[Batcher]) -> None:
     hold = threading.Event()
     batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_queue=3)
+    assert "more work" in str(HttpError(503, "overloaded", retry_after=1))  # words are read once, before what is timed
     batchers.append(batcher)
 
     async def crowd() -> Any:
@@ -246,3 +247,53 @@ def test_streams_and_batches_share_the_worker(batchers: list[Batcher]) -> None:
     found, answers = run(both())
     assert found == list(range(200))
     assert answers == [[number] for number in range(20)]
+
+
+def test_one_keys_streams_leave_room_and_time_for_anothers(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: inputs, max_cases=8)
+    batchers.append(batcher)
+    order: list[str] = []
+
+    def parts(name: str, count: int) -> Callable[[], Iterator[str]]:
+        def make() -> Iterator[str]:
+            for _ in range(count):
+                order.append(name)
+                time.sleep(0.002)
+                yield name
+
+        return make
+
+    async def read(stream: Any) -> int:
+        return len([part async for part in stream])
+
+    async def crowd() -> int:
+        noisy = [batcher.stream(parts("noisy", 30), lane="noisy") for _ in range(4)]
+        with pytest.raises(HttpError, match="more work"):
+            batcher.stream(parts("noisy", 1), lane="noisy")
+        quiet = batcher.stream(parts("quiet", 20), lane="quiet")
+        counted = asyncio.gather(*(read(stream) for stream in noisy))
+        assert await read(quiet) == 20
+        return sum(await counted)
+
+    assert run(crowd()) == 120
+    last = len(order) - order[::-1].index("quiet")
+    assert order[:last].count("noisy") <= 24  # four streams of one key had one turn together
+
+
+def test_who_is_alone_waits_for_company_no_longer_than_the_window(batchers: list[Batcher]) -> None:
+    batcher = Batcher(lambda inputs: inputs, window=0.3)
+    batchers.append(batcher)
+
+    async def story() -> tuple[float, float]:
+        hold = asyncio.gather(*(_one(batcher, number) for number in range(3)))
+        await hold
+        began = time.perf_counter()
+        await _one(batcher, 4)  # right after a batch of several: the others may come again
+        waited = time.perf_counter() - began
+        began = time.perf_counter()
+        await _one(batcher, 5)  # after a batch of one nothing is waited for
+        return waited, time.perf_counter() - began
+
+    waited, alone = run(story())
+    assert waited < 0.3 + 0.2
+    assert alone < 0.2

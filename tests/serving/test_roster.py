@@ -151,7 +151,8 @@ def test_a_release_that_fails_its_checks_never_takes_traffic(
             status = await on.roster.look()
         assert (status["decision"], status["refused"]["decision"]) == (2, 3)
         assert (await on.ask("a"))["model"] == on.shelf.names["green"]
-        assert (await on.caller.send("GET", "/readyz")).status == 200
+        ready = await on.caller.send("GET", "/readyz")
+        assert (ready.status, ready.json["refused"]) == (200, {"decision": 3, "code": status["refused"]["code"]})
         assert status["refused"]["code"] in on.page()
         on.desk.releases.joinpath("current.json").touch()
         number = on.shelf.ship("blue")  # another decision heals it

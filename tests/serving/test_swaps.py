@@ -6,10 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -120,3 +122,35 @@ def test_what_cannot_be_routed_is_said(
     told = breakeven(shelf.root, *arguments)
     assert (told.returncode, told.stdout) == (code, "")
     assert words in told.stderr and "Traceback" not in told.stderr
+
+
+def test_a_request_that_never_ends_holds_a_server_that_is_told_to_end_no_longer_than_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHO_SECONDS", "60")
+    with ServerProcess(tmp_path, ledger=tmp_path / "ledger.sqlite", module="tests.serving.echo_server",
+                       limits={"shutdown_seconds": 1, "request_seconds": 50}) as server:  # fmt: skip
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(post(server)))
+        asking.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        server.stop()
+        took = time.monotonic() - began
+        asking.join(5)
+    assert took < 15
+    assert answers != [200]
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.events() == []
+
+
+def post(server: ServerProcess) -> int:
+    """The status of one prediction; 0 where the connection was closed."""
+    head = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    try:
+        with urlopen(Request(server.url + "/v1/predict", data=b'{"inputs": ["a"]}', headers=head)) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+    except OSError:
+        return 0

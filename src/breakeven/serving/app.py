@@ -59,6 +59,7 @@ class Limits:
     request_seconds: float = 30.0
     queue_seconds: float = 1.0
     stuck_seconds: float = 120.0
+    shutdown_seconds: float = 30.0
 
 
 ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
@@ -116,6 +117,7 @@ class Service:
         self.standing = Standing(first, served={name: first})
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
         self.draining = False
+        self.refused: tuple[int, str] | None = None  # a decision that is not followed, and the code of the reason
         self.open = 0
         self.batches = Batches(self, BatchFolder.beside(ledger.stores.path))
         self.requests = RequestLog.if_wanted()
@@ -264,6 +266,7 @@ def create_app(
     kept = ledger.keep_plan(plan if plan is not None else PricePlan())
     info = getattr(package, "info", {})
     chosen = limits or package_limits(package, Limits())
+    error_response(HttpError(503, "overloaded", retry_after=1), "-")  # reads the words once: a refusal must be quick
     return Service(
         package, rule, ledger, limits=chosen, plan=kept, name=name or str(info.get("candidate", "model")), source=source
     )

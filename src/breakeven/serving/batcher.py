@@ -53,12 +53,18 @@ class Job:
 class Parts:
     """A stream's parts as they come: iterate over it on the event loop. Leaving early stops the model."""
 
-    def __init__(self, make: Callable[[], Iterator[Any]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, make: Callable[[], Iterator[Any]], loop: asyncio.AbstractEventLoop, lane: str = "") -> None:
         self.make = make
+        self.lane = lane
         self.loop = loop
         self.iterator: Iterator[Any] | None = None
         self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self.left = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a step makes sense: its reader is not far behind, or has left."""
+        return self.left or self.queue.qsize() < _UNREAD_PARTS
 
     def __aiter__(self) -> Parts:
         return self
@@ -177,11 +183,14 @@ class Batcher:
             self._wake.notify()
         return job.future
 
-    def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
-        """Runs an iterator on the worker, a step between batches."""
-        if self._closing or len(self._streams) >= self._max_cases:
+    def stream(self, make: Callable[[], Iterator[Any]], *, lane: str = "") -> Parts:
+        """Runs an iterator on the worker, a step between batches. One key's streams take at most half of the places and
+        share one turn, so that they leave room and time for those of others. HttpError 503 where there is no place.
+        """
+        mine = sum(parts.lane == lane for parts in self._streams)
+        if self._closing or len(self._streams) >= self._max_cases or mine >= max(1, self._max_cases // 2):
             raise HttpError(503, "overloaded", retry_after=1)
-        parts = Parts(make, asyncio.get_running_loop())
+        parts = Parts(make, asyncio.get_running_loop(), lane)
         with self._wake:
             self._streams.append(parts)
             self._wake.notify()
@@ -192,15 +201,15 @@ class Batcher:
         """Whether nothing is being answered and nothing waits."""
         return self.busy_since is None and not (self._queued or self._later or self._streams)
 
-    def close(self) -> bool:
-        """Answers what is queued, cuts streams, ends the worker. False: the model hangs, and its thread with it."""
+    def close(self, seconds: float = _LAST_BATCH_SECONDS) -> bool:
+        """Answers what is queued, cuts streams, ends the worker. False: the model hangs longer than `seconds`."""
         with self._wake:
             self._closing = True
             for parts in self._streams:
                 parts.tell("error", HttpError(503, "shutting-down"))
                 parts.left = True
             self._wake.notify()
-        self._thread.join(timeout=_LAST_BATCH_SECONDS)
+        self._thread.join(timeout=seconds)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -217,12 +226,25 @@ class Batcher:
             self.busy_since = time.monotonic()
             if batch:
                 self._work(batch)
-            for parts in list(self._streams):
+            for parts in self._stream_turns():
                 self._step(parts)
             self.busy_since = None
 
     def _ready_streams(self) -> bool:
-        return any(parts.left or parts.queue.qsize() < _UNREAD_PARTS for parts in self._streams)
+        return any(parts.ready for parts in self._streams)
+
+    def _stream_turns(self) -> list[Parts]:
+        """One stream of every lane that has one to go on with; who had a turn goes to the back."""
+        if not self._streams:
+            return []
+        with self._wake:
+            turns: dict[str, Parts] = {}
+            for parts in self._streams:
+                if parts.ready:
+                    turns.setdefault(parts.lane, parts)
+            chosen = list(turns.values())
+            self._streams = [parts for parts in self._streams if parts not in chosen] + chosen
+        return chosen
 
     def _gather(self) -> None:
         ended, cases = self._last

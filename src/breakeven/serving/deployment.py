@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("breakeven.serving")
 
+_LAST_BATCH_SECONDS = 10.0
+
 
 class Deployment:
     """What answers as `name`. All methods but `answer_now` and `close` run on the event loop.
@@ -83,13 +85,13 @@ class Deployment:
             self.shadow.offer(inputs, raw, answers)
         return outputs
 
-    def stream(self, make: Callable[[], Iterator[Any]]) -> Parts:
-        """Runs an iterator on the worker, a step between batches."""
-        return self.batcher.stream(make)
+    def stream(self, make: Callable[[], Iterator[Any]], *, lane: str = "") -> Parts:
+        """Runs an iterator on the worker, a step between batches; keys take turns."""
+        return self.batcher.stream(make, lane=lane)
 
-    async def on_worker(self, work: Callable[[], Any]) -> Any:
+    async def on_worker(self, work: Callable[[], Any], *, lane: str = "") -> Any:
         """The result of one call on the worker's thread, between batches."""
-        async for value in self.stream(lambda: iter([work()])):
+        async for value in self.stream(lambda: iter([work()]), lane=lane):
             return value
         raise BreakevenError("internal")
 
@@ -105,7 +107,7 @@ class Deployment:
 
     def close(self) -> None:
         """Answers what is queued, ends the worker, closes the package; one whose model hangs is left open."""
-        if self.batcher.close():
+        if self.batcher.close(min(_LAST_BATCH_SECONDS, self.limits.shutdown_seconds)):
             self.package.close()
         else:
             log.error("the model of %s hangs: its memory is not given back", self.name)

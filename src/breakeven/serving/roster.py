@@ -215,6 +215,7 @@ class Roster:
     async def _refuse(self, number: int, error: BreakevenError) -> None:
         known = self.refused is not None and (self.refused[0], str(self.refused[1])) == (number, str(error))
         self.refused = number, error
+        self._service.refused = number, error.code
         self._service.watch.refuses(number, error.code)
         if known:
             return
@@ -223,7 +224,7 @@ class Roster:
 
     def _no_refusal(self) -> None:
         if self.refused is not None:
-            self.refused = None
+            self.refused = self._service.refused = None
             self._service.watch.follows(self.decision.number, self._shares())
 
     def _shares(self) -> dict[tuple[str, str], float]:

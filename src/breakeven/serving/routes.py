@@ -355,7 +355,10 @@ async def readyz(service: Service, _exchange: Exchange) -> Response:
     """GET /readyz: 200, or 503 and why not."""
     reason = service.ready()
     if reason is None:
-        return json_response(200, {"status": "ready", "model": service.current.name})
+        found: dict[str, Any] = {"status": "ready", "model": service.current.name}
+        if service.refused is not None:
+            found["refused"] = {"decision": service.refused[0], "code": service.refused[1]}
+        return json_response(200, found)
     return json_response(503, {"status": "not ready", "reason": reason}, {"retry-after": "1"})
 
 
@@ -376,7 +379,7 @@ async def session_start(service: Service, exchange: Exchange) -> Response:
         raise wrong_field("seed", "expects-index")
     with service.deployment(named_model(request), key) as deployment:
         policy = _policy(deployment)
-        state = await deployment.on_worker(lambda: policy.start(seed))
+        state = await deployment.on_worker(lambda: policy.start(seed), lane=key.id)
         return json_response(200, {"id": new_id(), "model": deployment.name, "state": state}, rates)
 
 
@@ -405,7 +408,7 @@ async def _stepped(
     admission = await admit(service, deployment, key, {"answers": 1})
     try:
         try:
-            state, output = await deployment.on_worker(lambda: policy.step(request["state"], item))
+            state, output = await deployment.on_worker(lambda: policy.step(request["state"], item), lane=key.id)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise HttpError(422, "session-state", at=Place(field="state")) from error
         quantities = deployment.package.usage([item], [output])

@@ -174,7 +174,7 @@ def _run(
         access_log=False,
         log_config=None,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=max(1, round(service.limits.shutdown_seconds)),
         server_header=False,
         proxy_headers=False,
         backlog=2048,
@@ -254,11 +254,12 @@ def _signals_held(server: Any) -> Iterator[list[int]]:
 def main(arguments: list[str] | None = None, *, opener: Opener | None = None) -> int:
     """The entry of a server subprocess. Prints one JSON line `{url, pid, key}` when it is ready."""
     from breakeven.errors import BreakevenError
+    from breakeven.serving import logs
 
     options = _options(arguments)
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    lines = logs.configure(options.log)
     if options.watch_stdin:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     try:
@@ -280,6 +281,8 @@ def main(arguments: list[str] | None = None, *, opener: Opener | None = None) ->
     except BreakevenError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    finally:
+        lines.close()
     return 0 if ended_by is None else 128 + ended_by
 
 
@@ -298,6 +301,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", type=int)
     parser.add_argument("--key-for", help="make a key for this customer and print it with the ready line")
+    parser.add_argument("--log", choices=["text", "json"], default="text")
     parser.add_argument("--watch-stdin", action="store_true", help="end when the standard input closes")
     return parser.parse_args(arguments)
 

@@ -77,7 +77,7 @@ async def stream(
     admission = service.ledger.admit(key, dict.fromkeys(deployment.package.task.meters, 1), deployment.plan)
     charge_id = new_id()
     try:
-        parts = deployment.stream(lambda: deployment.package.stream(inputs[0]))
+        parts = deployment.stream(lambda: deployment.package.stream(inputs[0]), lane=key.id)
     except BaseException:
         service.ledger.release(admission)
         raise
