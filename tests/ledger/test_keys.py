@@ -93,3 +93,41 @@ def test_an_unknown_scope_names_the_known_ones(ledger: Ledger) -> None:
 def test_a_key_needs_a_customer(ledger: Ledger) -> None:
     with pytest.raises(InputError, match="no customer 'nobody'"):
         ledger.keys.create("nobody")
+
+
+def test_a_rotated_key_goes_on_for_the_overlap_and_no_longer(ledger: Ledger) -> None:
+    ledger.customers.add("acme")
+    before, old = ledger.keys.create("acme", name="laptop", scopes=("predict",))
+    ledger.keys.check(before)
+    secret, new, ended = ledger.keys.rotate(old.id, overlap=0.3)
+    assert (new.replaces, new.name, new.scopes, new.customer) == (old.id, "laptop", old.scopes, old.customer)
+    assert ledger.keys.check(before).id == old.id
+    assert ledger.keys.check(secret).id == new.id
+    assert ended.expires is not None
+    __import__("time").sleep(0.31)
+    with pytest.raises(Refused, match="expired"):
+        ledger.keys.check(before)
+    assert ledger.keys.check(secret).id == new.id
+    with pytest.raises(Refused, match="expired"):
+        ledger.keys.rotate(old.id)
+    assert [row["action"] for row in ledger.audit()].count("key.rotate") == 1
+
+
+def test_rotation_never_makes_an_old_key_last_longer(ledger: Ledger) -> None:
+    ledger.customers.add("acme")
+    _, old = ledger.keys.create("acme", expires=moment(60))
+    _, _, ended = ledger.keys.rotate(old.id, overlap=3600)
+    assert ended.expires == old.expires
+
+
+def test_what_cannot_be_rotated_is_refused(ledger: Ledger) -> None:
+    ledger.customers.add("acme")
+    _, key = ledger.keys.create("acme")
+    for overlap in (-1.0, float("nan"), 1e12):
+        with pytest.raises(InputError, match="366 days"):
+            ledger.keys.rotate(key.id, overlap=overlap)
+    with pytest.raises(InputError, match="no key 'nothing'"):
+        ledger.keys.rotate("nothing")
+    ledger.keys.revoke(key.id)
+    with pytest.raises(Refused, match="revoked"):
+        ledger.keys.rotate(key.id)

@@ -29,6 +29,8 @@ PREFIX = "bek"
 SCOPES = ("predict", "feedback", "usage", "admin")
 DEFAULT_SCOPES = ("predict", "feedback", "usage")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+DAY_SECONDS = 86_400.0
+_LONGEST_OVERLAP = 366 * 86_400
 _SECRET_LENGTH, _CHECK_LENGTH = 43, 6
 _LENGTH = len(PREFIX) + 1 + 8 + 1 + _SECRET_LENGTH + _CHECK_LENGTH
 
@@ -46,6 +48,7 @@ class Key:
     not_before: int | None = None
     expires: int | None = None
     revoked: int | None = None
+    replaces: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The row that `breakeven keys` prints; the secret is in nothing that is kept."""
@@ -59,6 +62,7 @@ class Key:
             "not_before": clock.text(self.not_before),
             "expires": clock.text(self.expires),
             "revoked": clock.text(self.revoked),
+            "replaces": self.replaces,
         }
 
 
@@ -92,6 +96,24 @@ def _hash(secret: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}:{secret}".encode()).hexdigest()
 
 
+def _new_row(**values: Any) -> tuple[dict[str, Any], str]:
+    """(a row of the keys, its secret)."""
+    key_id, secret = new_secret()
+    salt = secrets.token_hex(16)
+    row = {
+        "id": key_id,
+        "salt": salt,
+        "hash": _hash(secret, salt),
+        "last4": secret[-4:],
+        "created": clock.now(),
+        "not_before": None,
+        "expires": None,
+        "revoked": None,
+        "replaces": None,
+    }
+    return {**row, **values}, secret
+
+
 class Keys:
     """The door `ledger.keys`."""
 
@@ -119,28 +141,49 @@ class Keys:
         unknown = sorted(set(wanted) - set(SCOPES))
         if unknown or not wanted:
             raise InputError("key-scope", at=Place(field="scopes"), found=unknown or "nothing", allowed=SCOPES)
-        key_id, secret = new_secret()
-        salt = secrets.token_hex(16)
-        row = {
-            "id": key_id,
-            "name": name,
-            "salt": salt,
-            "hash": _hash(secret, salt),
-            "last4": secret[-4:],
-            "scopes": " ".join(sorted(wanted)),
-            "created": clock.now(),
-            "not_before": clock.moment(not_before, "not_before"),
-            "expires": clock.moment(expires, "expires"),
-            "revoked": None,
-        }
+        row, secret = _new_row(
+            name=name,
+            scopes=" ".join(sorted(wanted)),
+            not_before=clock.moment(not_before, "not_before"),
+            expires=clock.moment(expires, "expires"),
+        )
 
         def change(connection: Connection, _private: Callable[[], Connection]) -> Key:
             row["customer"] = customer_id(connection, customer)
             connection.execute(sa.insert(schema.keys), row)
-            write_audit(connection, actor, "key.create", key_id, {"customer": row["customer"], "scopes": row["scopes"]})
+            detail = {"customer": row["customer"], "scopes": row["scopes"]}
+            write_audit(connection, actor, "key.create", row["id"], detail)
             return _key(row)
 
         return secret, self._writer.wait(change)
+
+    def rotate(self, key_id: str, *, overlap: float = DAY_SECONDS, actor: str = "local") -> tuple[str, Key, Key]:
+        """(secret, the new key, the old one): the new one may what the old may, which ends after `overlap` seconds.
+
+        An old key that ends sooner by itself does so; one that is no longer in force is not rotated.
+        """
+        if not 0 <= overlap <= _LONGEST_OVERLAP:
+            raise InputError("key-overlap", at=Place(field="overlap"), found=overlap, limit=_LONGEST_OVERLAP // 86_400)
+
+        def change(connection: Connection, _private: Callable[[], Connection]) -> tuple[str, Key, Key]:
+            found = connection.execute(sa.select(schema.keys).where(schema.keys.c.id == key_id)).mappings().first()
+            if found is None:
+                raise InputError("key-not-found", at=Place(field="id"), id=key_id)
+            _in_force(_key(found))
+            ends = clock.now() + int(overlap * 1_000_000)
+            old = {**found, "expires": ends if found["expires"] is None else min(ends, found["expires"])}
+            row, secret = _new_row(
+                name=found["name"], scopes=found["scopes"], customer=found["customer"], replaces=key_id
+            )
+            connection.execute(sa.insert(schema.keys), row)
+            connection.execute(sa.update(schema.keys).where(schema.keys.c.id == key_id).values(expires=old["expires"]))
+            detail = {"customer": row["customer"], "by": row["id"], "ends": clock.text(old["expires"])}
+            write_audit(connection, actor, "key.rotate", key_id, detail)
+            return secret, _key(row), _key(old)
+
+        made: tuple[str, Key, Key] = self._writer.wait(change)
+        self.forget()
+        return made
 
     def revoke(self, key_id: str, *, actor: str = "local") -> Key:
         """Ends a key; the next request with it is refused. A second time changes nothing."""
@@ -233,6 +276,7 @@ def _key(row: Any) -> Key:
         row["not_before"],
         row["expires"],
         row["revoked"],
+        row["replaces"],
     )
 
 
