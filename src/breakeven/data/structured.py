@@ -186,7 +186,19 @@ def read_folder(folder: Path, limits: Limits, *, encoding: str | None = None) ->
 
 def text_files(folder: Path) -> list[Path]:
     """The text files one level below a folder, sorted; links out of it and other kinds of files are left out."""
-    found = sorted(path for path in folder.glob("*/*.txt") if path.is_file() and not path.is_symlink())
+    # Not by a glob: that leaves out what it may not read, and says nothing.
+    labels = [path for path in _listed(folder) if path.is_dir() and not path.is_symlink()]
+    texts = (path for label in labels for path in _listed(label) if path.suffix == ".txt")
+    found = [path for path in texts if path.is_file() and not path.is_symlink()]
     if len(found) > MAX_FILES:
         raise DataError("folder-too-many-files", at=Place(file=str(folder)), found=len(found), limit=MAX_FILES)
     return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise EnvironmentFault(
+            "file-unreadable", at=Place(file=str(folder)), reason=error.strerror or str(error)
+        ) from error
