@@ -17,6 +17,7 @@ import pytest
 
 from breakeven.errors import EnvironmentFault
 from breakeven.serving.launch import ServerProcess
+from breakeven.serving.protocol import Guard
 from breakeven.serving.run import listen
 
 pytestmark = pytest.mark.slow
@@ -135,6 +136,26 @@ def test_a_slow_head_is_closed_at_its_deadline(server: ServerProcess) -> None:
         except OSError:
             pass
     assert time.monotonic() - started < 5
+
+
+def upload(server: ServerProcess, rate: float, seconds: float) -> bytes:
+    """A batch file that comes at `rate` bytes a second."""
+    piece = b'{"input": "' + b"a" * (int(rate / 10) - 14) + b'"}\n'
+    count = int(seconds * 10)
+    head = request(server, f"Content-Length: {len(piece) * count}", line="POST /v1/batches HTTP/1.1")
+    with connect(server) as client:
+        client.sendall(head.replace(b"application/json", b"application/x-ndjson"))
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                client.sendall(piece)
+                time.sleep(0.1)
+        return read_all(client)
+
+
+def test_a_long_upload_passes_while_it_keeps_up_its_pace(server: ServerProcess) -> None:
+    # 1.5 s is what a body has; at twice the pace that is asked for it never runs out.
+    assert status(upload(server, 2 * Guard().body_rate, 4.0)) == 202
+    assert status(upload(server, Guard().body_rate / 16, 8.0)) == 408
 
 
 def test_a_second_head_has_a_deadline_too(server: ServerProcess) -> None:

@@ -18,11 +18,14 @@ from breakeven.serving.wire import HttpError, error_response
 
 @dataclass(frozen=True)
 class Guard:
-    """Bounds of the transport. Seconds are deadlines for the whole of each part."""
+    """Bounds of the transport. Seconds are deadlines for the whole of each part; a body's moves on as long as its
+    sender keeps up `body_rate` bytes a second, so that large files pass and dripping ones do not.
+    """
 
     head_bytes: int = 64 << 10
     head_seconds: float = 10.0
     body_seconds: float = 20.0
+    body_rate: float = 65_536.0
     write_seconds: float = 20.0
     connections: int = 2000
 
@@ -39,6 +42,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.in_head = True
         self.head_size = 0
         self.head_start = b""
+        self.body_size = 0
         self.stalled_since: float | None = None
         self.active: Any = None
         if len(self.connections) > self.guard.connections:
@@ -50,6 +54,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
             self.head_size += len(data)
             if len(self.head_start) < self.guard.head_bytes:
                 self.head_start += data[: self.guard.head_bytes]
+        else:
+            self.body_size += len(data)
         super().data_received(data)
         if self.in_head and self.head_size > self.guard.head_bytes and not self.transport.is_closing():
             self.refuse(self._too_large())
@@ -70,7 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self.in_head = False
-        self.head_size = 0
+        self.head_size = self.body_size = 0
         self.head_start = b""
         super().on_headers_complete()
 
@@ -126,7 +132,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
             return
         cycle = self.cycle
         in_body = not self.in_head and cycle is not None and cycle.more_body and not cycle.response_complete
-        if (self.in_head and waited > self.guard.head_seconds) or (in_body and waited > self.guard.body_seconds):
+        allowed = self.guard.body_seconds + self.body_size / self.guard.body_rate
+        if (self.in_head and waited > self.guard.head_seconds) or (in_body and waited > allowed):
             self.refuse(HttpError(408, "client-slow"))
 
 
