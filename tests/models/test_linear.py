@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from breakeven.errors import IntegrityError
+from breakeven.errors import DataError, IntegrityError
 from breakeven.models.linear import Linear, LinearSettings
 from breakeven.models.ngrams import characters, words
 from breakeven.task import Cases
@@ -129,3 +129,27 @@ def test_tiny_tables_keep_rare_ngrams(task, context, tmp_path):
     train = Cases(["1", "2"], ["yes", "no"], ["y", "n"])
     _, predictor = fitted(task, context, (train, Cases([], [], [])), tmp_path)
     assert predictor.predict(["yes"])[0][1] > 0.5
+
+
+def test_sentences_without_spaces_give_their_characters_alone(task, context, tmp_path):
+    starts = {"good": "很好我喜欢", "bad": "坏了要退款"}
+    labels = [("good", "bad")[number % 2] for number in range(120)]
+    texts = [f"{starts[label]}{chr(0x4E00 + number)}" for number, label in enumerate(labels)]
+    train = Cases([str(n) for n in range(120)], texts, labels)  # no "word" stands in two rows
+    _, predictor = fitted(task, context, (train, train), tmp_path)
+    assert json.loads((tmp_path / "vocabulary.json").read_text())[0] == []
+    bad, good = predictor.predict(["坏了要退", "我很喜欢"])
+    assert bad[0] > 0.8 and good[1] > 0.8
+
+
+def test_rows_that_share_nothing_still_give_a_model(task, context, tmp_path):
+    texts = [chr(0x4E00 + number) for number in range(120)]
+    train = Cases([str(n) for n in range(120)], texts, [("good", "bad")[n % 2] for n in range(120)])
+    _, predictor = fitted(task, context, (train, train), tmp_path, characters=[3, 3], words=[3, 3])
+    assert sum(predictor.predict(["好"])[0]) == pytest.approx(1)
+
+
+def test_texts_that_hold_nothing_are_a_data_error(task, context, tmp_path):
+    train = Cases(["a", "b"], ["  ", "\t"], ["good", "bad"])
+    with pytest.raises(DataError, match="none of the 2 training texts holds a letter"):
+        fitted(task, context, (train, train), tmp_path)

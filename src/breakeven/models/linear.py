@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from breakeven.artifacts import read_json, write_atomic, write_json
-from breakeven.errors import IntegrityError, Place, need_package
+from breakeven.errors import DataError, IntegrityError, Place, need_package
 from breakeven.models.ngrams import Analyzer
 from breakeven.task import Cases, Model, Predictor, TrainContext
 
@@ -80,7 +80,7 @@ class Linear(Model):
         write_json(context.folder / "vocabulary.json", vocabularies)
         write_atomic(
             context.folder / "linear.safetensors",
-            save({"coefficients": table, "intercept": intercept[order], "idf": np.concatenate(idf)}),
+            save({"coefficients": table, "intercept": intercept[order], "idf": np.concatenate(idf).astype(np.float64)}),
         )
         kept = min(history, key=lambda item: item["log_loss"])
         return {
@@ -101,22 +101,31 @@ class Linear(Model):
         except ModuleNotFoundError as error:
             raise need_package(error.name or "scikit-learn", "linear", purpose="to train the linear model") from error
 
-        texts, unseen = self._texts(train.inputs), self._texts(validation.inputs)
-        vocabularies, idf, columns, held_out = [], [], [], []
-        for kind, sizes in (("words", self.options.words), ("characters", self.options.characters)):
-            # A rare n-gram is noise in a large table and all there is in a tiny one.
-            minimum = self.options.min_rows if len(texts) >= 100 else 1
-            vectoriser = TfidfVectorizer(
-                analyzer=Analyzer(kind, *sizes),
-                min_df=minimum,
-                sublinear_tf=True,
-                max_features=self.options.max_features,
-            )
-            columns.append(vectoriser.fit_transform(texts))
-            held_out.append(vectoriser.transform(unseen or [""]))  # it refuses an empty list
-            vocabularies.append([str(gram) for gram in vectoriser.get_feature_names_out()])
-            idf.append(vectoriser.idf_)
-        return vocabularies, idf, hstack(columns, format="csr"), hstack(held_out, format="csr")
+        texts, unseen = self._texts(train.inputs), self._texts(validation.inputs) or [""]  # it refuses an empty list
+        # A rare n-gram is noise in a large table and all there is in a tiny one.
+        for minimum in (self.options.min_rows if len(texts) >= 100 else 1, 1):
+            vocabularies: list[list[str]] = []
+            idf: list[Any] = []
+            columns, held_out = [], []
+            for kind, sizes in (("words", self.options.words), ("characters", self.options.characters)):
+                vectoriser = TfidfVectorizer(
+                    analyzer=Analyzer(kind, *sizes),
+                    min_df=minimum,
+                    sublinear_tf=True,
+                    max_features=self.options.max_features,
+                )
+                try:
+                    columns.append(vectoriser.fit_transform(texts))
+                except ValueError:  # no n-gram of this kind stands in enough rows, as with sentences without spaces
+                    vocabularies.append([])
+                    idf.append([])
+                    continue
+                held_out.append(vectoriser.transform(unseen))
+                vocabularies.append([str(gram) for gram in vectoriser.get_feature_names_out()])
+                idf.append(vectoriser.idf_)
+            if columns:
+                return vocabularies, idf, hstack(columns, format="csr"), hstack(held_out, format="csr")
+        raise DataError("texts-empty", rows=len(texts))
 
     def _search(
         self, features: Any, targets: list[str], held_out: Any, validation: Cases, context: TrainContext
