@@ -29,6 +29,21 @@ def test_help_lists_every_command_and_version_answers() -> None:
     assert run("--version").stdout.startswith("breakeven, version ")
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("breakeven st", ["status"]),
+        ("breakeven run ev", ["evaluate"]),
+        ("breakeven init --recipe sentiment-", ["sentiment-zh"]),
+        ("breakeven run --dr", ["--dry-run"]),
+    ],
+)
+def test_the_shell_completes_commands_options_stages_and_recipes(typed: str, offered: list[str]) -> None:
+    place = str(len(typed.split()) - 1)
+    done = run(_BREAKEVEN_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=place)
+    assert done.stdout.split() == [f"plain,{name}" for name in offered]
+
+
 def test_a_wrong_command_is_exit_2_with_the_nearest() -> None:
     done = run("staus")
     assert done.returncode == 2 and "did you mean 'status'?" in done.stderr

@@ -11,9 +11,18 @@ from breakeven.cli.options import answer, as_json, open_project, project_options
 from breakeven.errors import reader_language
 
 
+def _recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Recipes that begin with what was typed, for the shell."""
+    from breakeven import recipes as shelf
+
+    return [name for name in shelf.names() if name.startswith(typed)]
+
+
 @click.command()
 @click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--recipe", default="sentiment", show_default=True, help="See: breakeven recipes")
+@click.option(
+    "--recipe", default="sentiment", show_default=True, help="See: breakeven recipes", shell_complete=_recipes
+)
 @as_json
 def init(directory: Path, recipe: str, as_json: bool) -> None:
     """Make a project in DIRECTORY from a recipe: breakeven.yaml, a signing key, a .gitignore.

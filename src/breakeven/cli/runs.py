@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 WORDS = ("step", "why")  # columns of a dry run that are no numbers
 
 
+def _stages(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Stages that begin with what was typed, for the shell."""
+    from breakeven.pipeline import STAGES
+
+    return [name for name in STAGES if name.startswith(typed)]
+
+
 @click.command()
-@click.argument("targets", nargs=-1, metavar="[STAGE|STEP]...")
+@click.argument("targets", nargs=-1, metavar="[STAGE|STEP]...", shell_complete=_stages)
 @click.option("--dry-run", is_flag=True, help="Only say what would run: minutes, memory, downloads, money.")
 @click.option("--refresh", is_flag=True, help="Read remote sources anew.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -162,7 +169,7 @@ def _leave(snapshot: Snapshot, targets: list[str]) -> None:
 
 
 @click.command()
-@click.argument("what", default="evaluate", metavar="[STAGE|CANDIDATE]")
+@click.argument("what", default="evaluate", metavar="[STAGE|CANDIDATE]", shell_complete=_stages)
 @project_options
 def show(what: str, folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show a stage (collect, process, train, evaluate, deploy, business) or a candidate."""
