@@ -223,10 +223,10 @@ class Ledger:
             if entry.error is not None and entry.error.code != "event-doubled":
                 raise entry.error
         fresh = [entry.work for entry in heard if entry.result and isinstance(entry.work, Charge)]
-        self._account(fresh)
+        self.account(fresh)
         return len(fresh)
 
-    def _account(self, charges: Iterable[Charge]) -> None:
+    def account(self, charges: Iterable[Charge]) -> None:
         """Tells the limits of what was written without a reservation."""
         sums: dict[tuple[str, str], dict[str, int]] = {}
         for charge in charges:
@@ -257,7 +257,7 @@ class Ledger:
         wish = Correction(event, quantities, reason, source, actor)
         appended: list[Charge] = []
         found: dict[str, Any] = self.change(lambda connection, private: correct(connection, private, wish, appended))
-        self._account(appended[-1:])
+        self.account(appended[-1:])
         return found
 
     def history(self, event: str, *, source: str | None = None) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from breakeven.errors import Busy
-from breakeven.ledger import clock, invoices
+from breakeven.errors import BreakevenError, Busy, InputError, Place
+from breakeven.ledger import backups, clock, imports, invoices, subjects
 from breakeven.ledger.book import Ledger, open_ledger
 from breakeven.ledger.customers import Terms
+from breakeven.ledger.events import Charge
 from breakeven.ledger.keys import DEFAULT_SCOPES
 from breakeven.ledger.owner import Command, Lock, ask
 
@@ -82,12 +83,62 @@ def _feedback_list(ledger: Ledger, customer: str | None = None) -> list[dict[str
     return ledger.feedback.list(None if customer is None else ledger.customers.find(customer))
 
 
+def _import(ledger: Ledger, rows: list[dict[str, Any]], add_customers: bool, write: bool) -> dict[str, Any]:
+    taken: list[Charge] = []
+    found: dict[str, Any] = ledger.change(
+        lambda connection, _: imports.take(connection, rows, add_customers=add_customers, write=write, taken=taken)
+    )
+    ledger.customers.forget()
+    ledger.account(taken)
+    return found
+
+
+def _correct(
+    ledger: Ledger, event: str, quantities: dict[str, int] | None, reason: str, source: str | None = None
+) -> dict[str, Any]:
+    return ledger.correct(event, quantities, reason=reason, source=source, actor="command")
+
+
+def _history(ledger: Ledger, event: str, source: str | None = None) -> dict[str, Any]:
+    return ledger.history(event, source=source)
+
+
+def _close(ledger: Ledger, customer: str, month: str, reference: str = "") -> bool:
+    return ledger.close_month(customer, month, reference=reference, actor="command")
+
+
+def _closed(ledger: Ledger, customer: str | None = None) -> list[dict[str, Any]]:
+    return ledger.closed_months(customer)
+
+
+def _rotate(ledger: Ledger, id: str, overlap: float) -> dict[str, Any]:  # noqa: A002  the wire's word
+    secret, new, old = ledger.keys.rotate(id, overlap=overlap, actor="command")
+    return {"secret": secret, **new.as_json(), "old": old.as_json()}
+
+
+def _export_subject(ledger: Ledger, customer: str, events: list[str], containing: str | None) -> list[dict[str, Any]]:
+    return subjects.export(ledger, customer, subjects.Selection(tuple(events), containing))
+
+
+def _erase(ledger: Ledger, customer: str, events: list[str], containing: str | None) -> dict[str, Any]:
+    return subjects.erase(ledger, customer, subjects.Selection(tuple(events), containing), actor="command")
+
+
+def _erased(ledger: Ledger, after: int = 0) -> dict[str, Any]:
+    found = subjects.subjects(ledger, after)
+    return {"customers": sorted(found.customers), "events": sorted(found.events), "position": found.position}
+
+
+def _backup(ledger: Ledger, file: str) -> dict[str, Any]:
+    return backups.write_backup(ledger, file)
+
+
 def _audit(ledger: Ledger, limit: int = 1000) -> list[dict[str, Any]]:
     return ledger.audit(limit)
 
 
-def _verify(ledger: Ledger) -> dict[str, Any]:
-    return ledger.verify()
+def _verify(ledger: Ledger, against: dict[str, Any] | None = None) -> dict[str, Any]:
+    return ledger.verify(against)
 
 
 COMMANDS: dict[str, Command] = {
@@ -103,6 +154,16 @@ COMMANDS: dict[str, Command] = {
     "feedback.list": _feedback_list,
     "audit": _audit,
     "verify": _verify,
+    "import": _import,
+    "correct": _correct,
+    "history": _history,
+    "close": _close,
+    "closed": _closed,
+    "keys.rotate": _rotate,
+    "subjects.export": _export_subject,
+    "subjects.erase": _erase,
+    "subjects": _erased,
+    "backup": _backup,
     **invoices.COMMANDS,
 }
 
@@ -234,7 +295,47 @@ def audit(place: str | Path, limit: int = 1000) -> list[dict[str, Any]]:
     return rows
 
 
-def verify(place: str | Path) -> dict[str, Any]:
-    """Whether every chain and total holds."""
-    found: dict[str, Any] = call(place, "verify")
+def verify(place: str | Path, against: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Whether every chain and total holds, and `against` (heads kept elsewhere) is still in the chains."""
+    found: dict[str, Any] = call(place, "verify", against=against)
     return found
+
+
+def import_events(
+    place: str | Path,
+    file: Path,
+    form: str,
+    *,
+    source: str | None = None,
+    add_customers: bool = False,
+    dry_run: bool = False,
+) -> dict[str, int]:
+    """Takes a file's events, whole or not at all: `{events, new, there}`. All problems are raised at once, with lines.
+
+    More events than PAGE_EVENTS are written a page at a time after all were checked: what a fault cuts off is finished
+    by doing it again, and nothing is counted twice.
+    """
+    rows = imports.read(file, form, source)
+    pages = [rows[start : start + PAGE_EVENTS] for start in range(0, len(rows), PAGE_EVENTS)]
+    sums = {"events": len(rows), "new": 0, "there": 0}
+    checks = [(False, pages)] if dry_run else [(False, pages), (True, pages)] if len(pages) > 1 else [(True, pages)]
+    for write, parts in checks:
+        sums.update(new=0, there=0)
+        problems: list[BreakevenError] = []
+        for page in parts:
+            found = call(place, "import", create=not dry_run, rows=[row for _, row in page],
+                         add_customers=add_customers, write=write)  # fmt: skip
+            problems += [InputError(item["code"], at=Place(file=str(file), line=page[item["row"]][0]), **item["fields"])
+                         for item in found["problems"]]  # fmt: skip
+            sums["new"] += found["new"]
+            sums["there"] += found["there"]
+        if problems:
+            problems[0].more = problems[1:]
+            raise problems[0]
+    return sums
+
+
+def subjects_erased(place: str | Path, after: int = 0) -> subjects.Erased:
+    """What was erased after a position: whoever keeps a copy of feedback or inputs drops the rows that it holds."""
+    found = call(place, "subjects", after=after)
+    return subjects.Erased(frozenset(found["customers"]), frozenset(found["events"]), found["position"])

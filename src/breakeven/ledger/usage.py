@@ -147,4 +147,5 @@ def event_json(row: Any) -> dict[str, Any]:
         "model": row["release"],
         "plan": row["plan"],
         "quantities": json.loads(row["quantities"]),
+        "answers": row["answers"],
     }
