@@ -1,7 +1,7 @@
 """AdamW that keeps fp32 masters of a model that computes in bf16, so that small updates are not rounded away.
 
-On a CPU every large parameter is updated alone, from its gradient to its working copy, while it lies in the cache:
-the whole list at once moves more memory and took twice as long. Imported only inside functions.
+On a CPU every large parameter is updated alone, from its gradient to its working copy, while it lies in the cache.
+Imported only inside functions.
 """
 
 from __future__ import annotations
