@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import batches, inference, openai, routes
+from breakeven.serving import batches, inference, openai, policies, routes
 from breakeven.serving.access import Access
 from breakeven.serving.batch_files import BatchFolder
 from breakeven.serving.batch_work import Batches
@@ -74,8 +74,8 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/feedback": ("feedback", {"POST": routes.feedback}),
     "/v1/usage": ("usage", {"GET": routes.usage}),
     "/v1/models": ("models", {"GET": routes.models}),
-    "/v1/session/start": ("session-start", {"POST": routes.session_start}),
-    "/v1/session/step": ("session-step", {"POST": routes.session_step}),
+    "/v1/session/start": ("session-start", {"POST": policies.start}),
+    "/v1/session/step": ("session-step", {"POST": policies.step}),
     "/openapi.json": ("openapi", {"GET": routes.openapi}),
     "/docs": ("docs", {"GET": routes.docs}),
     "/v2": ("v2-server", {"GET": inference.server}),

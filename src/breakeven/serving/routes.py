@@ -28,8 +28,6 @@ Parsed = TypeVar("Parsed")
 Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], dict[str, Any]]
 
 _PREDICT = frozenset({"inputs", "model", "stream"})
-_SESSION_START = frozenset({"model", "seed"})
-_SESSION_STEP = frozenset({"model", "observation", "state"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
 _NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
@@ -61,7 +59,7 @@ async def taken(service: Service, exchange: Exchange, model: str | None = None) 
     """(key, x-ratelimit headers, body) of a request for answers, or why it is not taken. `model`: where the address
     names it.
     """
-    _open(service)
+    check_open(service)
     key = await service.access.key(exchange, "predict")
     # Before the body is read and a rate's token is taken: a flood must be cheap to refuse.
     service.deployment(model, key).batcher.check(1, service.limits.request_seconds, lane=key.id)
@@ -98,7 +96,8 @@ async def charged(
     return response
 
 
-def _open(service: Service) -> None:
+def check_open(service: Service) -> None:
+    """Raises where no request is taken: the server ends, or the ledger cannot be written."""
     if service.draining:
         raise HttpError(503, "shutting-down", headers={"connection": "close"})
     if service.ledger.writer.fault is not None:
@@ -314,10 +313,11 @@ async def usage(service: Service, exchange: Exchange) -> Response:
 async def models(service: Service, exchange: Exchange) -> Response:
     """GET /v1/models."""
     await service.access.key(exchange, "predict")
-    return json_response(200, {"object": "list", "data": [_described(one) for one in service.served.values()]})
+    return json_response(200, {"object": "list", "data": [described(one) for one in service.served.values()]})
 
 
-def _described(deployment: Deployment) -> dict[str, Any]:
+def described(deployment: Deployment) -> dict[str, Any]:
+    """A served release as /v1/models shows it."""
     package, task, plan = deployment.package, deployment.package.task, deployment.plan
     return {
         "id": deployment.name,
@@ -369,71 +369,9 @@ async def metrics(service: Service, _exchange: Exchange) -> Response:
     return Response(200, service.watch.page(), [(b"content-type", CONTENT_TYPE.encode())])
 
 
-async def session_start(service: Service, exchange: Exchange) -> Response:
-    """POST /v1/session/start {"seed", "model"?}: the first state of a stateful policy. Nothing is charged."""
-    key = await service.access.key(exchange, "predict")
-    rates = service.access.rate(key)
-    request = read_object(await exchange.body(service.limits.max_bytes), _SESSION_START, '{"seed": 1}')
-    seed = request.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
-        raise wrong_field("seed", "expects-index")
-    with service.deployment(named_model(request), key) as deployment:
-        policy = _policy(deployment)
-        state = await deployment.on_worker(lambda: policy.start(seed), lane=key.id)
-        return json_response(200, {"id": new_id(), "model": deployment.name, "state": state}, rates)
-
-
-async def session_step(service: Service, exchange: Exchange) -> Response:
-    """POST /v1/session/step {"state", "observation", "model"?}: state in, state out; charged as one answer.
-
-    A state belongs to the release that made it: who sends it back names that one.
-    """
-    key = await service.access.key(exchange, "predict")
-    rates = service.access.rate(key)
-    _open(service)
-    body = await exchange.body(service.limits.max_bytes)
-    request = read_object(body, _SESSION_STEP, '{"state": ..., "observation": ...}')
-    for name in ("state", "observation"):
-        if name not in request:
-            raise wrong_field(name, "expects-last")
-    with service.deployment(named_model(request), key) as deployment:
-        return await _stepped(service, deployment, key, request, rates)
-
-
-async def _stepped(
-    service: Service, deployment: Deployment, key: Key, request: Mapping[str, Any], rates: Mapping[str, str]
-) -> Response:
-    policy = _policy(deployment)
-    item = deployment.package.parse(request["observation"])
-    admission = await admit(service, deployment, key, {"answers": 1})
-    try:
-        try:
-            state, output = await deployment.on_worker(lambda: policy.step(request["state"], item), lane=key.id)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise HttpError(422, "session-state", at=Place(field="state")) from error
-        quantities = deployment.package.usage([item], [output])
-        charge = Charge(key.customer, quantities, source=service.source, key=key.id, release=deployment.name,
-                        plan=deployment.plan.version)  # fmt: skip
-        body = answer_body(deployment, charge.id, [output], quantities) | {"state": state}
-        response = json_response(200, body, rates)
-    except BaseException:
-        service.ledger.release(admission)
-        raise
-    await service.commit(admission, charge)
-    service.watch.used(quantities)
-    return response
-
-
 def named_model(request: Mapping[str, Any]) -> str | None:
     """The release that a request's `model` names; None: it names none."""
     model = request.get("model")
     if "model" in request and not isinstance(model, str):
         raise wrong_field("model", "expects-text")
     return model
-
-
-def _policy(deployment: Deployment) -> Any:
-    policy = deployment.package.session() if hasattr(deployment.package, "session") else None
-    if policy is None:
-        raise HttpError(422, "session-not-offered")
-    return policy
