@@ -246,7 +246,7 @@ def test_probes_and_figures_need_no_key(call: Caller) -> None:
 
 def test_labels_of_figures_are_bounded(call: Caller) -> None:
     for number in range(50):
-        call("GET", f"/v1/models/{number}")
+        call("GET", f"/v1/nowhere/{number}")
     page = call("GET", "/metrics").body.decode()
     assert page.count("breakeven_requests_total{") == 1
     assert 'route="other",status="404"' in page

@@ -41,7 +41,8 @@ log = logging.getLogger("breakeven.serving")
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
 _MODELS = "/v2/models/"
-_BATCHES = "/v1/batches/"
+_BATCHES = ("/v1/batches/", "batch")
+_ONE_MODEL = ("/v1/models/", "model")
 _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -74,6 +75,7 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/feedback": ("feedback", {"POST": routes.feedback}),
     "/v1/usage": ("usage", {"GET": routes.usage}),
     "/v1/models": ("models", {"GET": routes.models}),
+    "/v1/models/{model}": ("model", {"GET": openai.model}),
     "/v1/session/start": ("session-start", {"POST": policies.start}),
     "/v1/session/step": ("session-step", {"POST": policies.step}),
     "/openapi.json": ("openapi", {"GET": routes.openapi}),
@@ -312,9 +314,12 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
 
 def _template(path: str) -> tuple[str, dict[str, str]]:
     """(key of ROUTES, what the path names, as it was sent)."""
-    if path.startswith(_BATCHES) and "{" not in path:
-        batch, *rest = path[len(_BATCHES) :].split("/")
-        return "/".join([_BATCHES + "{batch}", *rest]), {"batch": batch}
+    for before, name in (_BATCHES, _ONE_MODEL):
+        if path.startswith(before) and "{" not in path:
+            value, *rest = path[len(before) :].split("/")
+            return "/".join([f"{before}{{{name}}}", *rest]), {name: value}
+    if path == "/v2/":  # as the protocol's own OpenAPI document writes it
+        return "/v2", {}
     if "{" in path or not path.startswith(_MODELS):
         return ("" if "{" in path else path), {}
     model, *rest = path[len(_MODELS) :].split("/")

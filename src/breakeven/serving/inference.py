@@ -39,8 +39,8 @@ async def live(_service: Service, _exchange: Exchange) -> Response:
 
 
 async def ready(service: Service, _exchange: Exchange) -> Response:
-    """GET /v2/health/ready: 200, or 503 and why not."""
-    return _ready(service, {})
+    """GET /v2/health/ready: 200, or 503 and why not. The specification calls the field `live`, its servers `ready`."""
+    return _ready(service, {"live": service.ready() is None})
 
 
 async def model_ready(service: Service, exchange: Exchange) -> Response:

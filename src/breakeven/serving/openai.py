@@ -13,12 +13,13 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from breakeven.errors import InputError, Place
 from breakeven.serving import routes
 from breakeven.serving.exchange import Exchange, read_object
 from breakeven.serving.streaming import stream
-from breakeven.serving.wire import HttpError, Response, wrong_field
+from breakeven.serving.wire import HttpError, Response, json_response, wrong_field
 
 if TYPE_CHECKING:
     from breakeven.serving.app import Service
@@ -77,6 +78,12 @@ _FIELDS = {
     "text": _GENERATION | {"prompt"},
     "embedding": frozenset({"model", "input", "encoding_format", "user"}),
 }
+
+
+async def model(service: Service, exchange: Exchange) -> Response:
+    """GET /v1/models/{model}: one of those that /v1/models lists."""
+    await service.access.key(exchange, "predict")
+    return json_response(200, routes.described(service.named(unquote(exchange.named["model"]))))
 
 
 async def chat(service: Service, exchange: Exchange) -> Response | None:

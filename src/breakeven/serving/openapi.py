@@ -108,7 +108,8 @@ def inference_paths(service: Service) -> dict[str, Any]:
     """The routes of the Open Inference Protocol, with the tensors of this release."""
     from breakeven.serving import inference
 
-    flag = _object({"ready": {"type": "boolean"}, "name": _TEXT, "reason": _TEXT}, required=("ready",))
+    yes = {"type": "boolean"}
+    flag = _object({"ready": yes, "live": yes, "name": _TEXT, "reason": _TEXT}, required=("ready",))
     paths: dict[str, Any] = {
         "/v2": {"get": _operation("Who answers", answer={"type": "object"}, key=False)},
         "/v2/health/live": {"get": _operation("Whether the process answers", answer={"type": "object"}, key=False)},

@@ -44,6 +44,10 @@ def schemas() -> dict[str, Any]:
 def paths(service: Service) -> dict[str, Any]:
     """The paths that this server offers beside /v1/predict."""
     found = _batches(service)
+    named = [_parameter("model", "path", enum=list(service.served))]
+    found["/v1/models/{model}"] = {
+        "get": _operation("One of those that are served", {"200": _json({"type": "object"})}, parameters=named)
+    }
     offers = {kind for one in service.served.values() for kind in getattr(one.package.task, "generates", ())}
     if "chat" in offers:
         found["/v1/chat/completions"] = {"post": _generation(service, "chat")}
