@@ -193,6 +193,7 @@ def _subset(font: Any, characters: frozenset[int]) -> bytes:
     from fontTools.subset import Options, Subsetter
 
     options = Options(layout_features=[], hinting=False, name_IDs=[1, 2, 4, 6], notdef_outline=True)
+    options.drop_tables += ["FFTM", "GSUB", "GPOS", "GDEF", "kern", "meta"]
     subsetter = Subsetter(options)
     subsetter.populate(unicodes=characters | {0x20})
     subsetter.subset(font)
