@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 import tracemalloc
 import zipfile
@@ -82,6 +83,88 @@ def damaged_footer(data: bytes) -> bytes:
 def test_broken_binary_files_end_in_words(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         collected(tmp_path, content)
+
+
+def row_groups(claimed: int) -> bytes:
+    """A footer that promises so many row groups: the list's length in it, rewritten as the format writes it."""
+    data = parquet(pl.DataFrame({"text": ["a"] * 40, "label": ["b"] * 40}))
+    length = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - length : -8]
+    # Field 4 of the file's metadata, a list of structures: 0x19, then its size and type; one row group stands as 0x1c.
+    place = footer.index(b"\x19\x1c\x19")
+    size = b""
+    while claimed:
+        claimed, low = claimed >> 7, claimed & 0x7F
+        size += bytes([low | (0x80 if claimed else 0)])
+    lying = footer[:place] + b"\x19\xfc" + size + footer[place + 2 :]
+    return data[: -8 - length] + lying + len(lying).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize("claimed", [20, 100_000, 2**31 - 1])
+def test_an_absurd_count_of_row_groups_is_refused(tmp_path: Path, claimed: int) -> None:
+    with pytest.raises(DataError, match=r"not readable Parquet"):
+        collected(tmp_path, row_groups(claimed))
+
+
+@pytest.mark.slow
+def test_no_footer_crashes_the_reader(tmp_path: Path) -> None:
+    """In a process of its own: a reader that aborts would take the tests with it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FUZZ, str(tmp_path)], capture_output=True, text=True, timeout=90,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+_FUZZ = """
+import random, sys
+from pathlib import Path
+from breakeven.data.limits import Limits
+from breakeven.data.structured import read_parquet
+from breakeven.errors import DataError
+from tests.data.test_files import parquet
+whole, draw, refused = parquet(), random.Random(1), 0
+length = int.from_bytes(whole[-8:-4], "little")
+for _ in range(1500):
+    data = bytearray(whole)
+    for _ in range(draw.randint(1, 4)):
+        data[draw.randrange(len(data) - 8 - length, len(data) - 8)] = draw.randrange(256)
+    try:
+        read_parquet(bytes(data), "x", Limits(memory_mb=200))
+    except DataError:
+        refused += 1
+assert refused > 300, refused
+"""
+
+
+def test_macros_and_links_of_a_workbook_are_passed_over(tmp_path: Path) -> None:
+    buffer = io.BytesIO(formulas("7", "8"))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("xl/vbaProject.bin", b"a macro that nobody runs")
+        link = '<externalLink xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"/>'
+        archive.writestr("xl/externalLinks/externalLink1.xml", link)
+        target = 'Target="http://127.0.0.1:9/secret.xlsx" TargetMode="External"'
+        archive.writestr(
+            "xl/externalLinks/_rels/externalLink1.xml.rels", f"<Relationships><R {target}/></Relationships>"
+        )
+    folder = collected(tmp_path, buffer.getvalue(), source={"path": "data.csv", "sheet": "Rows & more"})
+    assert folder.table()["n"].to_list() == [7, 8]
+
+
+def test_a_workbook_that_declares_entities_is_not_expanded(tmp_path: Path) -> None:
+    bomb = (
+        b'<!DOCTYPE x [<!ENTITY a "'
+        + b"x" * 1000
+        + b'"><!ENTITY b "'
+        + b"&a;" * 1000
+        + b'">]><worksheet>&b;</worksheet>'
+    )
+    source, buffer = zipfile.ZipFile(io.BytesIO(formulas("7"))), io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in source.namelist():
+            archive.writestr(name, bomb if name.endswith("sheet2.xml") else source.read(name))
+    with pytest.raises(DataError, match=r"not a readable workbook|0 rows"):
+        collected(tmp_path, buffer.getvalue(), source={"path": "data.csv", "sheet": "Rows & more"})
 
 
 def test_a_workbook_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path: Path) -> None:
