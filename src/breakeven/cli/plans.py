@@ -166,11 +166,12 @@ def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made:
     known = made.settings.drivers()
     for name, number in fits.quantities.items():
         declared = known.get(f"customers.{name}")
-        about = {"name": name, "value": f"{number.value:.4g}", "low": f"{number.low:.4g}", "high": f"{number.high:.4g}"}
+        about = {"name": name, "value": _short(number.value), "low": _short(number.low or 0.0)}
+        about["high"] = _short(number.high or 0.0)
         if declared is None:
             click.echo(render("actuals-fitted", about))
         else:
-            click.echo(render("actuals-fitted-declared", {**about, "declared": f"{declared.mean:.4g}"}))
+            click.echo(render("actuals-fitted-declared", {**about, "declared": _short(declared.mean)}))
     for name, error in fits.open_.items():
         click.echo(render("actuals-too-few", {"name": name, "reason": str(error)}))
     if data["refit"] is not None:

@@ -232,9 +232,11 @@ def _usage(
 
 
 def _curve(counted: Counted, quantities: dict[str, Quantity], open_: dict[str, BreakevenError]) -> None:
-    """Churn that falls with age, shown beside the constant rate where the months tell it."""
+    """Churn that falls with age, shown beside the constant rate where the months tell it of single customers."""
+    stays = counted.stays
+    if not stays:
+        return
     try:
-        stays = counted.stays or ((0, False),)
         curve = fit_churn_curve([months for months, _ in stays], [gone for _, gone in stays])
     except BreakevenError as error:
         open_["churn_curve"] = error

@@ -198,12 +198,12 @@ def student_quantile(probability: float, degrees: int) -> float:
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
-    """The quantile of beta(a, b), by bisection."""
+    """The quantile of beta(a, b): seven grids, each a hundred times finer around it."""
     low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        below = float(beta_cdf(np.array([middle]), a, b)[0]) < probability
-        low, high = (middle, high) if below else (low, middle)
+    for _ in range(7):
+        grid = np.linspace(low, high, 101)
+        place = int(np.searchsorted(beta_cdf(grid[1:-1], a, b), probability))
+        low, high = float(grid[place]), float(grid[place + 1])
     return (low + high) / 2.0
 
 
