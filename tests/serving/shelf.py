@@ -85,3 +85,21 @@ class Shelf:
         release.publish(scratch / "made", self.releases / name)
         shutil.rmtree(self.root / "scratch")
         return name
+
+    def elsewhere(self, label: str, *, agrees: bool) -> None:
+        """Makes a release one that was measured on another machine; `agrees`: it answers here as it did there."""
+        folder = self.releases / self.names[label]
+        parts = {name: json.loads((folder / name).read_text()) for name in ("release.json", "parity.json")}
+        for name in ("model/package.json", "model/check.json"):
+            path = folder / name
+            data = json.loads(path.read_text())
+            if name == "model/package.json":
+                data["hardware"]["key"] = "another machine"
+            elif not agrees:
+                outputs = next(iter(data["outputs"].values()))
+                outputs["values"] = [row[::-1] for row in outputs["values"]]
+            path.write_text(json.dumps(data))
+        (folder / "model.sig").unlink()
+        (folder / "manifest.json").unlink()
+        card = (folder / "MODEL_CARD.md").read_text()
+        release.complete(folder, record=parts["release.json"], parity=parts["parity.json"], card=card, key=self.key)

@@ -35,6 +35,7 @@ class Stage:
         self.desk = Desk(shelf.releases, shelf.key)
         self.opened: dict[str, EchoPackage] = {}
         self.make: Callable[[Release], Any] = lambda release: EchoPackage()
+        self.loader: Callable[..., Loaded] = self.fake
         decision = decisions.open_shipping(shelf.releases, shelf.trust)
         service = caller.service
         first = service.current
@@ -42,10 +43,15 @@ class Stage:
         service.stand(type(service.standing)(first, served={first.name: first}))
         self.first = first
         self.roster = Roster(
-            service, shelf.releases, shelf.trust, decision, loader=self.load, drain_seconds=drain_seconds
+            service,
+            shelf.releases,
+            shelf.trust,
+            decision,
+            loader=lambda release, threads: self.loader(release, threads=threads),
+            drain_seconds=drain_seconds,
         )
 
-    def load(self, release: Release, *, threads: int) -> Loaded:
+    def fake(self, release: Release, *, threads: int) -> Loaded:
         self.opened[release.id] = self.make(release)
         return Loaded(self.opened[release.id], 1 << 20)
 
@@ -386,3 +392,33 @@ def test_what_a_decision_names_beside_is_followed_from_the_start(stage: Callable
 
     asyncio.run(story())
     assert json.loads(json.dumps(on.roster.status()))["beside"] == [on.shelf.names["blue"]]
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_every_release_shows_on_this_machine_that_it_answers_as_it_was_measured(
+    stage: Callable[..., Stage], agrees: bool
+) -> None:
+    on = stage()
+    on.shelf.elsewhere("red", agrees=agrees)
+    checked: list[dict[str, Any]] = []
+
+    def load(release: Release, *, threads: int) -> Loaded:
+        loaded = loading.load(release, threads=threads)
+        checked.append(loaded.package.check_here())
+        return loaded
+
+    on.loader = load
+    on.desk.canary(on.shelf.names["red"], 0.5)
+
+    async def story() -> Any:
+        await on.roster.begin()
+        status = await on.roster.look()
+        await on.roster.end()
+        return status
+
+    status = asyncio.run(story())
+    if agrees:
+        assert status["canary"] == on.shelf.names["red"]
+        assert checked[0]["checked"] and checked[0]["moved"][0].startswith("hardware: another machine")
+    else:
+        assert (status["canary"], status["refused"]["code"], checked) == (None, "package-not-here", [])
