@@ -33,7 +33,7 @@ demo: setup
 	@rm -rf demo && $(BIN)/breakeven init demo --recipe sentiment
 	@cd demo && PATH="$(abspath $(BIN)):$$PATH" breakeven run
 
-# All rows, a LoRA candidate and ten minutes of training; then the Chinese recipe, all 35,000 rows. Plan for an hour.
+# All rows, a LoRA candidate and ten minutes of training; then the Chinese recipe, all 35,000 rows. Plan for an hour on two cores.
 demo-full: setup
 	@rm -rf demo-full demo-zh
 	@$(BIN)/breakeven init demo-full --recipe sentiment
