@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from breakeven.cli import books
+from breakeven.cli import books, ledgers
 from breakeven.cli.load import load
 from breakeven.errors import BreakevenError, EnvironmentFault, InputError, IntegrityError, UsageError
 from breakeven.ledger import commands, open_ledger
@@ -68,38 +68,38 @@ def test_a_negative_cap_and_an_unknown_customer_are_refused(project: Path) -> No
 def test_a_ledger_that_holds_says_so_and_a_changed_one_is_exit_4(project: Path) -> None:
     import sqlite3
 
-    assert "3 events" in call(books.ledger, "verify", "-C", str(project))
+    assert "3 events" in call(ledgers.ledger, "verify", "-C", str(project))
     with sqlite3.connect(project / "ledger.sqlite") as connection:
         connection.execute("UPDATE events SET quantities = '{\"answers\":900}' WHERE id = 'e1'")
     connection.close()
     with pytest.raises(IntegrityError, match="does not hold") as caught:
-        call(books.ledger, "verify", "-C", str(project))
+        call(ledgers.ledger, "verify", "-C", str(project))
     assert caught.value.exit_code == 4
     assert len(caught.value.more) == 1  # the chain, and the total that no longer fits
-    assert not asked(books.ledger, "verify", "-C", str(project), code=4)["holds"]
+    assert not asked(ledgers.ledger, "verify", "-C", str(project), code=4)["holds"]
 
 
 def test_events_are_exported_whole_to_a_file_or_not_at_all(project: Path) -> None:
     import polars as pl
 
     at = ("-C", str(project))
-    lines = [json.loads(line) for line in call(books.ledger, "export", *at).splitlines()]
+    lines = [json.loads(line) for line in call(ledgers.ledger, "export", *at).splitlines()]
     assert [line["data"]["quantities"]["answers"] for line in lines] == [1, 2, 3]
     for form in ("csv", "parquet"):
-        call(books.ledger, "export", "--format", form, "--out", str(project / f"usage.{form}"), *at)
+        call(ledgers.ledger, "export", "--format", form, "--out", str(project / f"usage.{form}"), *at)
     assert pl.read_csv(project / "usage.csv")["quantity"].sum() == 6
     assert pl.read_parquet(project / "usage.parquet")["quantity"].sum() == 6
-    assert call(books.ledger, "export", "--to", "2000-01-01", *at) == ""
+    assert call(ledgers.ledger, "export", "--to", "2000-01-01", *at) == ""
     with pytest.raises(InputError, match="not a time"):
-        call(books.ledger, "export", "--from", "soon", "--out", str(project / "never"), *at)
+        call(ledgers.ledger, "export", "--from", "soon", "--out", str(project / "never"), *at)
     assert not (project / "never").exists()
 
 
 def test_the_audit_log_names_who_did_what(project: Path) -> None:
     commands.keys_create(project / "ledger.sqlite", "acme")
-    actions = [row["action"] for row in asked(books.ledger, "audit", "-C", str(project))]
+    actions = [row["action"] for row in asked(ledgers.ledger, "audit", "-C", str(project))]
     assert "key.create" in actions
-    assert "customer.add" in call(books.ledger, "audit", "-C", str(project))
+    assert "customer.add" in call(ledgers.ledger, "audit", "-C", str(project))
 
 
 @pytest.mark.parametrize(("url", "words"), [

@@ -1,4 +1,4 @@
-"""Commands about the books: customers and their terms, the ledger's proof, export and audit log."""
+"""Commands about customers: their terms, and what is known of them, exported or erased."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, as_json
+from breakeven.cli.options import answer, as_json, say, spoken
 from breakeven.cli.service import _folder, _ledger, _rows, _table
-from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ _NONE = "none"
 
 @click.group()
 def customers() -> None:
-    """Add, list and limit customers."""
+    """Add, list, limit, export and erase customers."""
 
 
 def _terms_options(command: Command) -> Command:
@@ -133,46 +132,18 @@ def _tell_customer(row: dict[str, Any], as_json: bool) -> None:
         click.echo(f"{row['name']} ({row['id']}): {_terms_words(row['terms'])}")
 
 
-@click.group()
-def ledger() -> None:
-    """Prove, export and read the ledger."""
+def _selection(command: Command) -> Command:
+    """A person among a customer's requests."""
+    request = click.option("--request", "requests", multiple=True, metavar="ID", help="Only this request; repeatable.")
+    text = click.option(
+        "--containing", metavar="TEXT", help="Only requests with this text in them: an address, a name."
+    )
+    return request(text(command))
 
 
-@ledger.command("verify")
-@_folder
-@as_json
-def ledger_verify(folder: str, as_json: bool) -> None:
-    """Walk every hash chain and compare the totals with the events. Exit 4 where something does not hold.
-
-    Keep the heads that --json prints somewhere else: they prove later that nothing before them was changed.
-    """
-    from breakeven.errors import IntegrityError
-    from breakeven.ledger import commands
-
-    found = commands.verify(_ledger(folder))
-    if as_json:
-        answer(found)
-        raise click.exceptions.Exit(0 if found["holds"] else IntegrityError.exit_code)
-    if not found["holds"]:
-        errors = [IntegrityError("ledger-does-not-hold", where=item["where"], what=item["what"])
-                  for item in found["broken"]]  # fmt: skip
-        errors[0].more = list(errors[1:])
-        raise errors[0]
-    click.echo(f"the ledger holds: {found['events']} events, {found['audit']} lines of audit, chains and totals agree")
-
-
-@ledger.command("export")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["jsonl", "csv", "parquet"]),
-    default="jsonl",
-    show_default=True,
-    help="jsonl: CloudEvents 1.0, one a line; csv and parquet: a row an event and meter.",
-)
-@click.option("--from", "start", metavar="TIME", help="ISO 8601; the first moment exported.")
-@click.option("--to", "end", metavar="TIME", help="ISO 8601; the first moment no longer exported.")
-@click.option("--customer", metavar="NAME", help="Only this customer.")
+@customers.command("export")
+@click.argument("customer")
+@_selection
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -180,17 +151,20 @@ def ledger_verify(folder: str, as_json: bool) -> None:
     help="Written whole or not at all.  [default: stdout]",
 )
 @_folder
-def ledger_export(
-    form: str, start: str | None, end: str | None, customer: str | None, out: Path | None, folder: str
+def customers_export(
+    customer: str, requests: tuple[str, ...], containing: str | None, out: Path | None, folder: str
 ) -> None:
-    """Write the usage events, in the ledger's order. (source, id) is unique: reading twice must count once."""
+    """Write everything that is known of CUSTOMER (name or id), or of one person among their requests: JSON Lines."""
     from breakeven.artifacts import write_atomic
     from breakeven.ledger import commands
-    from breakeven.ledger.export import FORMATS
+    from breakeven.ledger.subjects import lines
 
-    if form == "parquet" and out is None and sys.stdout.isatty():
-        raise UsageError("export-needs-file")
-    parts = FORMATS[form](commands.event_pages(_ledger(folder), customer, start, end))
+    place = _ledger(folder)
+    arguments: dict[str, Any] = {"customer": customer, "events": list(requests), "containing": containing}
+    parts = list(lines(commands.call(place, "subjects.export", **arguments)))
+    if not requests and containing is None:
+        for page in commands.event_pages(place, customer):
+            parts += lines({"table": "events", **row} for row in page)
     if out is not None:
         write_atomic(out, b"".join(parts), mode=0o600)
         return
@@ -198,20 +172,30 @@ def ledger_export(
         sys.stdout.buffer.write(part)
 
 
-@ledger.command("audit")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Newest lines only.")
+@customers.command("erase")
+@click.argument("customer")
+@_selection
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @_folder
 @as_json
-def ledger_audit(limit: int, folder: str, as_json: bool) -> None:
-    """Who changed what, newest first."""
-    import json
+def customers_erase(
+    customer: str, requests: tuple[str, ...], containing: str | None, yes: bool, folder: str, as_json: bool
+) -> None:
+    """Erase CUSTOMER (name or id), or one person among their requests: name, answers, inputs, feedback, notes.
 
+    Quantities and times stay, without a name, and the ledger's chains still hold. Issued invoices stay: the law wants
+    them kept. Keys are revoked. It cannot be undone.
+    """
     from breakeven.ledger import commands
 
-    rows = _rows(lambda: commands.audit(_ledger(folder), limit))
+    if not yes:
+        click.confirm(spoken(f"erase {customer} for ever?"), abort=True, err=True)
+    arguments: dict[str, Any] = {"customer": customer, "events": list(requests), "containing": containing}
+    found = commands.call(_ledger(folder), "subjects.erase", **arguments)
     if as_json:
-        answer(rows)
+        answer(found)
         return
-    shown = [{**row, "detail": json.dumps(row["detail"], ensure_ascii=False)} for row in rows]
-    columns = {"time": "time", "actor": "by", "action": "what", "subject": "on", "detail": "detail"}
-    _table(shown, columns, "nothing was changed yet")
+    told = ", ".join(f"{table} {rows}" for table, rows in found["erased"].items() if rows) or "-"
+    say(f"erased, rows by table: {told}")
+    for copy in found["copies"]:
+        say(f"a copy from before still holds it, delete it when it is no longer needed: {copy}", err=True)
