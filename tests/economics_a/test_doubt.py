@@ -16,7 +16,7 @@ from breakeven.economics.drivers import Driver
 from breakeven.economics.goal import Goal, moved, seek
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.results import simulate
-from breakeven.economics.risks import raised, register
+from breakeven.economics.risks import RAISED, raised, register
 from breakeven.errors import Finding
 
 SECTION = {
@@ -219,6 +219,7 @@ def test_findings_of_other_stages_raise_risks():
     found = raised([Finding("verdict-still-improving", stage="evaluate"), Finding("drift"), Finding("nothing")])
     assert [risk.source for risk in found] == ["evaluate: verdict-still-improving", "unknown: drift"]
     assert found[0].likelihood.origin == "assumed"
+    assert len(raised([Finding(code) for code in RAISED])) == len(RAISED)
 
 
 def test_the_summary_answers_what_a_founder_asks():

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 
 from breakeven.artifacts import Store
-from breakeven.errors import UsageError
+from breakeven.economics.risks import raised, uncovered
+from breakeven.errors import Finding, UsageError
 from breakeven.measuring.settings import Settings as Evaluate
 from breakeven.pipeline import Context, Quiet, Setup
 from breakeven.quantity import Quantity
@@ -59,7 +60,7 @@ def setup(tmp_path):
     return make
 
 
-def ran(setup, tmp_path, found):
+def ran(setup, tmp_path, found, said=None):
     (step,) = business.steps(setup)
     store = Store(tmp_path / "artifacts")
     folder = store.folder(business.VERDICT)
@@ -68,6 +69,9 @@ def ran(setup, tmp_path, found):
     (folder / "measurements.json").write_text(json.dumps(MEASURED))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    for name, findings in (said or {}).items():
+        store.folder(name).mkdir(parents=True, exist_ok=True)
+        (store.folder(name) / "findings.json").write_text(json.dumps([finding.as_json() for finding in findings]))
     context = Context(setup, store, step, scratch, "f", Quiet())
     step.run(context)
     return json.loads((scratch / business.PLAN).read_text()), scratch, context
@@ -127,6 +131,46 @@ def test_where_people_were_asked_their_price_stands_instead_of_half_the_room(set
     assert api["filled"]["price.per_answer"]["value"] > 0.005  # no ceiling is known of it
     assert linear["price_advice"]["elasticity"]["value"] < 0 and plan["research"]["curve"]["n"] == 160
     assert linear["unit"]["price"]["value"] == pytest.approx(5.0)
+
+
+SAID = {
+    "collect": [Finding("rights-not-established", "warning", "collect", "reviews.csv")],
+    "evaluate/verdict": [
+        Finding("gate-straddled", "warning", "evaluate", "linear"),
+        Finding("gate-straddled", "warning", "evaluate", "other"),
+    ],
+}
+
+
+def test_findings_of_other_stages_stand_in_the_register_with_what_they_would_do(setup, tmp_path):
+    found = verdict(linear=judged(), other=judged(None, cost_parts={"api": quantity(2.0)}))
+    training = tmp_path / "artifacts" / "train" / "linear"
+    training.mkdir(parents=True)
+    (training / "training.json").write_text(json.dumps({"base": {"weights": "w", "licence": "not stated"}}))
+    plan, _, _ = ran(setup(), tmp_path, found, SAID)
+    risks = {entry["source"]: entry for entry in plan["doubt"]["risks"]}
+    assert set(risks) == {"collect: rights-not-established", "evaluate: gate-straddled", "train: licence-unknown"}
+    assert not any(entry["counted"] for entry in risks.values())
+    assert all(entry["residual"]["npv"] < 0 for entry in risks.values())
+
+
+@pytest.mark.parametrize("choice", ["count", "ignore"])
+def test_what_findings_suggest_may_be_counted_or_left(setup, tmp_path, choice):
+    section = {**SECTION, "raised_risks": choice}
+    found = verdict("other", other=judged(None, cost_parts={"api": quantity(2.0)}))
+    plan, _, _ = ran(setup(section), tmp_path, found, SAID)
+    shown = [(entry["source"], entry["counted"]) for entry in plan["doubt"]["risks"]]
+    assert len(shown) == (3 if choice == "count" else 0) and all(counted for _, counted in shown)
+    declared = {**section, "risks": [{"name": "theirs", "likelihood": 0.5, "source": "business: single-supplier"}]}
+    settings = business.Settings.model_validate(declared)
+    assert settings.raised_risks == choice
+
+
+def test_a_risk_that_the_plan_states_is_not_suggested_again():
+    own = {"name": "the only supplier raises prices or leaves", "likelihood": 0.3}
+    settings = business.Settings.model_validate({**SECTION, "risks": [own]})
+    found = raised([Finding("single-supplier", stage="business"), Finding("drift", stage="serve")])
+    assert [risk.source for risk in uncovered(settings, found)] == ["serve: drift"]
 
 
 def test_without_demand_training_cannot_be_told_and_nothing_below_zero_is_drawn(setup):

@@ -75,7 +75,10 @@ class Assessment:
 
 
 def assess(plan: Plan, decisions: Mapping[str, BusinessPlan] | None = None) -> Assessment:
-    """Tornado, worth of knowing, risks and goal of a plan; `decisions`: plans it could be exchanged for, and itself."""
+    """Tornado, worth of knowing, risks and goal of a plan; `decisions`: plans it could be exchanged for, and itself.
+
+    Risks that findings suggested and the plan does not count stand in the register with what they would do.
+    """
     settings, seed = plan.settings, plan.run.seed
     base, bars = tornado(settings, seed=seed)
     knowledge = what_to_measure(
@@ -83,7 +86,9 @@ def assess(plan: Plan, decisions: Mapping[str, BusinessPlan] | None = None) -> A
         seed=seed,
         scenarios=min(KNOW_SCENARIOS, max(1000, plan.run.scenarios)),
     )
-    return Assessment(base, tuple(bars), knowledge, tuple(register(settings, seed=seed)), _sought(plan))
+    return Assessment(
+        base, tuple(bars), knowledge, tuple(register(settings, suggested=plan.suggested, seed=seed)), _sought(plan)
+    )
 
 
 GRID = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)

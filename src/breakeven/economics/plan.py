@@ -100,6 +100,10 @@ class BusinessPlan(Section):
     cap_table: CapTableSettings | None = Field(None, description="Who owns the company; see the financing page")
     milestones: list[Milestone] = Field(default_factory=list)
     risks: list[Risk] = Field(default_factory=list)
+    raised_risks: Literal["show", "count", "ignore"] = Field(
+        "show",
+        description="Risks that findings of other stages suggest: show what they would do, count them, or neither",
+    )
     other_per_month: Number = Field(ZERO, description="Other money in a month; below 0: money out")
     tax: Taxes = Field(default_factory=Taxes)
     discount_rate: Annotated[float, Field(ge=0, le=10)] = Field(0.15, description="A year, for NPV")

@@ -23,6 +23,7 @@ from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.plans import plan_findings
 from breakeven.economics.price_studies import Advice, Studied, advise, remarks, respond
+from breakeven.economics.sections import Risk
 from breakeven.economics.simulation import QUANTILES, Run, run
 from breakeven.economics.unit_sheet import UnitSheet, of_run
 from breakeven.errors import Finding
@@ -107,6 +108,7 @@ class Plan:
     ownership: Ownership | None = None
     studied: Studied | None = None
     advice: Advice | None = None
+    suggested: tuple[Risk, ...] = ()  # by findings of other stages; the plan is simulated without them
 
     @property
     def settings(self) -> BusinessPlan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class Entry:
     source: str | None
     residual: Effect
     mitigations: tuple[Priced, ...]
+    counted: bool = True  # False: a finding suggests it, and the plan is simulated without it
 
     def as_json(self) -> dict[str, Any]:
         """As plan.json carries it."""
@@ -63,6 +64,7 @@ class Entry:
             "likelihood": self.likelihood,
             "owner": self.owner,
             "source": self.source,
+            "counted": self.counted,
             "residual": self.residual.as_json(),
             "mitigations": [
                 {"name": item.name, "chosen": item.chosen, "pays": item.pays, **item.effect.as_json()}
@@ -71,8 +73,10 @@ class Entry:
         }
 
 
-def register(plan: BusinessPlan, *, seed: int = 0, scenarios: int = 4096) -> list[Entry]:
-    """Every risk of a plan, the most expensive first."""
+def register(
+    plan: BusinessPlan, *, suggested: Sequence[Risk] = (), seed: int = 0, scenarios: int = 4096
+) -> list[Entry]:
+    """Every risk of a plan, and what suggested ones would do to it, the most expensive first."""
     now = _outcomes(plan, seed, scenarios)
     entries = []
     for risk in plan.risks:
@@ -81,7 +85,17 @@ def register(plan: BusinessPlan, *, seed: int = 0, scenarios: int = 4096) -> lis
             _priced(plan, risk, mitigation, now, seed=seed, scenarios=scenarios) for mitigation in risk.mitigations
         )
         entries.append(Entry(risk.name, risk.likelihood.mean, risk.owner, risk.source, _effect(now, without), priced))
+    for risk in uncovered(plan, suggested):
+        struck = _outcomes(plan.model_copy(update={"risks": [*plan.risks, risk]}), seed, scenarios)
+        effect = _effect(struck, now)
+        entries.append(Entry(risk.name, risk.likelihood.mean, None, risk.source, effect, (), counted=False))
     return sorted(entries, key=lambda entry: entry.residual.npv)
+
+
+def uncovered(plan: BusinessPlan, suggested: Sequence[Risk]) -> list[Risk]:
+    """The suggested risks that the plan does not state itself, by name or by source."""
+    known = {risk.name for risk in plan.risks} | {risk.source for risk in plan.risks}
+    return [risk for risk in suggested if risk.name not in known and risk.source not in known]
 
 
 def _priced(
@@ -115,14 +129,15 @@ def _outcomes(plan: BusinessPlan, seed: int, scenarios: int) -> dict[str, Any]:
 RAISED: dict[str, tuple[str, float, dict[str, float]]] = {
     "verdict-still-improving": ("rival trains longer", 0.1, {"new_customers": 0.8}),
     "gate-straddled": ("quality below its gate", 0.25, {"churn": 1.5}),
+    "gate-straddled-speed": ("too slow for its gate", 0.25, {"churn": 1.3}),
     "drift": ("inputs drift away from the training data", 0.4, {"churn": 1.5, "new_customers": 0.8}),
     "single-supplier": ("the only supplier raises prices or leaves", 0.15, {"serving_cost": 2.0}),
-    "rights-not-established": ("the data's owner objects", 0.1, {"new_customers": 0.0, "churn": 2.0}),
-    "licence-unknown": ("the weights' owner objects", 0.1, {"new_customers": 0.0, "churn": 2.0}),
+    "rights-not-established": ("the owner of the data objects", 0.1, {"new_customers": 0.0, "churn": 2.0}),
+    "licence-unknown": ("the owner of the weights objects", 0.1, {"new_customers": 0.0, "churn": 2.0}),
 }
 
 
-def raised(findings: list[Finding]) -> list[Risk]:
+def raised(findings: Sequence[Finding]) -> list[Risk]:
     """Risks that findings of other stages suggest, one a code; their numbers are assumed, for the founder to judge."""
     found = {}
     for finding in findings:

@@ -6,21 +6,22 @@ It recomputes no verdict. `simulate_file` does the same from the business sectio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import read_json, write_json
 from breakeven.economics.plan import BusinessPlan
-from breakeven.errors import UsageError
-from breakeven.pipeline import Context, Setup, Stage, Step
+from breakeven.errors import Finding, UsageError
+from breakeven.pipeline import Context, Setup, Stage, Step, findings_of
 from breakeven.stages.declared_files import cap_table, paths, research
 
 if TYPE_CHECKING:
     from breakeven.economics.actuals import Counted, Fitted
     from breakeven.economics.measured import Measured
     from breakeven.economics.results import Plan
+    from breakeven.economics.sections import Risk
 
 FORMAT = 1
 VERSION = 1
@@ -52,8 +53,14 @@ def _run(context: Context) -> None:
     folder = context.need(VERDICT)
     verdict, measurements = read_json(folder / "verdict.json"), read_json(folder / "measurements.json")
     found = candidates(settings, verdict, measurements, context.setup.config.evaluate)
+    suggested = {name: suggested_risks(context, name, one) for name, one in verdict["candidates"].items()}
     plans = simulate_all(
-        settings, found, seed=context.setup.seed, root=context.setup.root, judged=verdict["candidates"]
+        settings,
+        found,
+        seed=context.setup.seed,
+        root=context.setup.root,
+        judged=verdict["candidates"],
+        suggested=suggested if settings.raised_risks != "ignore" else {},
     )
     plans = {name: with_unit(plan, verdict["candidates"][name]) for name, plan in plans.items()}
     for plan in plans.values():
@@ -83,11 +90,18 @@ def nearest(plans: Mapping[str, Plan], judged: Mapping[str, Any]) -> str:
 
 
 def simulate_all(
-    settings: BusinessPlan, found: Mapping[str, Measured], *, seed: int, root: Path, judged: Mapping[str, Any]
+    settings: BusinessPlan,
+    found: Mapping[str, Measured],
+    *,
+    seed: int,
+    root: Path,
+    judged: Mapping[str, Any],
+    suggested: Mapping[str, Sequence[Risk]] | None = None,
 ) -> dict[str, Plan]:
     """The plan of every candidate, on the same random numbers; files that the section names lie under `root`."""
     from breakeven.economics.measured import fill
     from breakeven.economics.results import simulate
+    from breakeven.economics.risks import uncovered
 
     plans = {}
     table, findings = cap_table(root, settings)
@@ -96,8 +110,10 @@ def simulate_all(
         # What people said they would pay is a better price than half of the room between floor and ceiling.
         asked = studied is not None and studied.demand is not None
         made = fill(settings, replace(measured, price_per_answer=None) if asked else measured)
+        risks = uncovered(settings, (suggested or {}).get(name, ()))
+        counts = settings.raised_risks == "count"
         plan = simulate(
-            made.plan,
+            made.plan.model_copy(update={"risks": [*settings.risks, *risks]}) if counts else made.plan,
             seed=settings.seed if settings.seed is not None else seed,
             name=name,
             filled=made.filled,
@@ -106,8 +122,25 @@ def simulate_all(
             studied=studied,
             room=_room(judged[name]) if studied is not None and studied.unit == "per_answer" else None,
         )
-        plans[name] = replace(plan, findings=(*plan.findings, *findings))
+        shown = () if counts else tuple(risks)
+        plans[name] = replace(plan, findings=(*plan.findings, *findings), suggested=shown)
     return plans
+
+
+def suggested_risks(context: Context, name: str, judged: Mapping[str, Any]) -> list[Risk]:
+    """What findings about the data, a candidate and its verdict suggest may happen to the business that sells it."""
+    from breakeven.economics.risks import raised
+
+    found = findings_of(context.store, "collect")  # whatever the source, it is the data of all
+    for step in (f"train/{name}", f"evaluate/{name}", VERDICT):
+        found += [item for item in findings_of(context.store, step) if item.subject in (None, name)]
+    if "api" in (judged.get("cost_parts") or {}):
+        found.append(Finding("single-supplier", stage="business", subject=name))
+    training = context.store.folder(f"train/{name}") / "training.json"
+    base = (read_json(training).get("base") or {}) if training.is_file() else {}
+    if base and base.get("licence") in (None, "not stated"):
+        found.append(Finding("licence-unknown", stage="train", subject=name))
+    return raised(found)
 
 
 def _room(judged: Mapping[str, Any]) -> tuple[float, float] | None:
