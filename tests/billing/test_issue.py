@@ -14,6 +14,7 @@ import pytest
 from breakeven.billing import draft
 from breakeven.billing.document import digest
 from breakeven.billing.issue import credit, draw_draft, finalize, finalize_all, show, void
+from breakeven.economics.plans import steady
 from breakeven.errors import ConfigError, DataError, InputError, IntegrityError, Refused, UsageError
 from breakeven.ledger import commands
 from tests.billing.conftest import BUYER, PLAN, TODAY, business, know, office, use
@@ -277,3 +278,9 @@ def test_what_is_known_of_a_buyer_is_private_and_can_be_erased(place: Path) -> N
     commands.call(place, "invoices.buyer", customer="acme", body={})
     assert commands.call(place, "invoices.account", customer="acme")["buyer"] == {}
     assert show(str(place), "INV-2024-0001")["buyer"]["name"] == BUYER["name"]  # an issued invoice must be kept
+
+
+def test_a_copied_plan_bills_its_own_fees_and_not_the_originals() -> None:
+    plan = business({**PLAN, "fees": [*PLAN["fees"], {"kind": "one_off", "price": 9, "name": "setup"}]}).price.plan
+    assert [name for _, name, *_ in plan.billed] == ["base fee", "answers", "setup"]
+    assert [name for _, name, *_ in steady(plan).billed] == ["base fee", "answers"]

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from breakeven.economics.fees import Prepaid, label
+from breakeven.economics.fees import Prepaid
 from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, exponent, fraction, plain, whole
 from breakeven.economics.plans import Discount, Plan, Step, Tax
 from breakeven.economics.proration import Period, in_utc, moment
@@ -166,22 +166,12 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
         book = _Book(stretches[-1].plan if stretches else plan)
         unpriced: dict[str, Rational] = {}
         for stretch in stretches:
-            priced = {getattr(fee, "meter", None) for fee in stretch.plan.fees}
-            for fee in stretch.plan.fees:
+            fees = stretch.plan.billed
+            priced = {meter for _, _, _, _, meter in fees}
+            version = f"{stretch.plan.name} {stretch.plan.version}"
+            for fee, name, kind, taxed, meter in fees:
                 amount, quantity, share = charge(fee, stretch)
-                book.add(
-                    Line(
-                        label(fee),
-                        fee.kind,
-                        0,
-                        amount,
-                        fee.taxed,
-                        getattr(fee, "meter", None),
-                        quantity,
-                        share,
-                        f"{stretch.plan.name} {stretch.plan.version}",
-                    )
-                )
+                book.add(Line(name, kind, 0, amount, taxed, meter, quantity, share, version))
             for meter, quantity in stretch.usage.sums.items():
                 if meter not in priced:
                     unpriced[meter] = fraction(unpriced.get(meter, 0)) + fraction(quantity)
@@ -202,6 +192,8 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
 
 def cut(plan: Plan, customer: Customer, period: Period) -> tuple[list[Stretch], datetime | None]:
     """The served part of the period cut where the plan changes, and the end of the trial."""
+    if not customer.plans and customer.started is None and customer.ended is None:  # the same, for most customers
+        return [Stretch(period, period, period, plan, Usage(ordered_meters(plan)), customer.seats)], None
     served = period.overlap(customer.started, customer.ended)
     trial_end = customer.started + timedelta(days=plan.trial_days) if customer.started and plan.trial_days else None
     changes = sorted(customer.plans, key=lambda entry: in_utc(entry[0]))
@@ -300,7 +292,9 @@ class _Book:
             self._exact += fraction(line.exact)
             minor = whole(self._exact * self._scale, mode) - self._minor
             self._minor += minor
-        (self.taxes if tax else self.lines).append(line._replace(minor=minor))
+        # Written out, because `_replace` costs more than the rounding.
+        rounded = Line(line[0], line[1], minor, line[3], line[4], line[5], line[6], line[7], line[8])
+        (self.taxes if tax else self.lines).append(rounded)
 
     def base(self, *, taxed: bool | None = None, fees: tuple[str, ...] = ()) -> Decimal | Fraction:
         """What later steps build on, in major units: the sum of some lines, rounded or exact as the plan rounds."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -72,6 +73,14 @@ class Rounding(Terms):
     )
 
 
+BilledFee: TypeAlias = tuple[Charge, str, str, bool, str | None]
+"""(fee, name, kind, taxed, meter)"""
+
+
+def _billed(fees: tuple[Fee, ...]) -> tuple[BilledFee, ...]:
+    return tuple((fee, label(fee), fee.kind, fee.taxed, getattr(fee, "meter", None)) for fee in fees)
+
+
 class Plan(Terms):
     """A price plan, one version of it. Without fees it is free."""
 
@@ -91,6 +100,17 @@ class Plan(Terms):
     prorate: Literal["seconds", "days", "30/360", "none"] = Field(
         "seconds", description="How a part of a period is measured; none: a part counts as the whole"
     )
+
+    @property
+    def billed(self) -> tuple[BilledFee, ...]:
+        """Of each fee what a line says of it, read once and not for every customer."""
+        fees, rows = self.billed_first
+        return rows if fees is self.fees else _billed(self.fees)
+
+    @cached_property
+    def billed_first(self) -> tuple[tuple[Fee, ...], tuple[BilledFee, ...]]:
+        """The fees and their rows at first reading; a copy with other fees carries it along and must not use it."""
+        return self.fees, _billed(self.fees)
 
     @model_validator(mode="before")
     @classmethod
