@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from breakeven.cli.options import answer, as_json, console, open_project, project_options
+from breakeven.cli.options import answer, as_json, console, open_project, project_options, spoken
 from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _ledger(folder: str) -> str:
 def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
     """Rows as a table; `columns` maps keys to titles. Says `empty` where there is none."""
     if not rows:
-        click.echo(empty)
+        click.echo(spoken(empty))
         return
     from rich.table import Table
     from rich.text import Text
@@ -36,7 +36,7 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, title in columns.items():
         number = isinstance(rows[0].get(key), (int, float)) or key == "price"
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
+        table.add_column(spoken(title), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if row.get(key) is None else str(row[key])) for key in columns))
     console().print(table)
