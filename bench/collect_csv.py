@@ -2,9 +2,11 @@
 
 "Collected" is the whole step: encoding and delimiter found, quotes and cells checked, text into numbers without losing
 a digit, condition, card with counts, Croissant, hashes. "Split" is the keyed hash of the id column, as process does it.
-Both write the same columns to Parquet by the same compression, and the rows written are asserted equal.
+Both write the same columns to Parquet by the same compression, and the rows written are asserted equal. The interval is
+that of the median ratio over the pairs, by bootstrap.
 
-    python bench/collect_csv.py [--rows 1000000] [--rounds 10]
+    python bench/collect_csv.py [--rows 1000000] [--rounds 12]
+    python bench/collect_csv.py --memory [--rows 1000000]    peak memory for so many rows, and for four times as many
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -70,11 +74,49 @@ def timed(work: Callable[[Path], pl.DataFrame], root: Path) -> tuple[float, floa
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """95% of the median, by 2,000 resamples of the pairs."""
+    drawn = np.random.default_rng(0).choice(np.array(ratios), (2_000, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def memory(rows: int) -> None:
+    """Peak memory of fresh processes that collect, split and write; each reports how far it grew from its start."""
+    for count in (rows, 4 * rows):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "data.csv"
+            write_csv(path, count)
+            done = subprocess.run(
+                [sys.executable, __file__, "--measure", folder], capture_output=True, text=True, check=True
+            )
+            before, peak = map(int, done.stdout.split())
+            size = path.stat().st_size
+            print(f"{count} rows, {size / 1e6:.0f} MB: peak {peak / 1e6:.0f} MB, {before / 1e6:.0f} MB of it before; "
+                  f"grown by {(peak - before) / size:.1f} times the file")  # fmt: skip
+
+
+def peak() -> int:
+    # Not getrusage: its peak is inherited from the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure:
+        before = peak()
+        ours(Path(options.measure))
+        print(before, peak())
+        return
+    if options.memory:
+        memory(options.rows)
+        return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_csv(root / "data.csv", options.rows)
@@ -85,8 +127,10 @@ def main() -> None:
         ratios = sorted(one[place] / other[place] for one, other in pairs)
         mine_s = statistics.median(one[place] for one, _ in pairs)
         alone_s = statistics.median(other[place] for _, other in pairs)
+        low, high = interval(ratios)
         print(f"{name:>4}: breakeven {mine_s:.2f} s, Polars alone {alone_s:.2f} s, {statistics.median(ratios):.2f}x "
-              f"(from {ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} interleaved pairs)")  # fmt: skip
+              f"({low:.2f} to {high:.2f}; single pairs from {ratios[0]:.2f} to {ratios[-1]:.2f}, "
+              f"{len(ratios)} interleaved pairs)")  # fmt: skip
     print(f"{options.rows} rows x 10 columns; {platform.machine()}, {pl.thread_pool_size()} threads, "
           f"Python {platform.python_version()}, Polars {pl.__version__}")  # fmt: skip
 

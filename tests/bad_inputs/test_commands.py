@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def refused(folder: Path, *arguments: str, code: int, words: str) -> str:
-    done = breakeven(folder, *arguments, timeout=20)
+    done = breakeven(folder, *arguments)
     assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr, done.stderr
     return done.stderr
 

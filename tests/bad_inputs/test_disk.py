@@ -113,7 +113,7 @@ def test_a_disk_that_turned_read_only_is_named(tmp_path: Path) -> None:
     assert "Read-only file system" in words
 
 
-def test_a_temporary_folder_that_is_full_or_absent_does_not_matter(tmp_path: Path) -> None:
+def test_an_absent_temporary_folder_does_not_matter(tmp_path: Path) -> None:
     project(tmp_path, table())
     done = breakeven(tmp_path, "run", "process", "-q", TMPDIR=str(tmp_path / "nowhere"))
     assert done.returncode == 0, done.stderr
