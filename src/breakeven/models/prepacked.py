@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 
+KERNELS = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+
+
 def able() -> bool:
-    """Whether this build of torch has the kernels; they are torch's own, but not of its public interface."""
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
-    )
+    """Whether this build of torch has the kernels, and this CPU bf16; they are not of torch's public interface."""
+    ops = torch.ops.mkldnn
+    known = torch.backends.mkldnn.is_available() and all(hasattr(ops, name) for name in KERNELS)
+    return known and bool(ops._is_mkldnn_bf16_supported())
 
 
 class Prepacked(nn.Module):  # type: ignore[misc]
