@@ -32,6 +32,8 @@ def test_a_correction_is_appended_and_seen_by_usage_export_and_verify(book: Ledg
     done = book.correct("e", {"answers": 2}, reason="counted twice")
     assert (done["changed"], done["quantities"]) == (True, {"answers": 2, "input_tokens": 50})
     assert answers(book) == 2
+    assert {row["events"] for row in book.usage("acme")} == {1}  # a correction is no request
+    assert {row["events"] for row in book.usage("acme", START, START + 1)} == {1}
     first, second = book.events("acme")
     assert first["quantities"] == {"answers": 5, "input_tokens": 50}
     assert (second["kind"], second["about"], second["quantities"]) == ("correction", "e", {"answers": -3})

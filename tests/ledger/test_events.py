@@ -117,3 +117,75 @@ def test_what_must_be_erasable_lies_apart(place: Path) -> None:
         ledger.feedback.add(charge.id, {"comment": "secret comment"}, customer=customer.id)
     assert b"secret" not in place.read_bytes()
     assert b"secret answer" in private_path(place).read_bytes()
+
+
+def test_a_change_that_fails_takes_no_other_with_it(ledger: Ledger) -> None:
+    """All in one commit: the writer is held until everything is queued."""
+    hold, outcomes = threading.Event(), {}
+
+    def fails(connection: object, private: object) -> None:
+        raise ZeroDivisionError
+
+    def tell(name: str, work: object) -> None:
+        try:
+            outcomes[name] = work()  # type: ignore[operator]
+        except Exception as error:
+            outcomes[name] = type(error).__name__
+
+    works = {
+        "hold": lambda: ledger.change(lambda *_: hold.wait(5)),
+        "before": lambda: ledger.customers.add("before").name,
+        "fails": lambda: ledger.change(fails),
+        "charge": lambda: ledger.settle(None, Charge("c", {"answers": 1})),
+        "after": lambda: ledger.customers.add("after").name,
+    }
+    threads = []
+    for name, work in works.items():
+        threads.append(threading.Thread(target=tell, args=(name, work)))
+        threads[-1].start()
+        threading.Event().wait(0.05)
+    hold.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {"hold": True, "before": "before", "fails": "EnvironmentFault", "charge": True, "after": "after"}
+    assert {customer.name for customer in ledger.customers.list()} == {"before", "after"}
+    assert ledger.verify()["holds"]
+
+
+def test_what_a_failed_commit_rolled_back_is_told_to_nobody_as_done(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlalchemy as sa
+
+    from breakeven.errors import EnvironmentFault
+    from breakeven.ledger import writer
+
+    def full(*_: object) -> None:
+        raise sa.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(writer, "append", full)
+    hold = threading.Event()
+    first = threading.Thread(target=lambda: ledger.change(lambda *_: hold.wait(5)))
+    caught: list[str] = []
+
+    def add() -> None:
+        try:
+            ledger.customers.add("acme")
+        except EnvironmentFault as error:
+            caught.append(error.code)
+
+    def charge() -> None:
+        try:
+            ledger.settle(None, Charge("c", {"answers": 1}))
+        except EnvironmentFault as error:
+            caught.append(error.code)
+
+    threads = [first, threading.Thread(target=add), threading.Thread(target=charge)]
+    for thread in threads:
+        thread.start()
+        threading.Event().wait(0.05)
+    hold.set()
+    for thread in threads:
+        thread.join()
+    assert caught == ["ledger-busy", "ledger-busy"]
+    assert ledger.customers.list() == []

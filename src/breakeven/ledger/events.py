@@ -198,7 +198,7 @@ def _add_totals(connection: Connection, charges: list[Charge]) -> None:
         for meter, quantity in charge.quantities.items():
             cell = sums.setdefault((charge.customer, hour, charge.key, charge.release, charge.plan, meter), [0, 0])
             cell[0] += quantity
-            cell[1] += 1
+            cell[1] += charge.kind == "usage"  # a correction is no request
     # In one order everywhere, so that two processes on PostgreSQL cannot wait for each other in a circle.
     rows = [(*cell, *sums[cell]) for cell in sorted(sums)]
     _insert_rows(connection, ("totals", (*_TOTAL_KEY, "quantity", "events")), rows, _ADD_TOTALS)

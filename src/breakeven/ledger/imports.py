@@ -82,7 +82,7 @@ def _keep(kept: dict[tuple[str, str], tuple[int, Row]], line: int, row: Row, *, 
 
 
 def _wrong(field: str, found: Any, expected: str) -> InputError:
-    return InputError("import-row", at=Place(field=field), what=field, found=str(found)[:80], expected=expected)
+    return InputError("import-row", at=Place(field=field), found=str(found)[:80], expected=expected)
 
 
 def _checked(found: Mapping[str, Any], source: str | None) -> Row:

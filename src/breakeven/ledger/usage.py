@@ -98,13 +98,13 @@ def _within(start: int | None, end: int | None) -> sa.ColumnElement[bool]:
 
 def _from_events(connection: Connection, customer: str | None, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
     events = schema.events.c
-    query = sa.select(events.customer, events.key, events.release, events.plan, events.quantities)
+    query = sa.select(events.customer, events.key, events.release, events.plan, events.quantities, events.kind)
     query = query.where(_within(start, end))
     if customer is not None:
         query = query.where(events.customer == customer)
     for row in connection.execute(query):
         for meter, quantity in json.loads(row[4]).items():
-            yield (row[0], row[1], row[2], row[3], meter), int(quantity), 1
+            yield (row[0], row[1], row[2], row[3], meter), int(quantity), int(row[5] == "usage")
 
 
 def event_rows(

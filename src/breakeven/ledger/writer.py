@@ -151,19 +151,29 @@ class Writer:
             self._recover(entries, error)
 
     def _commit(self, entries: list[Entry]) -> None:
-        with self._transaction() as (connection, private):
-            head, charges = self._head, []
-            for entry in entries:
-                if isinstance(entry.work, Charge):
-                    charges.append(entry.work)
-                elif not isinstance(entry.work, Between):
-                    head = self._change(entry, connection, private, head)
-            doubled, head = append(connection, private, charges, head) if charges else (set(), head)
+        try:
+            with self._transaction() as (connection, private):
+                doubled, head = self._apply(entries, connection, private)
+        except BaseException:
+            for entry in entries:  # nothing of it was kept, whatever a change has returned
+                entry.error = entry.result = None
+            raise
         self._head = head
         self.commits += 1
         for entry in entries:
             if isinstance(entry.work, Charge):
                 entry.result = entry.work.id not in doubled
+
+    def _apply(
+        self, entries: list[Entry], connection: Connection, private: Callable[[], Connection]
+    ) -> tuple[set[str], Head]:
+        head, charges = self._head, []
+        for entry in entries:
+            if isinstance(entry.work, Charge):
+                charges.append(entry.work)
+            elif not isinstance(entry.work, Between):
+                head = self._change(entry, connection, private, head)
+        return append(connection, private, charges, head) if charges else (set(), head)
 
     def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection], head: Head) -> Head:
         """Runs a change in a savepoint; the head of the chain after it."""
@@ -177,6 +187,11 @@ class Writer:
                 entry.result = result
         except BreakevenError as error:
             entry.error = error
+        except sa.exc.DBAPIError:
+            raise
+        except Exception as error:  # a defect in one change takes nobody else's with it
+            log.exception("a change of the ledger failed")
+            entry.error = EnvironmentFault("ledger-write-failed", reason=type(error).__name__)
         return head
 
     @contextlib.contextmanager
