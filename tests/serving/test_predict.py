@@ -139,6 +139,15 @@ def test_a_client_that_leaves_a_stream_pays_for_what_was_sent(make: Make, ledger
     assert 3 <= quantity < 50
 
 
+def test_streams_are_counted_by_release(make: Make) -> None:
+    call = make(EchoPackage(Streaming()))
+    for text in ("a b", "a boom"):
+        call("POST", "/v1/predict", {"inputs": [text], "stream": True})
+    page = call("GET", "/metrics").body.decode()
+    for outcome in ("answered", "failed"):
+        assert f'breakeven_release_requests_total{{outcome="{outcome}",release="echo"}} 1.0' in page
+
+
 def test_a_stream_that_breaks_says_so_inside(make: Make, ledger: Ledger) -> None:
     call = make(EchoPackage(Streaming()))
     answer = call("POST", "/v1/predict", {"inputs": ["one boom"], "stream": True})

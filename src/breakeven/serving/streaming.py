@@ -93,6 +93,10 @@ async def stream(
         service.watch.used(quantities, deployment.plan)
     else:
         service.ledger.release(admission)
+    if failure is None:
+        deployment.count_answered()
+    else:
+        deployment.count_failed()
     if not left:
         await _finish(service, exchange, events.end(charge_id, sent, quantities), failure)
 
