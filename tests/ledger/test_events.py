@@ -6,9 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from breakeven.errors import InputError
-from breakeven.ledger import Ledger, open_ledger
+from breakeven.ledger import Ledger, chain, open_ledger
 from breakeven.ledger.events import Charge
 from breakeven.ledger.plans import PricePlan
 from breakeven.ledger.store import private_path
@@ -189,3 +191,10 @@ def test_what_a_failed_commit_rolled_back_is_told_to_nobody_as_done(
         thread.join()
     assert caught == ["ledger-busy", "ledger-busy"]
     assert ledger.customers.list() == []
+
+
+@given(values=st.lists(st.text() | st.integers(), min_size=14, max_size=14), counted=st.none() | st.integers())
+def test_the_spelled_out_link_is_the_link(values: list[object], counted: int | None) -> None:
+    whole = values if counted is None else [*values, counted]
+    assert len(chain.EVENT_FIELDS) == 14
+    assert chain.link_event("before", values, counted) == chain.link("before", whole)

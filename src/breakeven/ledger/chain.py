@@ -42,9 +42,15 @@ def link(before: str, values: Sequence[Any]) -> str:
     return hashlib.sha256((before + _BETWEEN + _BETWEEN.join(map(str, values))).encode()).hexdigest()
 
 
-def event_values(row: Any) -> list[Any]:
-    """What an event's hash covers. `counted` stands in it only where it is set: most rows, and all of schema 1, have
-    none.
+def link_event(before: str, v: Sequence[Any], counted: int | None) -> str:
+    """`link` of an event's values in the order of EVENT_FIELDS, and of `counted` where it is set: most rows, and all
+    of schema 1, have none. Spelled out, because it is most of what the writer computes for an event.
     """
-    values = [row[name] for name in EVENT_FIELDS]
-    return values if row["counted"] is None else [*values, row["counted"]]
+    b = _BETWEEN
+    text = (
+        f"{before}{b}{v[0]}{b}{v[1]}{b}{v[2]}{b}{v[3]}{b}{v[4]}{b}{v[5]}{b}{v[6]}{b}{v[7]}"
+        f"{b}{v[8]}{b}{v[9]}{b}{v[10]}{b}{v[11]}{b}{v[12]}{b}{v[13]}"
+    )
+    if counted is not None:
+        text = f"{text}{b}{counted}"
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -178,7 +178,7 @@ def _linked(charges: list[Charge], head: Head) -> tuple[list[tuple[Any, ...]], H
         seq += 1
         row = charge.values(head.writer, seq)
         counted = charge.counted
-        digest = chain.link(digest, row if counted is None else [*row, counted])
+        digest = chain.link_event(digest, row, counted)
         rows.append((*row, counted, digest))
     return rows, Head(head.writer, seq, digest)
 

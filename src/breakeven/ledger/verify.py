@@ -54,7 +54,8 @@ def _walk(
         count += 1
         writer = row["writer"]
         seq, before = heads.get(writer) or (0, chain.genesis(ledger, writer))
-        if writer not in lost and (row["seq"] != seq + 1 or chain.link(before, chain.event_values(row)) != row["hash"]):
+        linked = chain.link_event(before, [row[name] for name in chain.EVENT_FIELDS], row["counted"])
+        if writer not in lost and (row["seq"] != seq + 1 or linked != row["hash"]):
             broken.append(
                 {
                     "where": f"writer {writer}",
