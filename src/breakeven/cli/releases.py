@@ -44,6 +44,8 @@ def releases(context: click.Context, folder: str, overrides: tuple[str, ...], as
         "decided": "decided",
         "value": "measured",
     }
+    if any(row["role"] == "canary" for row in rows):
+        rows = [{**row, "role": "others" if row["role"] == "current" else row["role"]} for row in rows]
     table([_shown(row, status) for row in rows], heads | ({"requests": "requests"} if status else {}), right=("value",))
     _tell(status)
 
@@ -156,7 +158,7 @@ def _tell(status: dict[str, Any] | None) -> None:
 
 def _shown(row: dict[str, Any], status: dict[str, Any] | None) -> dict[str, Any]:
     """A row of the table: the role in words, the figure with its name, what the server answered with it."""
-    words = {"current": "everybody", "shadow": "nobody (shadow)", "beside": "who names it"}
+    words = {"current": "everybody", "others": "everybody else", "shadow": "nobody (shadow)", "beside": "who names it"}
     share = row["share"]
     if share is not None:
         role = spoken(f"{_percent(share)} of the customers")
