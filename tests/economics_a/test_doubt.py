@@ -222,6 +222,18 @@ def test_findings_of_other_stages_raise_risks():
     assert len(raised([Finding(code) for code in RAISED])) == len(RAISED)
 
 
+def test_suggested_risks_stand_in_the_register_with_what_they_would_do():
+    suggested = raised(
+        [Finding("single-supplier", stage="business"), Finding("rights-not-established", stage="collect")]
+    )
+    section = plan(costs={"serving": {"per_answer": 0.001}})
+    entries = {entry.source: entry for entry in register(section, suggested=suggested, seed=1)}
+    objects = entries["collect: rights-not-established"]
+    assert not objects.counted and objects.residual.npv < 0 and objects.residual.ruin >= 0
+    counted = section.model_copy(update={"risks": suggested})
+    assert all(entry.counted for entry in register(counted, suggested=suggested, seed=1))
+
+
 def test_the_summary_answers_what_a_founder_asks():
     made = simulate(plan(risks=RISKS, what="labels for reviews", buyers="shops"))
     found = assess(made)

@@ -362,3 +362,14 @@ def test_a_straddled_gate_says_how_many_cases_would_tell():
 def test_memory_and_marginal_cost_can_be_gated():
     gated = plan(gates=(Gate("memory_mb", "max", 1000.0), Gate("marginal_per_1000", "max", 1.0)))
     assert decide(ladder(), gated).candidates["linear"].within_gates
+
+
+def test_the_cost_of_what_nothing_serves_is_unknown_not_nothing():
+    unserved = {**ladder(), "encoder": candidate("encoder", 0.0112, 0.80, speeds=())}
+    data = decide(unserved, plan()).candidates["encoder"].as_json()
+    assert data["at_volume_per_1000"] is None and data["floor_per_1000"] is None and not data["pays"]
+
+
+def test_a_lead_in_an_unmeasured_metric_is_not_told():
+    verdict = decide(ladder(), plan(metric="unmeasured", gates=()))
+    assert "points" not in str(verdict.sentence) and "unmeasured" not in str(verdict.sentence)

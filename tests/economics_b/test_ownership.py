@@ -243,3 +243,21 @@ def test_the_curves_are_the_exact_waterfall_for_every_holder(preferred, options,
             assert curves.at([float(value)], (holder,))[0] == pytest.approx(float(exact.of(holder)), abs=1e-6)
     together = sum(curves.at(values, (holder,)) for holder in holders)
     assert together == pytest.approx(np.array(values, dtype=float), abs=1e-6)
+
+
+def test_safes_that_together_would_own_everything_do_not_all_convert():
+    claims = [Claim("common", 100)]
+    open_ = [ExitSafe("a", 60, 100), ExitSafe("b", 66, 110)]
+    curves = exit_curves(claims, open_)
+    assert len(curves.sets) == 2  # one or none of them converts
+    for value in (50.0, 1000.0):
+        exact = distribute(int(value), claims, open_)
+        assert curves.at([value], ("a",))[0] == pytest.approx(float(exact.of("a")))
+
+
+def test_a_table_of_a_declared_safe_names_it_among_the_steps():
+    safe = {"kind": "safe", "date": "2025-06-01", "investor": "aunt", "amount": 1000, "cap": M}
+    done = {"kind": "priced", "date": "2025-09-01", "name": "Seed", "pre_money": 8 * M, "amount": M}
+    section = {**PLAN, "cap_table": {"events": [*EVENTS, safe, done]}}
+    steps = economics.simulate(section).ownership.steps
+    assert [step.event for step in steps] == ["shares, pool", "aunt", "Seed"]

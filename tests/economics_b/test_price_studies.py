@@ -96,6 +96,7 @@ def test_without_a_price_the_advised_one_is_asked():
     plan = economics.simulate(bare, studied=studied({"gabor_granger": "g", "unit": "per_customer"}, leading=None))
     assert plan.settings.price.per_customer.mean == pytest.approx(plan.advice.price.value)
     assert plan.filled["price.per_customer"] == plan.advice.price
+    assert plan.as_json()["price_advice"]["elasticity_at_declared"] is None
     assert plan.advice.declared is None and plan.advice.gain is None
     line = next(line for line in economics.summary(plan, economics.assess(plan)) if line.code == "summary-research")
     assert "USD a customer and month would earn most" in str(line)
@@ -165,7 +166,9 @@ def test_what_was_declared_stands():
     assert respond(split, found, advise(split, found)) is split
     by_answer = BusinessPlan.model_validate({**SECTION, "price": {"per_answer": 1, "per_customer": 30}})
     assert respond(by_answer, found, advise(by_answer, found)) is by_answer
-    best = BusinessPlan.model_validate({**SECTION, "price": {"per_customer": round(advise(split, found).price.value, 6)}})
+    best = BusinessPlan.model_validate(
+        {**SECTION, "price": {"per_customer": round(advise(split, found).price.value, 6)}}
+    )
     assert remarks(best, found, advise(best, found), "plan") == []
     below = BusinessPlan.model_validate({**SECTION, "price": {"per_customer": 2}})
     assert advise(below, found).gain is None
