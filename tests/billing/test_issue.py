@@ -249,7 +249,7 @@ def test_an_unknown_number(place: Path) -> None:
     ("wrong", "said"),
     [
         ({"seller": {"name": "A\nB"}}, "one line"),
-        ({"seller": {"name": "A", "country": "Germany"}}, "billing.seller.country"),
+        ({"seller": {"name": "A", "country": "Germany"}}, "two letters of ISO 3166"),
         ({"seller": {"name": "A", "bank": {"bic": "BYLADEM1001"}}}, "either iban or account"),
         ({"taxes": {"vat": {"rate": 0}}}, "a rate above 0 where the category is standard"),
         ({"taxes": {"ex": {"category": "exempt"}}}, "a reason, as the law wants it"),

@@ -9,7 +9,7 @@ import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from breakeven.economics.money import Share, expected
 from breakeven.economics.plans import Plan
@@ -26,8 +26,19 @@ def _one_line(text: str) -> str:
 
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=300)]
 """A setting: printable text of one line."""
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-"""A setting: an ISO 3166-1 code of two letters."""
+
+
+def _country(text: str) -> str:
+    code = text.strip().upper()
+    if len(code) != 2 or not (code.isascii() and code.isalpha()):
+        raise expected("country-code")
+    return code
+
+
+Country = Annotated[
+    str, AfterValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$", "title": "Country"})
+]
+"""A setting: an ISO 3166-1 code of two letters, kept as capitals."""
 Series = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,12}$")]
 """A setting: what invoice numbers begin with."""
 

@@ -240,7 +240,7 @@ def invoice_customer(customer: str, forget: bool, folder: str, as_json: bool, **
     known: dict[str, Any] = {**({} if forget else buyer.as_json()), **named}
     known = {name: value for name, value in known.items() if value != "none"}
     if named or forget:
-        buyer = Document("--", known).validate(Buyer)
+        buyer = Document("invoice customer", known).validate(Buyer)
         commands.call(_ledger(folder), "invoices.buyer", customer=row["id"], body=buyer.as_json(), actor="command")
     if as_json:
         answer({"customer": row["id"], **buyer.as_json()})
