@@ -299,6 +299,42 @@ def test_a_revoked_key_ends_its_batches(make: Make, ledger: Ledger) -> None:
     assert batch["counts"]["answered"] == len(ledger.events())
 
 
+def test_files_that_are_erased_under_way_end_that_batch_alone(make: Make, ledger: Ledger) -> None:
+    call = make(EchoPackage(seconds=0.03))
+    ledger.customers.add("other")
+    other = Caller(call.service, ledger.keys.create("other")[0])
+    folder = call.service.batches.folder
+    assert folder is not None
+
+    async def work() -> Any:
+        first = (await post(call, lines(*map(str, range(2000))))).json["id"]
+        while not (await call.send("GET", f"{PATH}/{first}")).json["counts"]["answered"]:
+            await asyncio.sleep(0.01)
+        gone = folder.forget(ledger.customers.find("acme"))
+        second = (await post(other, lines("a", "b"))).json["id"]
+        return gone, await ended(other, second), await call.send("GET", f"{PATH}/{first}")
+
+    gone, batch, after = together(call, work)
+    assert (gone, batch["state"], batch["counts"]["answered"], after.status) == (1, "done", 2, 404)
+
+
+def test_a_defect_ends_that_batch_alone(make: Make) -> None:
+    class Odd(EchoPackage):
+        def usage(self, inputs: list[str], outputs: list[Any]) -> dict[str, int]:
+            if inputs == ["odd"]:
+                raise ZeroDivisionError
+            return super().usage(inputs, outputs)
+
+    call = make(Odd())
+
+    async def work() -> Any:
+        names = [(await post(call, lines(text))).json["id"] for text in ("odd", "even")]
+        return [await ended(call, name) for name in names]
+
+    odd, even = together(call, work)
+    assert (odd["state"], odd["error"]["code"], even["state"]) == ("failed", "internal", "done")
+
+
 def test_too_many_at_once_are_refused(make: Make) -> None:
     call = make(EchoPackage(seconds=0.05))
     assert call.service.batches.folder is not None

@@ -172,6 +172,20 @@ def customers_export(
         sys.stdout.buffer.write(part)
 
 
+def _erase_batches(ledger: str, found: dict[str, Any], *, everything: bool) -> None:
+    """Batch files lie beside the ledger. Who is erased whole leaves none; of one person's lines somebody must look."""
+    from breakeven.serving.batch_files import BatchFolder
+
+    path = None if ledger.startswith("postgres") else Path(ledger.removeprefix("sqlite:///")).absolute()
+    kept = BatchFolder.beside(path)
+    if kept is None:
+        return
+    if everything:
+        found["erased"]["batches"] = kept.forget(found["customer"])
+    else:
+        found["copies"] += [str(batch.folder) for batch in kept.list(found["customer"])]
+
+
 @customers.command("erase")
 @click.argument("customer")
 @_selection
@@ -192,6 +206,7 @@ def customers_erase(
         click.confirm(spoken(f"erase {customer} for ever?"), abort=True, err=True)
     arguments: dict[str, Any] = {"customer": customer, "events": list(requests), "containing": containing}
     found = commands.call(_ledger(folder), "subjects.erase", **arguments)
+    _erase_batches(_ledger(folder), found, everything=not requests and containing is None)
     if as_json:
         answer(found)
         return

@@ -189,6 +189,12 @@ class BatchFolder:
         """Removes a folder and all in it."""
         shutil.rmtree(folder, ignore_errors=True)
 
+    def forget(self, customer: str) -> int:
+        """Removes all files of a customer; how many batches there were. One that runs ends."""
+        count = len(self.list(customer))
+        self.discard(self.root / customer)
+        return count
+
     def find(self, customer: str, name: str) -> Batch | None:
         """A customer's batch; None for what is none of its own."""
         if _ID.fullmatch(name) is None:

@@ -112,11 +112,19 @@ class Batches:
             error = problem
             if status_of(error) != 503:
                 await _aside(lambda: batch.end("failed", self._keep, error))
-            else:  # the service, the ledger or the disk cannot now: nothing is lost, so try again
+            elif batch.folder.exists():  # the service, the ledger or the disk cannot now: nothing is lost, so try again
                 log.warning("batch %s waits: %s", batch.id, error)
                 await asyncio.sleep(_PAUSE)
-        active.rotate(-1)
-        if batch.state in ENDED:
+        except OSError as problem:
+            if batch.folder.exists():
+                log.warning("batch %s waits: %s", batch.id, problem.strerror)
+                await asyncio.sleep(_PAUSE)
+        except Exception as problem:
+            log.error("batch %s has met a defect: %s", batch.id, problem, exc_info=problem)
+            await _aside(lambda: batch.end("failed", self._keep, HttpError(500, "internal")))
+        finally:
+            active.rotate(-1)
+        if batch.state in ENDED or not batch.folder.exists():  # erased while it was worked on
             active.pop()
             lock.close()
 
