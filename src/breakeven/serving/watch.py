@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CASES = (1, 2, 4, 8, 16, 32, 64, 128)
+_KNOWN_AMOUNTS = 4096
 
 
 class ReleaseFigures:
@@ -96,6 +97,8 @@ class Watch:
         )
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_meter: dict[str, Counter] = {}
+        self._by_currency: dict[str, Counter] = {}
+        self._amounts: dict[tuple[object, ...], float] = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts a request."""
@@ -117,7 +120,10 @@ class Watch:
     def used(self, quantities: Mapping[str, int], plan: PricePlan | None = None) -> None:
         """Counts what was charged, and its price where a plan is given. The exact price is the ledger's."""
         if plan is not None and plan.rates:
-            self._charged.labels(plan.currency).inc(float(plan.amount(quantities)))
+            charged = self._by_currency.get(plan.currency)
+            if charged is None:
+                charged = self._by_currency[plan.currency] = self._charged.labels(plan.currency)
+            charged.inc(self._amount(plan, quantities))
         for meter, quantity in quantities.items():
             counter = self._by_meter.get(meter)
             if counter is None:
@@ -128,6 +134,16 @@ class Watch:
         """Counts a batch; called on the worker's thread."""
         self._batch.observe(cases)
         self._inference.inc(seconds)
+
+    def _amount(self, plan: PricePlan, quantities: Mapping[str, int]) -> float:
+        """What quantities cost; most requests are alike, and exact arithmetic takes longer than looking it up."""
+        known = (plan.version, *quantities.items())
+        amount = self._amounts.get(known)
+        if amount is None:
+            if len(self._amounts) >= _KNOWN_AMOUNTS:
+                self._amounts.clear()
+            amount = self._amounts[known] = float(plan.amount(quantities))
+        return amount
 
     def release(self, name: str) -> ReleaseFigures:
         """The counters of a release."""
