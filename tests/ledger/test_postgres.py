@@ -140,3 +140,31 @@ def test_a_database_that_is_not_there_is_an_environment_fault() -> None:
         open_ledger("postgresql://nobody:secret@127.0.0.1:9/none")
     assert caught.value.exit_code == 5
     assert "secret" not in str(caught.value)
+
+
+def test_a_month_closed_by_one_process_is_closed_for_what_another_writes_then(ledgers: list[Ledger]) -> None:
+    from tests.ledger.test_periods import END, LAST, START, quantity
+
+    one, other = ledgers
+    owner = one.customers.add("closing").id
+    stop, held = threading.Event(), []
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            other.record([Charge(owner, {"answers": 1}, time=START + number)])
+            number += 1
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while quantity(one, START, END, "closing") < 5:
+        time.sleep(0.01)
+    one.close_month("closing", LAST)
+    held.append(quantity(one, START, END, "closing"))
+    while quantity(one, END, None, "closing") < 5:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert quantity(one, START, END, "closing") == held[0]
+    assert all(row["late"] for row in one.events("closing", END))
+    assert one.verify()["holds"]
