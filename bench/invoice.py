@@ -1,4 +1,6 @@
-"""How many usage events and invoice lines are rated exactly in a second of one core (CPU time: neighbours do not count).
+"""How many usage events and invoice lines are rated exactly in a second of one core's own time.
+
+CPU seconds are counted, so that neighbours on the machine do not.
 
     python bench/invoice.py [seconds]
 

@@ -39,6 +39,7 @@ LAYERS: dict[str, int] = {
 HEAVY = {
     "torch", "transformers", "peft", "sklearn", "scipy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "fastapi",
     "starlette", "uvicorn", "sqlalchemy", "polars", "httpx", "rich", "model_signing", "sigstore", "jinja2", "fastexcel",
+    "reportlab", "fontTools", "drafthorse", "pypdf", "lxml", "PIL",
 }  # fmt: skip
 
 
