@@ -257,7 +257,10 @@ def _absorb(streams: dict[str, Floats], alive: np.ndarray[tuple[int, ...], np.dt
     """Zeroes everything that follows ruin."""
     if alive.all():
         return
-    factor = alive.astype(float)
+    factor, done = alive.astype(float), dict[int, Floats]()
     for name, stream in streams.items():
-        if name not in KEPT_AFTER_RUIN:
-            streams[name] = np.multiply(stream, factor, out=stream if stream.flags.writeable else None)
+        if name in KEPT_AFTER_RUIN:
+            continue
+        if id(stream) not in done:
+            done[id(stream)] = np.multiply(stream, factor, out=stream if stream.flags.writeable else None)
+        streams[name] = done[id(stream)]

@@ -74,19 +74,30 @@ class Gathered:
         """One more block."""
         self.count += size
         self.sizes.append(size)
+        # One array may stand under two names (revenue that all recurs): it is summed and sorted once.
+        totals = {id(stream): stream for stream in paths.streams.values()}
+        summed = {place: stream.sum(axis=1) for place, stream in totals.items()}
         for name, stream in paths.streams.items():
-            total = stream.sum(axis=1)
+            total = summed[id(stream)]
             self.sums[name] = self.sums[name] + total if name in self.sums else total
+        sorted_: dict[int, Floats] = {}
         for name in HEADLINE:
             stream = paths.streams[name]
-            self.headline[name].append(stream if self.exact else row_quantiles(stream.copy()))
+            if not self.exact and id(stream) not in sorted_:
+                sorted_[id(stream)] = row_quantiles(stream.copy())
+            self.headline[name].append(stream if self.exact else sorted_[id(stream)])
         for name, values in (*paths.outcomes.items(), *figures.items()):
             self.outcomes.setdefault(name, []).append(values)
 
     def quantiles(self) -> dict[str, Floats]:
         """[3, months] by headline stream."""
         if self.exact:
-            return {name: row_quantiles(np.concatenate(parts, axis=1)) for name, parts in self.headline.items()}
+            found: dict[tuple[int, ...], Floats] = {}
+            for parts in self.headline.values():
+                key = tuple(map(id, parts))
+                if key not in found:
+                    found[key] = row_quantiles(np.concatenate(parts, axis=1))
+            return {name: found[tuple(map(id, parts))] for name, parts in self.headline.items()}
         return {name: np.average(parts, axis=0, weights=self.sizes) for name, parts in self.headline.items()}
 
 
