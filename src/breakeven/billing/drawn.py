@@ -99,10 +99,11 @@ def _counted(
     """The events, corrections in them, and a summary of those whose own month was closed when they came."""
     used: dict[tuple[str, str, str], tuple[datetime.datetime, int]] = {}
     late: dict[tuple[str, str], int] = {}
+    known: dict[tuple[int, str], Any] = {}
     for row in rows:
-        name = row["about"] or row["id"]
+        name, plan = row["about"] or row["id"], _at(history, row["time"])
         for meter, quantity in row["quantities"].items():
-            _shown_price(row, meter, _at(history, row["time"]))
+            _shown_price(row, meter, plan, known)
             key = (name, row["source"], meter)
             moment, before = used.get(key, (row["counted"], 0))
             used[key] = (min(moment, row["counted"]), before + quantity)
@@ -147,12 +148,18 @@ def _at(history: Sequence[tuple[datetime.datetime, Plan]], time: datetime.dateti
     return next(plan for start, plan in reversed(history) if start <= time)
 
 
-def _shown_price(row: Mapping[str, Any], meter: str, plan: Plan) -> None:
-    """The rate that the service showed must be the rate of the plan that is billed by, where both are known."""
+def _shown_price(row: Mapping[str, Any], meter: str, plan: Plan, known: dict[tuple[int, str], Any]) -> None:
+    """The rate that the service showed must be the rate of the plan that is billed by, where both are known.
+
+    `known` keeps the rates that were looked up, by plan and meter.
+    """
     shown = row["rates"].get(meter)
     if shown is None:
         return
-    found = rate(plan, {meter: 1})
+    key = (id(plan), meter)
+    if key not in known:
+        known[key] = rate(plan, {meter: 1})
+    found = known[key]
     if found is not None and found != shown:
         raise DataError(
             "invoice-other-plan", id=row["id"], time=row["time"].isoformat(), meter=meter, shown=shown, found=found
