@@ -141,9 +141,10 @@ def issue(
         if kept := _kept(connection, slot):
             return {**kept, "already": True}
         if body["kind"] == "invoice":
-            _close(connection, body, seen, actor)
+            closed = _close(connection, body, actor)
             if kept := _kept(connection, slot):  # the closing waited for another process, which was quicker
                 return {**kept, "already": True}
+            _check(connection, body, seen, closed=closed)
         else:
             _alone(connection)
             if _notes(connection, body["references"]["number"]) != seen["notes"]:
@@ -165,10 +166,15 @@ def _kept(connection: Connection, slot: str) -> dict[str, Any] | None:
     return dict(json.loads(text)) if text else None
 
 
-def _close(connection: Connection, body: Mapping[str, Any], seen: Mapping[str, Any], actor: str) -> None:
-    """Closes the month, and makes sure that what was rated is all that counts in it."""
+def _close(connection: Connection, body: Mapping[str, Any], actor: str) -> bool:
+    reference = f"invoice of {body['issued']}"
+    return close_period(connection, body["customer_id"], body["month"], reference=reference, actor=actor)
+
+
+def _check(connection: Connection, body: Mapping[str, Any], seen: Mapping[str, Any], *, closed: bool) -> None:
+    """Makes sure that this closed the month, and that what was rated is all that counts in it."""
     customer, month = body["customer_id"], body["month"]
-    if not close_period(connection, customer, month, reference=f"invoice of {body['issued']}", actor=actor):
+    if not closed:
         raise Refused("invoice-month-closed", customer=body["customer"], month=month)
     if counting(connection, customer, month) != seen["events"] or _billed(connection, customer)[0] != seen["billed"]:
         raise Refused("invoice-moved", customer=body["customer"])
