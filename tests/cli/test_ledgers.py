@@ -14,9 +14,9 @@ from breakeven.cli.rotation import keys
 from breakeven.errors import InputError, IntegrityError, Refused, UsageError
 from breakeven.ledger import commands, open_ledger
 from breakeven.ledger.events import Charge
-from breakeven.ledger.reconcile import ResponseLog
 from tests.cli.test_books import asked, call, project
 from tests.ledger.test_periods import LAST, START
+from tests.ledger.test_reconcile import answered
 
 __all__ = ["project"]
 
@@ -76,10 +76,7 @@ def test_events_are_carried_to_another_ledger(project: Path, tmp_path: Path, for
 
 def test_answers_that_were_given_are_compared(project: Path) -> None:
     at, file = ("-C", str(project)), project / "answers.jsonl"
-    log = ResponseLog(file)
-    for number in range(3):
-        log.answered(f"e{number}", {"answers": number + 1})
-    log.close()
+    file.write_text("".join(answered(f"e{number}", number + 1) for number in range(3)))
     assert "answers and ledger agree: 3 compared" in call(ledgers.ledger, "reconcile", "--answers", str(file), *at)
     with file.open("a") as stream:
         stream.write(json.dumps({"id": "lost", "usage": []}) + "\n")

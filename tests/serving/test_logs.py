@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from breakeven.errors import EnvironmentFault
+from breakeven.ledger import open_ledger
+from breakeven.ledger.reconcile import answers, with_answers
 from breakeven.serving import logs
 from breakeven.serving.batches import LINES
 
@@ -141,12 +143,16 @@ def test_no_text_key_or_header_is_ever_written_by_a_server(tmp_path: Path, kind:
     assert "loud_server.py" in said and "KeyError" in said, "what failed and where is told"
     if kind == "json":
         told = [json.loads(line) for line in said.splitlines()]
-        requests = [line for line in told if line["logger"] == logs.REQUESTS]
+        requests = [line for line in told if line["logger"] == logs.REQUESTS and line["message"] == "request"]
         assert [line["status"] for line in requests] == statuses
         first = requests[0]
         assert (first["request_id"], first["route"], first["method"]) == ("mine", "predict", "POST")
         assert first["customer"].startswith("cus_") and first["seconds"] > 0
         assert requests[6]["error"] == "key-malformed" and "key" not in requests[6]
         assert requests[7]["route"] == "other"
+        (tmp_path / "log").write_text(said)
+        with open_ledger(tmp_path / "l.sqlite") as ledger:
+            assert with_answers(ledger.events(), answers(tmp_path / "log"))["agrees"]
+            assert len(ledger.events()) == len(answers(tmp_path / "log")) > 0
     else:
         assert "request mine" not in said, "without JSON only what is wrong is told"

@@ -21,33 +21,11 @@ Row = Mapping[str, Any]
 SHOWN = 1000  # the most ids of one kind in a result; `count` says how many there are
 
 
-class ResponseLog:
-    """An append-only file of the answers that were given, a JSON object a line: `{id, time, usage}`; no payload.
-
-    Whoever sends answers writes here after sending; `answers` reads it, and reads stored answers of `/v1/predict` too.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import os
-
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._stream = os.fdopen(handle, "a", encoding="utf-8", buffering=1)
-
-    def answered(self, charge_id: str, quantities: Mapping[str, int]) -> None:
-        """Writes a line. One line is one write, so lines of several threads or processes do not mix."""
-        usage = [{"meter": meter, "quantity": number} for meter, number in quantities.items()]
-        line = {"id": charge_id, "time": clock.text(clock.now()), "usage": usage}
-        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._stream.close()
-
-
 def answers(file: Path) -> dict[str, dict[str, Any]]:
     """`{id: {quantities, time, line}}` of a log of answers; lines that speak of no answer are left out.
 
-    A line is JSON with `id` and `usage` (as an answer has it) or `quantities`. InputError where a line is no JSON.
+    A line is JSON with `id` and `usage` (as an answer has it, and the log of `serve --log json`) or `quantities`.
+    InputError where a line is no JSON.
     """
     found: dict[str, dict[str, Any]] = {}
     try:

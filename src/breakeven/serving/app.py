@@ -231,6 +231,17 @@ class Service:
         if response is not None:  # a stream has sent itself
             await _send(exchange, response)
 
+    def charged(self, deployment: Deployment, charge: Charge) -> None:
+        """Counts what was used and, where a log for machines is kept, writes its line: `ledger reconcile` reads it."""
+        self.watch.used(charge.quantities, deployment.plan)
+        if self.requests is not None:
+            self.requests.charged(charge)
+
+    def answered(self, deployment: Deployment, charge: Charge) -> None:
+        """Counts a request that was answered whole and charged."""
+        self.charged(deployment, charge)
+        deployment.count_answered()
+
     def _tell(self, exchange: Exchange, name: str, status: int, started: float) -> None:
         seconds = time.perf_counter() - started
         self.watch.answered(name, status, seconds)

@@ -274,7 +274,7 @@ class Batches:
             if isinstance(outcome, BaseException) and getattr(outcome, "code", "") != "event-doubled":
                 raise outcome
             if line.charge is not None and not isinstance(outcome, BaseException):
-                self.service.watch.used(line.charge.quantities, deployment.plan)
+                self.service.charged(deployment, line.charge)
 
 
 def _locked(folder: BatchFolder, known: set[str]) -> list[tuple[Batch, IO[Any]]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from breakeven.errors import BreakevenError
 
 if TYPE_CHECKING:
+    from breakeven.ledger.events import Charge
     from breakeven.serving.exchange import Exchange
 
 Kind = Literal["text", "json"]
@@ -159,3 +160,9 @@ class RequestLog:
             "trace_id": exchange.trace.trace_id if exchange.trace is not None else None,
         }
         self._log.info("request", extra={"told": {name: value for name, value in told.items() if value is not None}})
+
+    def charged(self, charge: Charge) -> None:
+        """Writes what was charged for an answer, once it is on the disk: what `ledger reconcile --answers` compares."""
+        usage = [{"meter": meter, "quantity": quantity} for meter, quantity in charge.quantities.items()]
+        told = {"id": charge.id, "usage": usage, "customer": charge.customer, "release": charge.release}
+        self._log.info("charged", extra={"told": told})

@@ -74,8 +74,7 @@ async def _stepped(
         service.ledger.release(admission)
         raise
     await service.commit(admission, charge)
-    service.watch.used(quantities, deployment.plan)
-    deployment.count_answered()
+    service.answered(deployment, charge)
     return response
 
 

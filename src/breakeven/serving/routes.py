@@ -173,8 +173,7 @@ async def answer(
     )
     if not await service.commit(admission, charge):
         return await _replayed(service, idempotency, request)
-    service.watch.used(quantities, deployment.plan)
-    deployment.count_answered()
+    service.answered(deployment, charge)
     return Response(200, body, [JSON_TYPE])
 
 

@@ -90,7 +90,7 @@ async def stream(
                     plan=deployment.plan.version)  # fmt: skip
     if quantities:
         await service.commit(admission, charge)
-        service.watch.used(quantities, deployment.plan)
+        service.charged(deployment, charge)
     else:
         service.ledger.release(admission)
     if failure is None:
