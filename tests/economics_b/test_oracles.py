@@ -1,4 +1,4 @@
-"""Other people's programs as oracles, where installed: numpy-financial, pyxirr, SALib, lifelines, lifetimes."""
+"""Other people's programs as oracles, where installed: numpy-financial, pyxirr, SALib, lifelines."""
 
 from datetime import date
 
@@ -60,15 +60,3 @@ def test_lifelines_agrees_on_constant_churn():
     assert ours.rate == pytest.approx(1.0 / float(theirs.lambda_), rel=1e-6)
     survivors = oracle.KaplanMeierFitter().fit(stays, gone).survival_function_at_times([6]).iloc[0]
     assert float(ours.survival(6)) == pytest.approx(float(survivors), abs=0.02)
-
-
-def test_lifetimes_agrees_on_repeat_purchases():
-    oracle = pytest.importorskip("lifetimes")
-    generator = np.random.default_rng(5)
-    rate, end = generator.gamma(0.5, 0.2, 1500), generator.exponential(60.0, 1500)
-    age = generator.uniform(20.0, 60.0, 1500)
-    count = generator.poisson(rate * np.minimum(end, age))
-    recency = np.where(count > 0, generator.uniform(0.3, 1.0, 1500) * np.minimum(end, age), 0.0)
-    theirs = oracle.BetaGeoFitter().fit(count, recency, age).params_
-    ours = fitting.fit_repeat(count, recency, age)
-    assert (ours.r, ours.alpha) == pytest.approx((theirs["r"], theirs["alpha"]), rel=0.02)

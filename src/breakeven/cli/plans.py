@@ -146,6 +146,15 @@ def actuals(
     _tell_actuals(data, counted, fits, made)
 
 
+TITLES = {
+    "customers": "actuals-customers",
+    "new_customers": "actuals-new_customers",
+    "churned_customers": "actuals-churned_customers",
+    "answers": "actuals-answers",
+    "revenue": "actuals-revenue",
+}
+
+
 def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made: Plan) -> None:
     """The months as a table, what lies outside, what was fitted, and the plan from here on."""
     from rich.table import Table
@@ -153,7 +162,7 @@ def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made:
     from breakeven.errors import render
 
     streams = {name: {row["month"]: row for row in rows} for name, rows in data["streams"].items()}
-    table = Table(render("actuals-month-title", {}), *(render(f"actuals-{name}", {}) for name in streams))
+    table = Table(render("actuals-month-title", {}), *(render(TITLES[name], {}) for name in streams))
     for month, title in enumerate(data["months"], 1):
         table.add_row(title, *(_cell(rows.get(month)) for rows in streams.values()))
     console().print(table)
@@ -161,7 +170,7 @@ def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made:
     outside = {name: sum(not row["within"] for row in rows.values()) for name, rows in streams.items()}
     for name, many in outside.items():
         if many:
-            about = {"stream": render(f"actuals-{name}", {}), "outside": many, "months": len(streams[name])}
+            about = {"stream": render(TITLES[name], {}), "outside": many, "months": len(streams[name])}
             click.echo(render("actuals-outside", about))
     known = made.settings.drivers()
     for name, number in fits.quantities.items():

@@ -92,4 +92,5 @@ def rows(root: Path, name: str) -> list[dict[str, Any]]:
 
     nowhere = Snapshots(root / ".none")  # a file here is never fetched, so nothing is kept there
     found = read(name, Source(path=name), root, Limits(max_mb=MAX_MB), snapshots=nowhere, keep=[])
-    return found.frame.to_dicts()
+    table: list[dict[str, Any]] = found.frame.to_dicts()
+    return table
