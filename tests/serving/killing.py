@@ -33,6 +33,7 @@ class Told:
     statuses: Counter[int] = field(default_factory=Counter)
     due: int = 0  # requests so far, also those that no client took up before a kill
     sent: int = 0
+    loaded: float = 0.0  # seconds under load
     back: list[float] = field(default_factory=list)
 
     def heard(self, name: str, found: Any) -> None:
@@ -43,7 +44,8 @@ class Told:
     def figures(self) -> dict[str, Any]:
         """For the page of figures."""
         back = sorted(self.back)
-        return {"sent": self.sent, "acknowledged": len(self.careless) + len(self.answered),
+        return {"sent": self.sent, "sent_per_second": round(self.sent / self.loaded),
+                "acknowledged": len(self.careless) + len(self.answered),
                 "statuses": dict(self.statuses), "restart_seconds_median": round(back[len(back) // 2], 2),
                 "restart_seconds_p95": round(back[int(len(back) * 0.95)], 2),
                 "restart_seconds_most": round(back[-1], 2)}  # fmt: skip
@@ -97,8 +99,10 @@ class Crowd:
         """Load for `seconds`, then `kill()` in the midst of it. `mortal`: that breaks every connection, by and by."""
         clients = [asyncio.ensure_future(self.client(self.urls[n % len(self.urls)])) for n in range(CONNECTIONS)]
         arriving = asyncio.ensure_future(self.arrive(rate, 3600))
+        began = time.monotonic()
         await asyncio.sleep(seconds)
         await asyncio.to_thread(kill)
+        self.told.loaded += time.monotonic() - began
         if mortal:
             await asyncio.wait(clients, timeout=20)  # each hears what was sent to it before its line broke
         self.dead.set()
