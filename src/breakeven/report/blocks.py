@@ -82,12 +82,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Picture:
-    """An inline drawing, its heading, and the sentence under it."""
+    """An inline drawing, its heading, and the sentence under it; `table` says in numbers what it draws."""
 
     key: str
     title: str
     svg: str
     caption: str
+    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ class Report:
 
 
 def _cells_of(section: Section, block: Block) -> Iterator[tuple[str, str | None, Cell]]:
-    if isinstance(block, Table):
+    if isinstance(block, Picture) and block.table is not None:
+        yield from _cells_of(section, block.table)
+    elif isinstance(block, Table):
         for row in block.rows:
             for head, cell in zip(block.heads, row, strict=True):
                 yield _path(section.title, block.title, row[0].text, head), cell.step or block.step, cell

@@ -83,8 +83,8 @@ def answer(snapshot: Snapshot, words: Words) -> list[Block]:
     if standing(snapshot.verdict or {}) == "none":
         blocks += evaluate.obstacles(snapshot, words)
     blocks += [replace(block, fold=SHOWN) for block in findings(pressing(snapshot), words)]
-    if (snapshot.verdict or {}).get("candidates"):
-        blocks += gallery.blocks(snapshot, words)
+    first = gallery.frontier(snapshot, words)
+    blocks += [first] if first is not None else []
     blocks += business.pictures(snapshot, words)
     return blocks
 

@@ -1,4 +1,4 @@
-"""The report in Markdown: the same sentence, tables and findings as the HTML, without pictures.
+"""The report in Markdown: the same sentence, tables and findings as the HTML; of pictures the numbers.
 
 Words out of the data are escaped, so that a cell can neither break its table nor become a link, an image or markup.
 """
@@ -68,8 +68,9 @@ def _section(section: Section, words: Words) -> Iterator[str]:
     if section.title:
         yield f"## {escape(section.title)}"
     for block in section.blocks:
-        if not isinstance(block, Picture):
-            yield _block(block, words)
+        shown = block.table if isinstance(block, Picture) else block
+        if shown is not None:
+            yield _block(shown, words)
 
 
 def _block(block: Block, words: Words) -> str:

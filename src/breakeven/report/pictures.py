@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A series over x; `low` and `high` bound it where known."""
+    """A series over x; `low` and `high` bound it where known. `dash` tells it from lines that it lies upon."""
 
     name: str
     x: Sequence[float]
@@ -48,6 +48,7 @@ class Line:
     index: int
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    dash: int = 0
 
 
 def money_label(code: str | None) -> Label:
@@ -224,15 +225,20 @@ def lines(
     y_label: Label = numbers.tick,
     x_label: Label = numbers.tick,
     zero: bool = False,
+    span: tuple[float, float] | None = None,
+    x_ticks: Sequence[float] | None = None,
 ) -> str:
-    """Series over a shared axis, bounded series as fans, each named at its end; zero is drawn where it is in view."""
+    """Series over a shared axis, bounded series as fans, each named at its end; zero is drawn where it is in view.
+
+    `span` fixes the vertical axis, as for shares.
+    """
     canvas = Canvas(key, words["title"], words["description"], height=320)
     room = min(120.0, 14 + max((width_of(item.name) for item in series), default=0))
     every = [value for item in series for part in (item.y, item.low or (), item.high or ()) for value in part]
     x_values = [value for item in series for value in item.x]
     scale = Scale(min(x_values), max(x_values) if max(x_values) > min(x_values) else min(x_values) + 1, 66, 476 - room)
-    frame = Frame(canvas, scale, spanning(every, 272, 32, zero=zero))
-    frame.axes(words["x"], words["y"], x_label=x_label, y_label=y_label)
+    frame = Frame(canvas, scale, Scale(*span, 272, 32) if span else spanning(every, 272, 32, zero=zero))
+    frame.axes(words["x"], words["y"], x_label=x_label, y_label=y_label, x_ticks=x_ticks)
     if frame.y.low < 0 < frame.y.high:
         canvas.line(frame.x.start, frame.y(0), frame.x.end, frame.y(0), "axis")
     for item in series:
@@ -242,7 +248,7 @@ def lines(
             canvas.path([*upper, *reversed(lower)], f"fan s{item.index % SERIES}", closed=True)
     for item in series:
         at = [(frame.x(x), frame.y(y)) for x, y in zip(item.x, item.y, strict=True)]
-        canvas.path(at, f"curve s{item.index % SERIES}")
+        canvas.path(at, f"curve s{item.index % SERIES}" + (f" dash{item.dash}" if item.dash else ""))
         if len(at) == 1:
             canvas.mark(*at[0], item.index)
     ends = sorted(series, key=lambda item: -item.y[-1])
@@ -256,7 +262,7 @@ def swings(
     key: str, base: float, bars: Sequence[tuple[str, float, float]], words: Mapping[str, str], *, label: Label
 ) -> str:
     """A tornado: an outcome with each input at its p10 and at its p90, (name, at p10, at p90), about the base case."""
-    left = min(230.0, 14 + max((width_of(name) for name, _, _ in bars), default=0))
+    left = min(252.0, 14 + max((width_of(name) for name, _, _ in bars), default=0))
     bottom = 24 + 26 * len(bars)
     canvas = Canvas(key, words["title"], words["description"], height=bottom + 44)
     scale = spanning([base, *(end for _, low, high in bars for end in (low, high))], left, 464)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
-from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Facts, Lines, Picture, Table
 from breakeven.report.origins import quantity
-from breakeven.report.sections import doubt
-from breakeven.report.sections.cells import candidates, cell, number, origin_of, volumes_cell
+from breakeven.report.sections import doubt, plan_pictures
+from breakeven.report.sections.cells import candidates, cell, in_percent, number, origin_of, volumes_cell
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 STEP = "business"
 MONTHS = ("break_even_operating", "break_even_cash", "payback", "ruin")
 FIRST = ("npv", "probability_of_break_even", "probability_of_ruin")
-CASH = "cash"
 Plans = Mapping[str, Mapping[str, Any]]
 
 
@@ -41,6 +39,7 @@ def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
     yield from _months(found, words)
     yield from _volumes(snapshot, words)
     yield from _figures(found, words)
+    yield from plan_pictures.owners(plan, _shown(snapshot, found), words)
     yield from doubt.blocks(plan, words)
     yield from _inputs(snapshot, found, words)
 
@@ -79,8 +78,13 @@ def _figures(found: Plans, words: Words) -> Iterator[Block]:
     keys = dict.fromkeys(key for item in found.values() for key, value in item.items() if quantity(value))
     names = [*(name for name in FIRST if name in keys), *(name for name in keys if name not in FIRST)]
     if names:
-        rows = [[Cell(words.term(name)), *(cell(item.get(name)) for item in found.values())] for name in names]
+        rows = [[Cell(words.term(name)), *(_figure(item.get(name)) for item in found.values())] for name in names]
         yield Table(words("plan"), [words("figure"), *found], rows, step=STEP, note=words("plan-note"))
+
+
+def _figure(data: Any) -> Cell:
+    held = quantity(data)
+    return cell(None) if held is None else Cell(quantity=in_percent(held))
 
 
 def _inputs(snapshot: Snapshot, found: Plans, words: Words) -> Iterator[Block]:
@@ -117,30 +121,8 @@ def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
 
 
 def pictures(snapshot: Snapshot, words: Words) -> list[Picture]:
-    """Cash over the months, and which assumptions move the plan most."""
+    """What a reader looks at first: unit economics, revenue and cash over the months, break-even, the tornado."""
     plan = snapshot.business or {}
-    return [*_cash(snapshot, words), *doubt.pictures(plan, words)]
-
-
-def _cash(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
-    """A fan for the shown candidate, the medians of the others."""
-    plan = snapshot.business or {}
-    found: Plans = plan.get("candidates") or {}
-    name = _shown(snapshot, found)
-    every = [_line(item, other, index, fan=other == name) for index, (other, item) in enumerate(found.items())]
-    # The shown one is drawn last, over the others.
-    series = sorted((line for line in every if line is not None), key=lambda line: line.low is not None)
-    if series and name is not None:
-        caption = words("cash-caption", scenarios=numbers.count(plan.get("scenarios")), candidate=name)
-        names = {"title": words("cash-title"), "description": caption, "x": words("cash-x"), "y": words("cash-y")}
-        drawn = draw.lines("cash", series, names, y_label=draw.money_label(plan.get("currency")), zero=True)
-        yield Picture("cash", names["title"], drawn, caption)
-
-
-def _line(item: Mapping[str, Any], name: str, index: int, *, fan: bool) -> draw.Line | None:
-    held = (item.get("fans") or {}).get(CASH) or {}
-    middle = held.get("p50") or held.get("mean")
-    if not middle:
-        return None
-    months = [float(place + 1) for place in range(len(middle))]
-    return draw.Line(name, months, middle, index, held.get("p10") if fan else None, held.get("p90") if fan else None)
+    shown = _shown(snapshot, plan.get("candidates") or {})
+    parts = (plan_pictures.unit, plan_pictures.growth, plan_pictures.break_even)
+    return [*(picture for part in parts for picture in part(plan, shown, words)), *doubt.pictures(plan, words)]

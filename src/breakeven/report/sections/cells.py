@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from breakeven.quantity import Origin, Quantity
@@ -40,6 +41,11 @@ def cell(data: Any, *, bare: bool = False) -> Cell:
     """A quantity's cell (`bare`: its head names the unit); what was not found out is n/a."""
     held = quantity(data)
     return Cell(quantity=held, bare=bare) if held else Cell(numbers.MISSING, tone="quiet")
+
+
+def in_percent(held: Quantity) -> Quantity:
+    """A share of money or customers as a reader says it: in percent."""
+    return replace(held, unit="probability") if held.unit == "share" else held
 
 
 def number(value: Any, unit: str = "rows") -> Cell:

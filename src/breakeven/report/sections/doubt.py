@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from breakeven.quantity import Quantity
@@ -10,6 +11,7 @@ from breakeven.report import numbers
 from breakeven.report import pictures as draw
 from breakeven.report.blocks import Block, Cell, Picture, Table
 from breakeven.report.sections.cells import judged, said
+from breakeven.report.sections.plan_pictures import label_of
 from breakeven.report.words import Words
 
 STEP = "business"
@@ -28,8 +30,9 @@ def _next(known: Mapping[str, Any], code: str, words: Words) -> Iterator[Block]:
     rows = []
     for item in (known.get("assumptions") or [])[:SHOWN]:
         worth, error = float(item["worth"]), float(item["error"])
-        spread = TWO_SIGMA * error if error > 0 else 0.0
-        held = Quantity(worth, code, "assumed", worth - spread, worth + spread, method=words("worth-method"))
+        held = Quantity(worth, code, "assumed", method=words("worth-method"))
+        if error > 0:
+            held = replace(held, low=worth - TWO_SIGMA * error, high=worth + TWO_SIGMA * error)
         rows.append([said(item["driver"], code=True), _share(item.get("share")), Cell(quantity=held)])
     if rows:
         heads = [words("driver"), words("share-of-doubt"), words("worth-of-knowing")]
@@ -80,6 +83,14 @@ def pictures(plan: Mapping[str, Any], words: Words) -> Iterator[Picture]:
             "low": words("at-p10"),
             "high": words("at-p90"),
         }
-        label = draw.money_label(plan.get("currency"))
-        drawn = draw.swings("tornado", float(tornado["base"]), bars[:SHOWN], names, label=label)
-        yield Picture("tornado", names["title"], drawn, names["description"])
+        code = str(plan.get("currency") or "")
+        drawn = draw.swings("tornado", float(tornado["base"]), bars[:SHOWN], names, label=label_of(plan, words))
+        rows = [[said(name, code=True), _worth(low, code), _worth(high, code)] for name, low, high in bars[:SHOWN]]
+        heads = [words("driver"), words("at-p10"), words("at-p90")]
+        table = Table(names["title"], heads, rows, step=STEP)
+        yield Picture("tornado", names["title"], drawn, names["description"], table)
+
+
+def _worth(value: float, code: str) -> Cell:
+    """A net present value of the tornado, at digits that suit a plan: whole money."""
+    return Cell(quantity=Quantity(float(round(value)), code, "assumed"))

@@ -9,7 +9,7 @@ from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table, Tone
 from breakeven.report.origins import measured, quantity
-from breakeven.report.sections import quality
+from breakeven.report.sections import gallery, quality
 from breakeven.report.sections.cells import candidates, cell, judged, loose, number, origin_of, said, volumes_cell
 from breakeven.report.words import Words
 
@@ -102,7 +102,7 @@ def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
         found += obstacles(snapshot, words)
     found += [_gates(snapshot, words), _money(snapshot, words)]
     found += [block for part in after for block in part(snapshot, words)]
-    return [*found, *quality.blocks(snapshot, words)]
+    return [*found, *gallery.blocks(snapshot, words), *quality.blocks(snapshot, words)]
 
 
 def obstacles(snapshot: Snapshot, words: Words) -> list[Block]:

@@ -1,17 +1,17 @@
-"""The pictures of the verdict: frontier, ladder, confusion, calibration, latency, capacity."""
+"""The pictures of the verdict: frontier, ladder, confusion, calibration, latency, capacity; each with its numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report import pictures as draw
-from breakeven.report.blocks import Block, Picture
+from breakeven.report.blocks import Block, Cell, Picture, Table
 from breakeven.report.origins import quantity
-from breakeven.report.sections.cells import candidates, shown_candidate
-from breakeven.report.sections.quality import figures
+from breakeven.report.sections.cells import candidates, judged, number, shown_candidate
+from breakeven.report.sections.quality import SPEED, STEP, figures
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
-    """Frontier, ladder, confusion, calibration, latency and capacity, each where its numbers exist."""
+    """Ladder, confusion, calibration, latency and capacity, each where its numbers exist."""
     found = [
-        _frontier(snapshot, words),
         _ladder(snapshot, words),
         _confusion(snapshot, words),
         _calibration(snapshot, words),
@@ -30,7 +29,8 @@ def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
     return [picture for picture in found if picture is not None]
 
 
-def _frontier(snapshot: Snapshot, words: Words) -> Picture | None:
+def frontier(snapshot: Snapshot, words: Words) -> Picture | None:
+    """Value against cost, every candidate with its intervals; None where nothing was judged."""
     verdict = snapshot.verdict or {}
     points = [
         draw.Point(name, cost, value, index, name == verdict.get("chosen"))
@@ -48,9 +48,10 @@ def _frontier(snapshot: Snapshot, words: Words) -> Picture | None:
         "y": words("frontier-y"),
         "pays": words("frontier-pays") if price else words("frontier-pays-no-price"),
     }
-    return Picture(
-        "frontier", names["title"], draw.frontier("frontier", points, price, names, verdict.get("currency")), caption
-    )
+    drawn = draw.frontier("frontier", points, price, names, verdict.get("currency"))
+    rows = [[Cell(point.name), Cell(quantity=point.x), Cell(quantity=point.y)] for point in points]
+    heads = [words("candidate"), names["x"], names["y"]]
+    return Picture("frontier", names["title"], drawn, caption, Table(names["title"], heads, rows, step=STEP))
 
 
 def _price(verdict: Mapping[str, Any]) -> Quantity | None:
@@ -78,7 +79,14 @@ def _ladder(snapshot: Snapshot, words: Words) -> Picture | None:
         names["title"],
         draw.dots("ladder", rows, names, limit=_limit(snapshot, str((snapshot.verdict or {}).get("metric")))),
         caption,
+        _named(rows, names, words, STEP),
     )
+
+
+def _named(rows: Sequence[tuple[str, int, Quantity]], names: Mapping[str, str], words: Words, step: str) -> Table:
+    """A number a candidate, as drawn."""
+    cells = [[Cell(name), Cell(quantity=held)] for name, _, held in rows]
+    return Table(names["title"], [words("candidate"), names["x"]], cells, step=step)
 
 
 def _limit(snapshot: Snapshot, gate: str) -> float | None:
@@ -109,7 +117,9 @@ def _confusion(snapshot: Snapshot, words: Words) -> Picture | None:
         "true": words("true"),
     }
     rows = [(str(label), row) for label, row in zip(classes, counts, strict=False)]
-    return Picture("confusion", names["title"], draw.confusion("confusion", heads, rows, names), caption)
+    cells = [[Cell(label), *(number(value) for value in row)] for label, row in rows]
+    table = Table(names["title"], [f"{names['true']} / {names['said']}", *heads], cells, step=STEP)
+    return Picture("confusion", names["title"], draw.confusion("confusion", heads, rows, names), caption, table)
 
 
 def _calibration(snapshot: Snapshot, words: Words) -> Picture | None:
@@ -127,9 +137,14 @@ def _calibration(snapshot: Snapshot, words: Words) -> Picture | None:
         "tip": words("calibration-tip", said="{said}", share="{share}", n="{n}"),
     }
     index = list(candidates(snapshot)).index(name)
-    return Picture(
-        "calibration", names["title"], draw.reliability("calibration", bins, names, index), words("calibration-caption")
-    )
+    drawn = draw.reliability("calibration", bins, names, index)
+    cells = [[_share(item["confidence"]), _share(item["accuracy"]), number(item["n"])] for item in bins]
+    table = Table(names["title"], [names["x"], names["y"], names["rows"]], cells, step=STEP)
+    return Picture("calibration", names["title"], drawn, names["description"], table)
+
+
+def _share(share: float) -> Cell:
+    return judged(share, numbers.percent(share), "measured")
 
 
 def _speeds(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
@@ -145,4 +160,4 @@ def _speeds(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
         }
         names = {"title": words(f"{key}-title"), "description": words(f"{key}-caption"), "x": words(f"{key}-x")}
         drawn = draw.dots(key, rows, names, limit=_limit(snapshot, name), log=True, whiskers=ranges)
-        yield Picture(key, names["title"], drawn, names["description"])
+        yield Picture(key, names["title"], drawn, names["description"], _named(rows, names, words, SPEED))

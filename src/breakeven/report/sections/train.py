@@ -96,9 +96,15 @@ def _curves(snapshot: Snapshot, words: Words) -> Iterator[Picture]:
                 "x": words("curve-x"),
                 "y": term,
             }
-            yield Picture(
-                f"curve-{figure}",
-                names["title"],
-                draw.lines(f"curve-{figure}", series, names),
-                words("curve-caption", figure=term),
-            )
+            drawn = draw.lines(f"curve-{figure}", series, names)
+            table = Table(names["title"], [words("candidate"), words("curve-x"), term], _ends(series))
+            yield Picture(f"curve-{figure}", names["title"], drawn, names["description"], table)
+
+
+def _ends(series: list[draw.Line]) -> list[list[Cell]]:
+    """First and last point of every line."""
+    return [
+        [Cell(line.name), replace(number(line.x[at], "steps"), step=f"train/{line.name}"), _of(line.name, line.y[at])]
+        for line in series
+        for at in (0, -1)
+    ]
