@@ -41,6 +41,7 @@ class Setup:
     task: Any  # breakeven.task.Task
     seed: int
     refresh: bool = False  # remote sources are read anew
+    area: str = "artifacts"  # where its steps are kept, below the root
 
 
 class Progress(Protocol):

@@ -107,15 +107,22 @@ class Snapshot:
 class Project:
     """A project folder: its file, its steps and its artifacts.
 
-    `overrides` are `section.key=value` strings, as `--set` takes them. Nothing is run, written or locked by opening.
+    `overrides` are `section.key=value` strings, as `--set` takes them. `area` is where its steps are
+    kept. Nothing is run, written or locked by opening.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] = ".", *, overrides: Sequence[str] = (), file: str = FILE
+        self,
+        folder: str | os.PathLike[str] = ".",
+        *,
+        overrides: Sequence[str] = (),
+        file: str = FILE,
+        area: str = "artifacts",
     ) -> None:
         self.root = Path(folder).expanduser().resolve()
         self.settings, self.document = open_settings(self.root / file, overrides)
-        self.store = Store(self.root / "artifacts")
+        self.area = area
+        self.store = Store(self.root / area)
         self._task: Task | None = None
 
     @property
@@ -148,7 +155,7 @@ class Project:
     def setup(self, *, refresh: bool = False) -> pipeline.Setup:
         """What the stages may read to lay out their steps; candidates' own keys are checked here."""
         self._check_candidates()
-        return pipeline.Setup(self.root, self.settings, self.task, self.settings.seed, refresh=refresh)
+        return pipeline.Setup(self.root, self.settings, self.task, self.settings.seed, refresh=refresh, area=self.area)
 
     def _check_candidates(self) -> None:
         for index, candidate in enumerate(self.settings.train.candidates):

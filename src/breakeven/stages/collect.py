@@ -170,7 +170,8 @@ def _read(name: str, source: Source, context: Context, snapshots: Snapshots, rol
     settings = context.setup.config.collect
     limits = Limits(settings.memory_mb, settings.max_columns, settings.max_cell_mb)
     keep = [field for role in ("id", "inputs", "target", "slices", "groups") for field in names_of(roles, role)]
-    found = read(name, source, context.setup.root, limits, snapshots=snapshots, keep=keep)
+    unit = context.setup.config.process.split.by if source.ledger is not None else None
+    found = read(name, source, context.setup.root, limits, snapshots=snapshots, keep=keep, roles=roles, unit=unit)
     for part in ("licence", "rights", "provenance"):
         found.card[part] = found.card[part] or getattr(settings, part)
     for finding in found.findings:
@@ -265,7 +266,7 @@ def _state(setup: Setup, sources: dict[str, Source]) -> str | None:
     remote = [source for source in sources.values() if source.remote]
     if not remote:
         return None
-    root = setup.root / "artifacts"
+    root = setup.root / setup.area
     try:
         manifest = Manifest.read(root / "collect")
     except IntegrityError:
@@ -283,7 +284,7 @@ def _state(setup: Setup, sources: dict[str, Source]) -> str | None:
 
 def _refreshed(setup: Setup, remote: list[Source], last: str) -> str:
     settings = setup.config.collect
-    kept_ = Snapshots(setup.root / "artifacts" / "snapshots")
+    kept_ = Snapshots(setup.root / setup.area / "snapshots")
     before = [kept_.digest(source) for source in remote]
     anew = Snapshots(kept_.folder, refresh=True)
     limits = Limits(settings.memory_mb, settings.max_columns, settings.max_cell_mb)
@@ -311,7 +312,23 @@ def steps(setup: Setup) -> list[Step]:
     values["seed"] = setup.seed
     if (state := _state(setup, sources)) is not None:
         values["snapshot"] = state
+    if any(source.ledger is not None for source in sources.values()):
+        values["ledger"] = _ledger_state(setup)
     return [Step("collect", VERSION, run, values, _files(setup, sources))]
+
+
+def _ledger_state(setup: Setup) -> str:
+    """What stands for the ledger's rows: their hash when they were last asked for. A refresh asks now."""
+    if _refresh(setup):
+        from breakeven.data.ledger_source import labelled
+
+        return labelled(setup.root, setup.config.collect.fields.roles(), unit=setup.config.process.split.by).digest
+    try:
+        manifest = Manifest.read(setup.root / setup.area / "collect")
+    except IntegrityError:
+        manifest = None  # the plan says so
+    last = (manifest.inputs.get("settings", {}) if manifest else {}).get("ledger", "first")
+    return str(last)
 
 
 def estimate(setup: Setup) -> list[dict[str, Any]]:

@@ -329,7 +329,7 @@ def estimate(setup: Setup) -> list[dict[str, Any]]:
 
 def expected_rows(setup: Setup) -> int:
     """Training rows: counted where the rows were processed before, else the declared limit, else an assumption."""
-    report = setup.root / "artifacts" / "process" / "report.json"
+    report = setup.root / setup.area / "process" / "report.json"
     if report.is_file():
         with contextlib.suppress(IntegrityError):  # the plan says so
             return int(read_json(report).get("splits", {}).get("train", ASSUMED_ROWS))
