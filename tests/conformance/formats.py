@@ -88,6 +88,8 @@ class Continuation(TextTask):
     def parse(self, payload: Any, facts: Mapping[str, Any]) -> Any:
         if not isinstance(payload, dict) or not isinstance(payload.get("text"), str):
             raise InputError("input-not-text", at=Place(field="text"), found=type(payload).__name__)
+        if not isinstance(payload.get("max_tokens", 1), int) or not isinstance(payload.get("stop", []), list):
+            raise InputError("input-not-text", at=Place(field="max_tokens"), found="options of another type")
         return {
             "text": payload["text"],
             "max_tokens": min(payload.get("max_tokens", MOST_WORDS), MOST_WORDS),

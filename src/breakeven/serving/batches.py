@@ -78,10 +78,10 @@ def _model(service: Service, exchange: Exchange, key: Key) -> str | None:
 
 def _id(service: Service, exchange: Exchange, key: Key) -> str:
     """New, or made from the Idempotency-Key: then a retry meets the batch that is there."""
-    given = exchange.header(b"idempotency-key")
-    if not given:
+    if exchange.headers.get(b"idempotency-key") is None:
         return f"bat_{new_id()}"
-    if len(given) > 255 or not given.isascii() or not given.isprintable():
+    given = exchange.header(b"idempotency-key")
+    if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
         raise HttpError(400, "idempotency-key", at=Place(field="Idempotency-Key"))
     return f"bat_{service.ledger.replay.name(key.customer, 'batch ' + given)[:28]}"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from breakeven.serving.deployment import Deployment
 
 _TEXT: dict[str, Any] = {"type": "string"}
+EVENTS: dict[str, Any] = {"description": "server-sent events, each with a JSON object as data; the last one is [DONE]"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -62,6 +63,10 @@ def completed(document: dict[str, Any], service: Service) -> dict[str, Any]:
     """The document with these paths, forms for /v1/predict where they are taken, and the protocol's own errors."""
     document["paths"] |= paths(service)
     document["components"]["schemas"] |= schemas()
+    if any(one.package.task.streams for one in service.served.values()):
+        document["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {
+            "schema": EVENTS
+        }
     for one in service.served.values():
         schema = multipart.schema_of(one)
         if multipart.takes_forms(schema):
@@ -170,7 +175,7 @@ def _generation(service: Service, kind: str) -> dict[str, Any]:
     choice = {"index": _COUNT, "finish_reason": {"enum": ["stop", "length", "content_filter"]}, "logprobs": {}}
     choice |= {"message": {"type": "object"}} if kind == "chat" else {"text": _TEXT}
     answer = _answer({"choices": {"type": "array", "items": _object(choice)}, "created": _COUNT})
-    content_types = {**_json(answer), "text/event-stream": {"schema": _TEXT}}
+    content_types = {**_json(answer), "text/event-stream": {"schema": EVENTS}}
     words = "Answers a chat" if kind == "chat" else "Goes on with a text"
     return _operation(f"{words}, as OpenAI's API does", {"200": content_types}, body=_json(body),
                       parameters=[_IDEMPOTENCY])  # fmt: skip
