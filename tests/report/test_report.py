@@ -130,7 +130,7 @@ def test_the_plan_says_what_to_measure_next_and_what_the_risks_cost():
 
 def test_the_plan_is_drawn():
     keys = [picture.key for picture in business.pictures(example.snapshot(), Words())]
-    assert keys == ["cash", "tornado"]
+    assert keys == ["unit", "mrr", "cash", "break-even", "tornado"]
     assert list(business.pictures(example.empty(), Words())) == []
 
 

@@ -10,6 +10,7 @@ from breakeven.artifacts import now
 from breakeven.report import numbers, origins
 from breakeven.report.blocks import Block, Cell, Findings, Note, Report, Section, Table
 from breakeven.report.sections import business, collect, deploy, evaluate, gallery, lineage, process, train
+from breakeven.report.sections.cells import number
 from breakeven.report.words import Words
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def states(snapshot: Snapshot, words: Words) -> Table:
         [
             Cell(item["step"], code=True),
             Cell(words.term(item["state"]), tone=tones.get(item["state"], "")),
-            Cell(str(snapshot.counters.get(item["step"], 0))),
+            number(snapshot.counters.get(item["step"], 0), "runs"),
             Cell(_clip(item["why"] or "")),
         ]
         for item in snapshot.states

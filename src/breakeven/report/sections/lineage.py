@@ -29,7 +29,9 @@ def section(snapshot: Snapshot, words: Words) -> Section:
     known = {"hardware-keys": dict(_machines(snapshot, words)), "versions": {**versions, **snapshot.versions}}
     for title, pairs in known.items():
         if pairs:
-            blocks.append(Facts(words(title), [(name, said(value)) for name, value in pairs.items()]))
+            blocks.append(
+                Facts(words(title), [(name, said(value, code=title == "versions")) for name, value in pairs.items()])
+            )
     if snapshot.config_text:
         blocks.append(Listing(words("the-file"), snapshot.config_text))
     return Section("lineage", words("lineage"), blocks)

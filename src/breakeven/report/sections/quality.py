@@ -110,7 +110,7 @@ def _runtimes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
                 [
                     Cell(name),
                     Cell(str(tried.get("runtime")), tone="good" if chosen else "", code=True),
-                    Cell(str(tried.get("threads", ""))),
+                    number(tried.get("threads"), "threads"),
                     loose(tried.get("ms_per_case"), "ms"),
                     loose(tried.get("agreement"), "share"),
                     Cell(words(within) if tried.get("within") is not None else numbers.MISSING, tone=MARKS[within]),
