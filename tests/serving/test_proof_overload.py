@@ -1,0 +1,22 @@
+"""At three times what a server can do nobody is charged for a refusal, and every request gets one answer or the other.
+How many answers and how fast: make stress.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from breakeven.serving.launch import ServerProcess
+from tests.serving.overload import overloaded
+
+pytestmark = pytest.mark.slow
+
+
+def test_refused_is_never_charged_and_everybody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHO_SECONDS", "0.01")
+    limits = {"max_batch": 1, "queue_seconds": 0.3}
+    with ServerProcess("nowhere", module="tests.serving.echo_server", limits=limits) as hundred:
+        found = overloaded(hundred, rate=300, seconds=4, connections=200)
+    assert found["unaccounted"] == found["astray"] == 0, found
+    assert set(found["errors"]) == {"503"} and found["errors"]["503"] > found["sent"] / 4, found
+    assert found["answered"] > 0

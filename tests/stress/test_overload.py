@@ -1,0 +1,28 @@
+"""Three times the sustainable load for 60 s, on an echo task that spends 2 ms of CPU a case."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from breakeven.serving.launch import ServerProcess
+from tests.serving.overload import capacity, overloaded
+
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
+SECONDS = float(os.environ.get("STRESS_OVERLOAD_SECONDS", "60"))
+
+
+def test_overload(monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None]) -> None:
+    monkeypatch.setenv("ECHO_WORK", "0.005")
+    with ServerProcess("nowhere", module="tests.serving.echo_server", cpu=0) as server:
+        before = capacity(server, SECONDS / 6)
+        found = overloaded(server, rate=3 * before, seconds=SECONDS)
+        after = capacity(server, SECONDS / 6)
+        alive = server.alive()
+    best = (before + after) / 2
+    figures("overload", capacity_before=round(before, 1), capacity_after=round(after, 1),
+            goodput_share=round(found["goodput"] / best, 3), **found)  # fmt: skip
+    assert found["unaccounted"] == found["astray"] == 0 and alive
+    assert set(found["errors"]) == {"503"}
