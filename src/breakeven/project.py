@@ -25,6 +25,7 @@ from breakeven.stages import evaluate as evaluate_stage
 from breakeven.stages import process as process_stage
 from breakeven.stages import train as train_stage
 from breakeven.tasks import find
+from breakeven.watching import settings as watching_settings
 
 if TYPE_CHECKING:
     from breakeven.task import Task
@@ -72,6 +73,7 @@ class ProjectSettings(BaseModel):
     deploy: deploy_stage.Settings = Field(default_factory=deploy_stage.Settings)
     business: business_stage.Settings | None = None
     billing: billing_settings.Settings = Field(default_factory=billing_settings.Settings)
+    watching: watching_settings.Settings = Field(default_factory=watching_settings.Settings)
 
 
 @dataclass(frozen=True)

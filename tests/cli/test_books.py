@@ -42,9 +42,10 @@ def test_customers_are_added_listed_and_limited(tmp_path: Path) -> None:
     assert "no customers yet" in call(books.customers, "list", *at)
     added = asked(books.customers, "add", "Müller & Co", "--quota", "answers=1000", "--spend-cap", "20.50", *at)
     assert added["terms"] == {"quotas": {"answers": 1000}, "spend_cap": "20.50", "requests_per_second": None,
-                              "burst": None}  # fmt: skip
+                              "burst": None, "consent": False}  # fmt: skip
     changed = asked(books.customers, "terms", "Müller & Co", "--rate", "5", "--quota", "answers=none", *at)
-    assert changed["terms"] == {"quotas": {}, "spend_cap": "20.50", "requests_per_second": 5.0, "burst": None}
+    assert changed["terms"] == {"quotas": {}, "spend_cap": "20.50", "requests_per_second": 5.0, "burst": None,
+                                "consent": False}  # fmt: skip
     assert asked(books.customers, "terms", added["id"], *at)["terms"] == changed["terms"]
     assert asked(books.customers, "add", "Müller & Co", *at)["terms"] == changed["terms"]
     assert "5 requests a second" in call(books.customers, "list", *at)

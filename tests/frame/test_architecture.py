@@ -25,11 +25,11 @@ LAYERS: dict[str, int] = {
             ["models"],
             ["packaging"],
             ["serving"],
-            ["measuring"],
+            ["measuring", "watching"],
             ["stages"],
             ["recipes", "billing"],
             ["project"],
-            ["report"],
+            ["report", "refresh"],
             ["console"],
             ["cli", "__main__", "__init__"],
         ]

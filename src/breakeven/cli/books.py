@@ -30,7 +30,10 @@ def _terms_options(command: Command) -> Command:
     cap = click.option("--spend-cap", metavar="MONEY", help="Most money a month; none: no cap.")
     rate = click.option("--rate", metavar="R", help="Requests a second; none: no limit.")
     burst = click.option("--burst", metavar="N", help="Requests that may come at once.  [default: one second's]")
-    return quota(cap(rate(burst(_folder(as_json(command))))))
+    consent = click.option(
+        "--consent", type=click.Choice(["yes", "no"]), help="Inputs and outputs may be kept; no: erases what was."
+    )
+    return quota(cap(rate(burst(consent(_folder(as_json(command)))))))
 
 
 @customers.command("add")
@@ -100,6 +103,8 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
     for option, (name, kind) in kinds.items():
         if changes[option] is not None:
             found[name] = _number(changes[option], kind, f"--{option.replace('_', '-')}")
+    if changes["consent"] is not None:
+        found["consent"] = changes["consent"] == "yes"
     return found
 
 
@@ -122,7 +127,7 @@ def _terms_words(terms: dict[str, Any]) -> str:
     words += [f"{terms['spend_cap']} of money a month"] if terms["spend_cap"] is not None else []
     words += [f"{terms['requests_per_second']:g} requests a second"] if terms["requests_per_second"] is not None else []
     words += [f"{terms['burst']} at once"] if terms["burst"] is not None else []
-    return ", ".join(words) or "without limit"
+    return ", ".join([*(words or ["without limit"]), *(["inputs may be kept"] if terms["consent"] else [])])
 
 
 def _tell_customer(row: dict[str, Any], as_json: bool) -> None:

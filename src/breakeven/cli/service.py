@@ -112,6 +112,7 @@ def serve(
         host=host,
         port=port,
         threads=threads or cores,
+        keep=project.settings.watching.inputs.wanted() if project.settings.watching.inputs else None,
         ready=ready,
     )
     lines.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.errors import BreakevenError, Busy, InputError, Place
-from breakeven.ledger import backups, clock, imports, invoices, subjects
+from breakeven.ledger import backups, clock, imports, inputs, invoices, subjects
 from breakeven.ledger.book import Ledger, open_ledger
 from breakeven.ledger.customers import Terms
 from breakeven.ledger.events import Charge
@@ -164,6 +164,7 @@ COMMANDS: dict[str, Command] = {
     "subjects.erase": _erase,
     "subjects": _erased,
     "backup": _backup,
+    **inputs.COMMANDS,
     **invoices.COMMANDS,
 }
 
@@ -339,3 +340,16 @@ def subjects_erased(place: str | Path, after: int = 0) -> subjects.Erased:
     """What was erased after a position: whoever keeps a copy of feedback or inputs drops the rows that it holds."""
     found = call(place, "subjects", after=after)
     return subjects.Erased(frozenset(found["customers"]), frozenset(found["events"]), found["position"])
+
+
+def kept_inputs(place: str | Path, customer: str | None = None, since: str | None = None) -> Iterator[dict[str, Any]]:
+    """Kept inputs and outputs of customers (id or name; None: all) who consented, with their feedback, in the order of
+    their events; see `inputs.page`. Whoever copies them asks `subjects_erased` and drops what it holds.
+    """
+    after = None
+    while True:
+        found: dict[str, Any] = call(place, "inputs", customer=customer, since=since, after=after)
+        yield from found["rows"]
+        after = found["after"]
+        if after is None:
+            return

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from breakeven.errors import InputError, Place
 from breakeven.ledger import clock, schema
 from breakeven.ledger.audit import write_audit
+from breakeven.ledger.inputs import withdraw
 from breakeven.ledger.keys import customer_id
 from breakeven.ledger.writer import Writer
 
@@ -28,6 +29,7 @@ class Terms:
     spend_cap: Decimal | None = None
     requests_per_second: float | None = None
     burst: int | None = None
+    consent: bool = False  # to keep inputs and outputs, where the project file asks for it
 
     def as_json(self) -> dict[str, Any]:
         """The shape kept in the table; money as an exact decimal string."""
@@ -36,18 +38,22 @@ class Terms:
             "spend_cap": None if self.spend_cap is None else str(self.spend_cap),
             "requests_per_second": self.requests_per_second,
             "burst": self.burst,
+            "consent": self.consent,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Terms:
         """Reads what `as_json` wrote or a person typed; unknown names and negative numbers are refused."""
-        unknown = sorted(set(data) - {"quotas", "spend_cap", "requests_per_second", "burst"})
+        unknown = sorted(set(data) - {"quotas", "spend_cap", "requests_per_second", "burst", "consent"})
         if unknown:
             raise InputError("terms-unknown", at=Place(field=unknown[0]))
         quotas = data.get("quotas") or {}
         for meter, quantity in quotas.items():
             if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 0:
                 raise InputError("terms-number", at=Place(field=f"quotas.{meter}"), found=quantity)
+        consent = data.get("consent", False)
+        if not isinstance(consent, bool):
+            raise InputError("terms-consent", at=Place(field="consent"), found=consent)
         cap, rate, burst = data.get("spend_cap"), data.get("requests_per_second"), data.get("burst")
         try:
             money = None if cap is None else Decimal(str(cap))
@@ -56,7 +62,7 @@ class Terms:
         for name, number in (("spend_cap", money), ("requests_per_second", rate), ("burst", burst)):
             if number is not None and (not Decimal(str(number)).is_finite() or number < 0):
                 raise InputError("terms-number", at=Place(field=name), found=number)
-        return cls(dict(quotas), money, rate, burst)
+        return cls(dict(quotas), money, rate, burst, consent)
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,14 @@ class Customers:
         return customer
 
     def set_terms(self, customer: str, terms: Terms, *, actor: str = "local") -> Customer:
-        """Changes what a customer (id or name) may use, from the next request on."""
+        """Changes what a customer (id or name) may use, from the next request on. Without consent, what was kept of
+        them is erased.
+        """
 
-        def change(connection: Connection, _private: Callable[[], Connection]) -> Customer:
+        def change(connection: Connection, private: Callable[[], Connection]) -> Customer:
             found = customer_id(connection, customer)
+            if not terms.consent:
+                withdraw(connection, private(), found)
             connection.execute(
                 sa.update(schema.customers)
                 .where(schema.customers.c.id == found)

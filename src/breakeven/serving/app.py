@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.limits import Admission
     from breakeven.ledger.plans import PricePlan
     from breakeven.ledger.writer import Entry
+    from breakeven.serving.inputs import InputLog
 
 log = logging.getLogger("breakeven.serving")
 
@@ -124,6 +125,7 @@ class Service:
         self.batches = Batches(self, BatchFolder.beside(ledger.stores.path))
         self.requests = RequestLog.if_wanted()
         self.traces = Traces.if_wanted()
+        self.inputs: InputLog | None = None  # set by who serves, where requests are kept
 
     def deployment(self, model: str | None, key: Key) -> Deployment:
         """The release that answers a request of `key`: the one it names, else the current one. HttpError 404
@@ -196,6 +198,8 @@ class Service:
         """Ends the workers and closes the packages; the ledger is its opener's."""
         for deployment in self.served.values():
             deployment.close()
+        if self.inputs is not None:
+            self.inputs.close()
         if self.traces is not None:
             self.traces.close()
 

@@ -275,6 +275,8 @@ class Batches:
                 raise outcome
             if line.charge is not None and not isinstance(outcome, BaseException):
                 self.service.charged(deployment, line.charge)
+                if self.service.inputs is not None:
+                    self.service.inputs.offer(line.charge, deployment.package.task, [line.item], [line.output])
 
 
 def _locked(folder: BatchFolder, known: set[str]) -> list[tuple[Batch, IO[Any]]]:

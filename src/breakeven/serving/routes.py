@@ -174,6 +174,8 @@ async def answer(
     if not await service.commit(admission, charge):
         return await _replayed(service, idempotency, request)
     service.answered(deployment, charge)
+    if service.inputs is not None:
+        service.inputs.offer(charge, package.task, inputs, outputs)
     return Response(200, body, [JSON_TYPE])
 
 

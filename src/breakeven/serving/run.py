@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
     from breakeven.packaging.decisions import Decision
     from breakeven.serving.app import Limits, Service
+    from breakeven.serving.inputs import Keep
     from breakeven.serving.loading import Loaded
     from breakeven.serving.protocol import Guard
     from breakeven.serving.roster import Roster
@@ -53,6 +54,7 @@ def serve(
     guard: Guard | None = None,
     name: str | None = None,
     opener: Opener | None = None,
+    keep: Keep | None = None,
     ready: Callable[[str, Service], None] | None = None,
 ) -> int | None:
     """Serves until SIGTERM or SIGINT: refuses new requests, finishes what runs, closes the ledger. Returns the signal
@@ -62,14 +64,14 @@ def serve(
     the public key `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the
     task's default.
     `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
-    `ready(url, service)` is called once requests are taken. Raises IntegrityError (signature, manifest),
-    EnvironmentFault
-    (port, package), Busy (another process owns the ledger).
+    `keep`: what is kept of requests with consent. `ready(url, service)` is called once requests are taken. Raises
+    IntegrityError (signature, manifest), EnvironmentFault (port, package), Busy (another process owns the ledger).
     """
     from breakeven.ledger import open_ledger
     from breakeven.ledger.commands import COMMANDS
     from breakeven.ledger.owner import Desk
     from breakeven.serving.app import create_app
+    from breakeven.serving.inputs import InputLog
     from breakeven.serving.loading import Loaded
     from breakeven.serving.orders import Orders
     from breakeven.serving.roster import Roster
@@ -91,6 +93,7 @@ def serve(
             stack.callback(Desk(book, {**COMMANDS, **orders.commands()}).close)
         service = create_app(loaded.package, given, book, limits, plan=plan, name=name or found_name)
         service.watch.memory(service.current.name, loaded.added)
+        service.inputs = InputLog(book, keep, service.watch.kept) if keep is not None else None
         stack.callback(service.close)
         if decision is not None and rule is None and name is None:
             orders.roster = Roster(service, Path(folder), Path(trust or ""), decision, threads=threads)

@@ -91,6 +91,8 @@ async def stream(
     if quantities:
         await service.commit(admission, charge)
         service.charged(deployment, charge)
+        if service.inputs is not None:
+            service.inputs.offer(charge, deployment.package.task, inputs, [sent])
     else:
         service.ledger.release(admission)
     if failure is None:

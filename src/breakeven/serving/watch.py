@@ -95,6 +95,9 @@ class Watch:
         self._shadow = Counter(
             "breakeven_shadow_cases", "Cases copied to the shadow", ["release", "outcome"], registry=self._registry
         )
+        self._kept = Counter(
+            "breakeven_inputs", "Cases for the input log, by what became of them", ["outcome"], registry=self._registry
+        )
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_meter: dict[str, Counter] = {}
         self._by_currency: dict[str, Counter] = {}
@@ -169,6 +172,11 @@ class Watch:
     def shadowed(self, release: str, outcome: str, cases: int = 1) -> None:
         """Counts what became of copies: agree, differ, refused, failed, dropped; same-answer beside the first two."""
         self._shadow.labels(release, outcome).inc(cases)
+
+    def kept(self, outcome: str, cases: int) -> None:
+        """Counts cases for the input log: kept, no-consent, dropped, too-large, failed."""
+        if cases:
+            self._kept.labels(outcome).inc(cases)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
