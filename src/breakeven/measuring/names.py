@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from breakeven.errors import ConfigError, Place
+from breakeven.measuring.usage import names_of
 from breakeven.metrics.payoff import term
 from breakeven.task import Cases, Task
 
@@ -28,7 +29,7 @@ def check_settings(settings: Any, task: Task, columns: Sequence[str] = ()) -> No
     prefixes: tuple[str, ...] = getattr(scoring, "metric_prefixes", ())
     for name in settings.gates:
         if not name.startswith(prefixes):
-            _known(name, (*quality, *MEASURED), "gate-unknown", f"evaluate.gates.{name}")
+            _known(name, (*quality, *MEASURED, *names_of(task)), "gate-unknown", f"evaluate.gates.{name}")
     if settings.metric is not None and not settings.metric.startswith(prefixes):
         _known(settings.metric, quality, "metric-unknown", "evaluate.metric")
     check_payoff = getattr(scoring, "check_payoff", None)

@@ -14,6 +14,7 @@ from breakeven.measuring import names
 from breakeven.measuring.facts import Files
 from breakeven.measuring.market import Business
 from breakeven.measuring.settings import Settings
+from breakeven.measuring.usage import per_answer
 from breakeven.measuring.worth import Bench, Plan, Worth, enough_draws
 from breakeven.metrics import payoff as paying
 from breakeven.quantity import Quantity
@@ -58,7 +59,10 @@ def conclude(
     metric = metric_name(settings, bench.task)
     limit = facts_of.latency_limit(settings)
     worths = {name: bench.judge(answers) for name, answers in raw.items()}
-    measured = {name: facts_of.measurements(files[name], worths[name], settings, limit) for name in files}
+    measured = {
+        name: {**facts_of.measurements(files[name], worths[name], settings, limit), **per_answer(bench, worths[name])}
+        for name in files
+    }
     names.check_measured(settings.gates, measured)
     known = {
         name: facts_of.candidate(
