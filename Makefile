@@ -10,11 +10,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export HF_HUB_OFFLINE ?= 1
 SHELL := /bin/bash
 
-.PHONY: help setup demo demo-full test unit lint types docs bench clean
+.PHONY: help setup demo demo-full test unit lint types docs bench stress clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
-	@echo "make unit   the fast tests only;  make lint, make types, make docs, make bench, make clean"
+	@echo "make unit   the fast tests only;  make lint, make types, make docs, make bench, make stress, make clean"
 
 setup: $(STAMP)
 
@@ -63,5 +63,10 @@ bench: setup
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev,bench]'
 	@for one in $(filter-out bench/serve_encoder.py,$(wildcard bench/*.py)); do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
+# The proofs of docs/reliability.md at full length: plan for an hour. schemathesis has an environment of its own.
+stress: setup
+	@test -x $(VENV)-stress/bin/schemathesis || { $(PYTHON) -m venv $(VENV)-stress && $(VENV)-stress/bin/python -m pip install -q 'schemathesis>=4.32,<5'; }
+	@SCHEMATHESIS=$(abspath $(VENV)-stress/bin/schemathesis) $(BIN)/python -m pytest tests/stress -m stress -s
+
 clean:
-	@rm -rf $(VENV) demo demo-full demo-zh build dist .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) $(VENV)-stress demo demo-full demo-zh build dist .pytest_cache .mypy_cache .ruff_cache
