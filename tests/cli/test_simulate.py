@@ -35,7 +35,12 @@ def test_a_section_alone_becomes_a_plan_that_one_can_read(project: Path) -> None
     assert lines[0] == "you sell advice"
     assert any(line.startswith("operating break-even within 12 months in ") for line in lines)
     assert any(line.startswith("1. customers.new_per_month: ") for line in lines)
-    assert {path.name for path in (project / "out").iterdir()} == {"plan.json", "series.parquet", "series.csv"}
+    assert {path.name for path in (project / "out").iterdir()} == {
+        "plan.json",
+        "series.parquet",
+        "series.csv",
+        "plan.html",
+    }
     assert (project / "plan.xlsx").stat().st_size > 5000
 
 

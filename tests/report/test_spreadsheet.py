@@ -113,6 +113,16 @@ def test_the_formulas_give_the_base_case(written):
     assert book.result("price per answer") == pytest.approx(plan.settings.price.per_answer.mean)
 
 
+def test_an_exit_is_a_formula_on_the_last_months_revenue(written):
+    plan, book = written({**FULL, "exit": {"arr_multiple": {"low": 3, "mode": 5, "high": 9}}})
+    sold = book.result("price of the company, at the end")
+    assert sold == pytest.approx(12 * plan.run.base["mrr"][-1] * plan.settings.exit.arr_multiple.mean)
+    assert book.result("net present value (no ruin, with the exit)") == pytest.approx(plan.run.base_outcomes["worth"])
+    _, plain = written(FULL)
+    with pytest.raises(StopIteration):
+        plain.result("price of the company, at the end")
+
+
 def test_changing_an_input_changes_the_plan(written):
     plan, book = written({**FULL, "risks": []})
     sheet = book.book["Inputs"]

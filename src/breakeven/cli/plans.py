@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "target",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write plan.json and every series (Parquet, CSV) into DIR.",
+    help="Write plan.json, every series (Parquet, CSV) and a page that draws them (plan.html) into DIR.",
 )
 @click.option(
     "--xlsx",
@@ -44,6 +44,11 @@ def simulate(
     plans = {"plan": business.simulate_file(settings.business, seed=settings.seed, root=root)}
     data = business.plan_json(plans, product=business.product_of(settings))
     written = _write(target, plans, data) if target else []
+    if target:
+        from breakeven.report import plan_page
+
+        page = plan_page.write(data, target, name=_name(settings, root), language=reader_language())
+        written.append(str(page))
     if workbook is not None:
         from breakeven.report.spreadsheet import write_plan
 
@@ -59,6 +64,11 @@ def simulate(
         console(stderr=True).print(f"{words(f'level-{finding.level}')}: {finding}", soft_wrap=True, markup=False)
     for path in written:
         click.echo(f"wrote {path}", err=True)
+
+
+def _name(settings: Any, root: Path) -> str:
+    """What a page about the plan is headed by: the product, else its folder."""
+    return str(settings.product.name) if getattr(settings, "product", None) is not None else root.name
 
 
 def _write(target: Path, plans: Mapping[str, Plan], data: Mapping[str, Any]) -> list[str]:

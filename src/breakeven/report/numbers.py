@@ -28,6 +28,7 @@ SUFFIXES = {
 }
 _MONEY = re.compile(r"^([A-Z]{3})(?=$|[^A-Za-z])\s*(.*)$")
 TINY = 1e-300  # below this there is nothing to see and logarithms end
+LEAST_MONEY = 1e-5  # less than this is said, not counted
 MOST_PLACES = 8  # more decimals than this are written with an exponent
 _BARE = ("", "1", "none", "fraction", "share", "ratio", "score", "probability", "rate", "f1", "accuracy")
 
@@ -104,16 +105,29 @@ def percent(share: float | None) -> str:
 
 def amount(quantity: Quantity | None) -> str:
     """The point value with its currency sign, digits by the interval's width."""
-    return MISSING if quantity is None else _writer(quantity)(quantity.value)
+    if quantity is None:
+        return MISSING
+    if _negligible(quantity):
+        code, _ = currency_of(quantity.unit)
+        return f"< {with_sign(f'{LEAST_MONEY:.5f}', str(code))}"
+    return _writer(quantity)(quantity.value)
 
 
 def bounds(quantity: Quantity | None) -> str | None:
     """`[low, high]` at the value's digits, without sign; None where no interval is known. An open end is `..`."""
-    if quantity is None or (quantity.low is None and quantity.high is None):
+    if quantity is None or (quantity.low is None and quantity.high is None) or _negligible(quantity):
         return None
     write = _writer(quantity, signed=False)
     low, high = (".." if bound is None else write(bound) for bound in (quantity.low, quantity.high))
     return f"[{low}, {high}]"
+
+
+def _negligible(quantity: Quantity) -> bool:
+    """Whether it is computed money per 1,000 that is something, and too little for anybody to count."""
+    code, rest = currency_of(quantity.unit)
+    if code is None or "1000" not in rest or quantity.value <= 0 or quantity.origin in ("declared", "quoted"):
+        return False
+    return max(abs(bound) for bound in (quantity.value, quantity.low or 0.0, quantity.high or 0.0)) < LEAST_MONEY
 
 
 def suffix(quantity: Quantity) -> str:

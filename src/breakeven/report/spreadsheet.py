@@ -344,7 +344,7 @@ def results(grid: Grid) -> dict[str, str]:
     last, flows = grid.months, [f"Months!{grid.at('cash flow', m)}" for m in range(1, grid.months + 1)]
     start = grid.plan.run.base["cash_before_funding"][0] - grid.plan.run.base["cash_flow"][0]
     worth = "+".join(f"{flow}/(1+{rate!r})^({month}/12)" for month, flow in enumerate(flows, start=1))
-    return {
+    found = {
         "recurring revenue, last month": f"=Months!{grid.at('mrr', last)}",
         "customers, last month": f"=Months!{grid.at('customers', last)}",
         "cash, last month": f"=Months!{grid.at('cash', last)}",
@@ -353,6 +353,13 @@ def results(grid: Grid) -> dict[str, str]:
         "revenue, all months": f"=SUM(Months!{grid.whole('revenue')})",
         "price per answer": f"={x.get('price.per_answer', '0')}",
     }
+    if "exit.arr_multiple" in x:
+        price = f"12*Months!{grid.at('mrr', last)}*{x['exit.arr_multiple']}"
+        found["price of the company, at the end"] = f"={price}"
+        found["net present value (no ruin, with the exit)"] = (
+            f"={float(start)!r}+{worth}+{price}/(1+{rate!r})^({last}/12)"
+        )
+    return found
 
 
 def _result(book: Any, grid: Grid) -> None:

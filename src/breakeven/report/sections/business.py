@@ -25,27 +25,44 @@ Plans = Mapping[str, Mapping[str, Any]]
 
 
 def blocks(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    """The plan in short, months, figures, volumes, doubt, and the inputs with their origins."""
+    """The plan in short, months, volumes, figures, owners, doubt, and the inputs with their origins."""
     plan = snapshot.business
     if plan is None:
         yield from _volumes(snapshot, words)
         return
-    found: Plans = plan.get("candidates") or {}
+    shown = _shown(snapshot, plan.get("candidates") or {})
+    yield from in_short(plan, shown, words)
+    yield from how(plan, words)
+    yield from months(plan, words)
+    yield from _volumes(snapshot, words)
+    yield from details(plan, shown, words)
+
+
+def in_short(plan: Mapping[str, Any], shown: str | None, words: Words) -> Iterator[Block]:
+    """What a founder reads in a minute."""
     said = [words.finding(line) for line in plan.get("summary") or []]
     if said:
-        yield Lines(words("plan-summary", candidate=_shown(snapshot, found)), said)
+        yield Lines(words("plan-summary", candidate=shown), said)
+
+
+def how(plan: Mapping[str, Any], words: Words) -> Iterator[Block]:
+    """How many scenarios of how many months."""
     size, horizon = number(plan.get("scenarios"), "scenarios"), number(plan.get("months"), "months")
     yield Facts(words("plan-how"), [(words("scenarios"), size), (words("horizon"), horizon)], step=STEP)
-    yield from _months(found, words)
-    yield from _volumes(snapshot, words)
+
+
+def details(plan: Mapping[str, Any], shown: str | None, words: Words) -> Iterator[Block]:
+    """Figures, owners and exit, where the doubt comes from, what it all rests on."""
+    found: Plans = plan.get("candidates") or {}
     yield from _figures(found, words)
-    yield from plan_pictures.owners(plan, _shown(snapshot, found), words)
+    yield from plan_pictures.owners(plan, shown, words)
     yield from doubt.blocks(plan, words)
-    yield from _inputs(snapshot, found, words)
+    yield from _inputs(found, shown, words)
 
 
-def _months(found: Plans, words: Words) -> Iterator[Block]:
+def months(plan: Mapping[str, Any], words: Words) -> Iterator[Block]:
     """When things happen: median month with p10 and p90, and how probable it is within the plan."""
+    found: Plans = plan.get("candidates") or {}
     names = [name for name in MONTHS if any(isinstance(item.get(name), Mapping) for item in found.values())]
     rows = []
     for name in names:
@@ -87,9 +104,8 @@ def _figure(data: Any) -> Cell:
     return cell(None) if held is None else Cell(quantity=in_percent(held))
 
 
-def _inputs(snapshot: Snapshot, found: Plans, words: Words) -> Iterator[Block]:
+def _inputs(found: Plans, name: str | None, words: Words) -> Iterator[Block]:
     """What the plan of the shown candidate rests on; what was measured and filled in, and what it would overrule."""
-    name = _shown(snapshot, found)
     if name is None:
         return
     for part in ("inputs", "filled", "overruled"):
@@ -121,8 +137,12 @@ def _volumes(snapshot: Snapshot, words: Words) -> Iterator[Table]:
 
 
 def pictures(snapshot: Snapshot, words: Words) -> list[Picture]:
-    """What a reader looks at first: unit economics, revenue and cash over the months, break-even, the tornado."""
+    """What a reader looks at first, of the candidate shown."""
     plan = snapshot.business or {}
-    shown = _shown(snapshot, plan.get("candidates") or {})
+    return first_pictures(plan, _shown(snapshot, plan.get("candidates") or {}), words)
+
+
+def first_pictures(plan: Mapping[str, Any], shown: str | None, words: Words) -> list[Picture]:
+    """Unit economics, revenue and cash over the months, break-even, the tornado."""
     parts = (plan_pictures.unit, plan_pictures.growth, plan_pictures.break_even)
     return [*(picture for part in parts for picture in part(plan, shown, words)), *doubt.pictures(plan, words)]
