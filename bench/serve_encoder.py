@@ -1,154 +1,295 @@
-"""One packaged model behind three servers, same texts, same core: breakeven with keys, validation and metering on, a
-plain FastAPI handler, and LitServe where it is installed.
+"""A text encoder behind five servers, side by side: equal weights, equal texts, equal answers, the same two cores.
 
-    python bench/serve_encoder.py PACKAGE TEXTS.txt [--rounds 3] [--seconds 4] [--connections 1 16 64]
+    python bench/serve_encoder.py [--rounds 3] [--seconds 4] [--connections 64 16 1] [--threads 2] [--pairs 10]
 
-PACKAGE: for example demo/artifacts/evaluate/encoder/package. TEXTS: a text a line. The peers host the very same
-package, so that the servers are compared and not the models; LitServe batches up to 64 within 10 ms. Rounds take turns;
-the other core generates the load. Answers are compared first: all servers must say the same.
+MiniLM-L6 with a linear head over mails of 8 to 128 tokens. Ours (in fp32, and as chosen by `evaluate`: bf16 without
+padding) runs with keys, validation and metering; the others are as people write them: FastAPI + transformers, LitServe
+and BentoML with batching and padding, and LitServe around our very package. Rounds take turns. Servers, their threads
+and the load generator share all cores. Then p99 at one rate of arrivals for all, CPU seconds an answer with and
+without metering, in pairs, and the limit: what the machine's best bf16 product of the encoder's shapes would answer.
+
+LitServe and BentoML go into an environment of their own beside the weights' cache (made once; torch is ours in it).
+Needs: pip install 'breakeven[text]' fastapi
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
 import socket
 import statistics
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import time
-from collections.abc import Iterator
+import venv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
+from texts import cases, context, mails
 
 from breakeven.serving.launch import ServerProcess
-from breakeven.serving.load import closed_loop
+from breakeven.serving.load import LoadResult, closed_loop, open_loop
 
-FASTAPI = """
-import os, sys
-os.sched_setaffinity(0, {0})
-import uvicorn
-from fastapi import FastAPI
-from pathlib import Path
-from breakeven.packaging.opened import open_package
-package = open_package(Path(sys.argv[1]))
-app = FastAPI()
-@app.post("/v1/predict")
-def predict(body: dict):
-    raw = package.raw([package.parse(item) for item in body["inputs"]])
-    return {"outputs": package.render(raw, package.answer(raw, None))}
-uvicorn.run(app, port=int(sys.argv[2]), access_log=False, log_level="warning")
-"""
-LITSERVE = """
-import os, sys
-os.sched_setaffinity(0, {0})
-import litserve
-from pathlib import Path
-class Api(litserve.LitAPI):
-    def setup(self, device):
-        from breakeven.packaging.opened import open_package
-        self.package = open_package(Path(sys.argv[1]))
-    def decode_request(self, request):
-        return self.package.parse(request["inputs"][0])
-    def batch(self, inputs):
-        return list(inputs)
-    def predict(self, inputs):
-        raw = self.package.raw(inputs)
-        return self.package.render(raw, self.package.answer(raw, None))
-    def unbatch(self, output):
-        return output
-    def encode_response(self, output):
-        return {"outputs": [output]}
-if __name__ == "__main__":
-    server = litserve.LitServer(Api(max_batch_size=64, batch_timeout=0.01, api_path="/v1/predict"), accelerator="cpu")
-    server.run(port=int(sys.argv[2]), log_level="warning", generate_client_file=False)
-"""
+HERE = Path(__file__).resolve().parent
+PEERS = ("litserve==0.2.19", "bentoml==1.4.39")
+SAME_FP32, SAME_BF16, LABELS_ALIKE = 1e-4, 0.02, 0.999
+FP32, BF16, OTHERS = "ours fp32", "ours as chosen", ("litserve", "bentoml")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where one answers. `pid`: its first process."""
+
+    url: str
+    pid: int
+    key: str = ""
+
+    def cpu(self) -> float:
+        """CPU seconds of all its processes so far."""
+        parent = psutil.Process(self.pid)
+        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
+
+    def probabilities(self, text: str) -> list[float]:
+        """What it answers to a text, in the order of the classes."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        body = json.dumps({"inputs": [text]}).encode()
+        with urlopen(Request(self.url + "/v1/predict", data=body, headers=headers), timeout=120) as answer:
+            found = json.load(answer)
+        first = (found["outputs"] if isinstance(found, dict) else found)[0]
+        return list(first["probabilities"].values()) if isinstance(first, dict) else first
+
+
+def packages(root: Path) -> dict[str, Path]:
+    """One encoder, packaged in fp32 and as chosen among all runtimes; made once, with a fixed seed."""
+    from breakeven.models.encoder import Encoder, EncoderSettings
+    from breakeven.packaging.package import build
+    from breakeven.tasks.text_classification import TextClassification
+
+    places = {FP32: root / "fp32", BF16: root / "chosen"}
+    if all((place / "package.json").exists() for place in places.values()):
+        return places
+    task, rows = TextClassification(), mails(450)
+    model, where = Encoder(EncoderSettings(weights="minilm-l6", adapt="frozen"), task), context(2)
+    train, held = cases(rows[:300]), cases(rows[300:])
+    model.fit(train, held, where)
+    for name, place in places.items():
+        place.mkdir(parents=True, exist_ok=True)
+        only = [] if name == FP32 else ["torch-packed-bf16"]
+        build(
+            model, trained=where.folder, folder=place, candidate="encoder", model_name="encoder",
+            facts=task.facts(train), chain=None, cases=held, task=task, calibration={}, tolerance=SAME_BF16,
+            agreement=0.99, runtimes=only,
+        )  # fmt: skip
+    return places
+
+
+def environment(root: Path) -> str:
+    """The Python of an environment with the peers in it, that finds everything else where this one does."""
+    place = root / "peers"
+    python = place / "bin" / "python"
+    if not (place / "made").exists():
+        venv.create(place, with_pip=True, clear=True)
+        site = subprocess.check_output(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+        )
+        (Path(site.strip()) / "product.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True)
+        (place / "made").touch()
+    return str(python)
 
 
 @contextlib.contextmanager
-def peer(code: str, package: Path) -> Iterator[tuple[str, int]]:
+def peer(command: Callable[[int], list[str]], folder: Path, threads: int) -> Iterator[Server]:
+    """A server of somebody else's, ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with Path(os.devnull).open("wb") as nowhere:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(package), str(port)], env=environment, stdout=nowhere
-        )
-        try:
-            for _ in range(600):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}", process.pid
-        finally:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.terminate()
-            process.terminate()
-            process.wait()
+    import breakeven
+
+    paths = os.pathsep.join([str(HERE), str(Path(breakeven.__file__).parents[1])])
+    about = {"ENCODER_FOLDER": str(folder), "ENCODER_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "BENTOML_DO_NOT_TRACK": "true", "TRANSFORMERS_VERBOSITY": "error"}
+    settings = {**os.environ, **about, **quiet, "PYTHONPATH": paths}
+    said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
+    process = psutil.Popen(command(port), env=settings, cwd=HERE, stdout=said, stderr=said)
+    try:
+        server = Server(f"http://127.0.0.1:{port}", process.pid)
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                server.probabilities("hello")
+                break
+            if process.poll() is not None:
+                said.seek(0)
+                raise SystemExit(f"{command(port)} ended: {said.read().decode()[-2000:]}")
+            time.sleep(0.2)
+        yield server
+    finally:
+        family = [process]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += process.children(recursive=True)
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.terminate()
+        for one in psutil.wait_procs(family, timeout=10)[1]:
+            one.kill()
 
 
-def cpu(pid: int) -> float:
-    total = 0.0
-    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-        times = process.cpu_times()
-        total += times.user + times.system
-    return total
+def start(stack: contextlib.ExitStack, root: Path, threads: int) -> dict[str, Server]:
+    """All servers, ready."""
+    ready, other, script = packages(root), environment(root), str(HERE / "encoder_peers.py")
+    weights, servers = ready[FP32] / "torch-fp32", {}
+    for name, place in ready.items():
+        one = stack.enter_context(ServerProcess(place, threads=threads, plan={"rates": {"answers": "0.004"}}))
+        servers[name] = Server(one.url, one.pid, one.key)
+    commands: dict[str, tuple[Path, Callable[[int], list[str]]]] = {
+        "fastapi": (weights, lambda port: [sys.executable, script, "fastapi", str(weights), str(port), str(threads)]),
+        "litserve": (weights, lambda port: [other, script, "litserve", str(weights), str(port), str(threads)]),
+        "litserve, our package": (
+            ready[BF16], lambda port: [other, script, "litserve-package", str(ready[BF16]), str(port), str(threads)]
+        ),
+        "bentoml": (weights, lambda port: [
+            other, "-m", "bentoml", "serve", "encoder_bento:Encoder", "--host", "127.0.0.1", "--port", str(port)
+        ]),
+    }  # fmt: skip
+    for name, (folder, command) in commands.items():
+        servers[name] = stack.enter_context(peer(command, folder, threads))
+    return servers
 
 
-def outputs(url: str, key: str, body: str) -> object:
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    with urlopen(Request(url + "/v1/predict", data=body.encode(), headers=headers), timeout=60) as answer:
-        return json.load(answer)["outputs"]
+def compare(servers: dict[str, Server], texts: list[str]) -> dict[str, Any]:
+    """How far each server's probabilities are from our fp32's; asserts that they are the same answers."""
+    wanted, found = [servers[FP32].probabilities(text) for text in texts], {}
+    for name, server in servers.items():
+        said = [server.probabilities(text) for text in texts]
+        gap = max(abs(a - b) for one, other in zip(said, wanted, strict=True) for a, b in zip(one, other, strict=True))
+        alike = sum((a[0] > a[1]) == (b[0] > b[1]) for a, b in zip(said, wanted, strict=True)) / len(texts)
+        limit = SAME_FP32 if name in (FP32, "fastapi", *OTHERS) else SAME_BF16
+        assert gap <= limit and alike >= (1.0 if limit == SAME_FP32 else LABELS_ALIKE), (name, gap, alike)
+        found[name] = {"largest_gap": round(gap, 6), "labels_alike": alike}
+    return found
+
+
+def closed(servers: dict[str, Server], bodies: list[str], chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Medians over the rounds, for each number of connections."""
+    for count in chosen.connections:
+        found: dict[str, list[tuple[LoadResult, float]]] = {name: [] for name in servers}
+        for number in range(chosen.rounds):
+            order = list(servers) if number % 2 == 0 else list(reversed(servers))
+            for name in order:
+                found[name].append(_loaded(servers[name], bodies, count, chosen.seconds))
+        for name, rounds in found.items():
+            yield {"connections": count, "server": name, **_medians(rounds)}
+        rates = {name: statistics.median(one.achieved for one, _ in rounds) for name, rounds in found.items()}
+        best = max(rates[name] for name in OTHERS)
+        yield {
+            "connections": count,
+            "fp32 to the better peer": round(rates[FP32] / best, 2),
+            "as chosen to the better peer": round(rates[BF16] / best, 2),
+            "as chosen to LitServe with it": round(rates[BF16] / rates["litserve, our package"], 2),
+        }
+
+
+def _loaded(server: Server, bodies: list[str], count: int, seconds: float) -> tuple[LoadResult, float]:
+    before = server.cpu()
+    result = closed_loop(server.url, server.key, bodies, count, seconds)
+    assert not result.errors, result.errors
+    return result, (server.cpu() - before) / result.answers * 1000
+
+
+def _medians(rounds: list[tuple[LoadResult, float]]) -> dict[str, Any]:
+    runs, spent = [run for run, _ in rounds], [cost for _, cost in rounds]
+    return {
+        "per_second": round(statistics.median(run.achieved for run in runs), 1),
+        "p50_ms": round(statistics.median(run.p50_ms or 0.0 for run in runs)),
+        "p99_ms": round(statistics.median(run.p99_ms or 0.0 for run in runs)),
+        "cpu_ms_per_answer": round(statistics.median(spent), 2),
+        "rounds": [round(run.achieved, 1) for run in runs],
+    }
+
+
+def arrivals(servers: dict[str, Server], bodies: list[str], rate: float, answers: int) -> Iterator[dict[str, Any]]:
+    """Latencies from when a request was due, at one rate for all who can hold it."""
+    for name in (FP32, BF16, "litserve", "litserve, our package", "bentoml"):
+        one = servers[name]
+        run = open_loop(one.url, one.key, bodies, rate, answers / rate, drain=30, lag_limit_ms=float("inf"))
+        told = {"p50_ms": run.p50_ms, "p99_ms": run.p99_ms, "answers": run.answers, "errors": run.errors}
+        yield {"arrivals_per_second": round(rate, 1), "server": name, "late_ms": round(run.lag_ms, 1), **told}
+
+
+def metering(place: Path, bodies: list[str], chosen: argparse.Namespace) -> dict[str, Any]:
+    """CPU seconds an answer with and without metering, in pairs that take turns."""
+    ratios, plan = [], {"rates": {"answers": "0.004"}}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    with (
+        ServerProcess(place, threads=chosen.threads, plan=plan) as metered,
+        ServerProcess(place, threads=chosen.threads, plan=plan, module="unmetered_server") as bare,
+    ):
+        pair = [Server(one.url, one.pid, one.key) for one in (metered, bare)]
+        for number in range(chosen.pairs):
+            order = pair if number % 2 == 0 else pair[::-1]
+            spent = {one.pid: _loaded(one, bodies, 64, chosen.seconds)[1] for one in order}
+            ratios.append(spent[metered.pid] / spent[bare.pid])
+    return {"metering_cpu_ratio": round(statistics.median(ratios), 3), "pairs": [round(one, 3) for one in ratios]}
+
+
+def limit(bodies: list[str], folder: Path, threads: int) -> float:
+    """Answers a second that the machine's best bf16 product would allow for these texts."""
+    import torch
+    from frozen import arithmetic
+
+    from breakeven.models.encoder import open_encoder
+    from breakeven.models.tokens import Tokeniser
+
+    torch.set_num_threads(threads)
+    ids = Tokeniser(folder, max_length=128).encode([json.loads(body)["inputs"][0] for body in bodies])
+    encoder, _ = open_encoder(folder)
+    weights = sum(
+        part.numel()
+        for name, part in encoder.named_parameters()
+        if name.endswith("weight") and "encoder.layer" in name and part.ndim == 2
+    )
+    return float(arithmetic() / (2 * weights * sum(map(len, ids)) / len(ids)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("package", type=Path)
-    parser.add_argument("texts", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--connections", type=int, nargs="*", default=[1, 16, 64])
-    options = parser.parse_args()
-    texts = [line for line in options.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
-    bodies = [json.dumps({"inputs": [text]}) for text in texts[:2000]]
+    parser.add_argument("--connections", type=int, nargs="*", default=[64, 16, 1])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--answers", type=int, default=1000, help="of a server at equal arrivals; 0 leaves that out")
+    parser.add_argument("--rate", type=float, help="of arrivals; else 0.7 of the better peer's at most connections")
+    parser.add_argument("--pairs", type=int, default=10, help="with and without metering; 0 leaves that out")
+    chosen = parser.parse_args()
+    from breakeven.training.weights import cache_folder
+
+    root = cache_folder() / "bench" / "serve"
+    texts = [text for text, _ in mails(1000, seed=7)]
+    bodies = [json.dumps({"inputs": [text]}) for text in texts]
+    ready, best = packages(root), 0.0
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(ServerProcess(options.package, cpu=0, plan={"rates": {"answers": "0.004"}}))
-        servers = {"breakeven": (ours.url, ours.pid, ours.key)}
-        servers["fastapi"] = (*stack.enter_context(peer(FASTAPI, options.package)), "")
-        if importlib.util.find_spec("litserve"):
-            servers["litserve"] = (*stack.enter_context(peer(LITSERVE, options.package)), "")
-        for body in bodies[:20]:
-            said = {name: json.dumps(outputs(url, key, body)) for name, (url, _, key) in servers.items()}
-            assert len(set(said.values())) == 1, said
-        for count in options.connections:
-            found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in servers}
-            for _ in range(options.rounds):
-                for name, (url, pid, key) in servers.items():
-                    before = cpu(pid)
-                    result = closed_loop(url, key, bodies, count, options.seconds, cpu=1)
-                    assert not result.errors, (name, result.errors)
-                    spent = (cpu(pid) - before) / result.answers * 1000
-                    found[name].append((result.achieved, result.p99_ms or 0.0, spent))
-            for name, rounds in found.items():
-                rate, p99, spent = (statistics.median(values) for values in zip(*rounds, strict=True))
-                print(
-                    json.dumps(
-                        {
-                            "connections": count,
-                            "server": name,
-                            "per_second": round(rate, 1),
-                            "p99_ms": round(p99, 1),
-                            "cpu_ms_per_answer": round(spent, 3),
-                            "rounds": [round(entry[0], 1) for entry in rounds],
-                        }
-                    )
-                )
+        servers = start(stack, root, chosen.threads)
+        print(json.dumps({"answers": compare(servers, texts[:200])}), flush=True)
+        for row in closed(servers, bodies, chosen):
+            if row.get("server") in OTHERS:
+                best = max(best, row["per_second"])
+            print(json.dumps(row), flush=True)
+        if chosen.answers:
+            for row in arrivals(servers, bodies, chosen.rate or 0.7 * best, chosen.answers):
+                print(json.dumps(row), flush=True)
+    if chosen.pairs:
+        print(json.dumps(metering(ready[BF16], bodies, chosen)), flush=True)
+    found = max(limit(bodies, ready[FP32] / "torch-fp32", chosen.threads) for _ in range(3))
+    print(json.dumps({"bf16_limit_per_second": round(found), "load_average": os.getloadavg()}))
 
 
 if __name__ == "__main__":

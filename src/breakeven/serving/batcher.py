@@ -151,8 +151,10 @@ class Batcher:
         A queue that is longer than it needs to be serves nobody: it only makes everybody late. It holds `patience`
         seconds of work, or four batches where batches take longer, and never more than half of `seconds`.
         """
-        wait = self.wait_seconds(lane)
         patience = min(0.5 * seconds, max(self._patience, _BATCHES_AHEAD * self._seconds_per_batch))
+        wait = self._queued * self._seconds_per_case  # at most: who goes first is counted only where it matters
+        if wait > patience:
+            wait = self.wait_seconds(lane)
         if self._closing or wait > patience or self._queued + cases > self._max_queue:
             raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))
 

@@ -1,0 +1,29 @@
+"""The server without its meter, to see what metering costs: nothing is admitted, charged or counted."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from breakeven.serving import routes, run
+from breakeven.serving.app import Service
+from breakeven.serving.watch import Watch
+
+
+async def _admit(*_: Any) -> None:
+    return None
+
+
+async def _commit(*_: Any) -> bool:
+    return True
+
+
+def main() -> int:
+    routes.admit = _admit
+    Service.commit = _commit  # type: ignore[method-assign]
+    Watch.used = lambda *_: None  # type: ignore[method-assign]
+    return run.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
