@@ -174,7 +174,7 @@ def _candidate(
         latency_ms_p95=_latency(one),
         floor_per_1000=per_1000(one.floor),
         ceiling_per_1000=per_1000(one.ceiling),
-        recommended_per_1000=per_1000(_advice(one, world)),
+        recommended_per_1000=per_1000(one.advice),
         contribution_per_month=_monthly(_objective(one, cost, "contribution"), world),
         surplus_per_month=_monthly(_objective(one, cost, "value_minus_cost"), world),
         probability_best=best,
@@ -194,13 +194,6 @@ def _candidate(
 def _less(one: Estimate, other: Estimate, name: str, other_name: str) -> Estimate:
     """`one` less `other`, world by world."""
     return combine({name: one, other_name: other}, one.point - other.point, one.draws - other.draws)
-
-
-def _advice(one: Unit, world: World) -> Estimate:
-    """The price that would be recommended, whether or not one is declared."""
-    from breakeven.economics.costing import recommended
-
-    return recommended(one.floor, one.ceiling, world.plan)
 
 
 def _scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
@@ -275,7 +268,7 @@ def _changes(one: Unit, gates: tuple[GateResult, ...], world: World) -> tuple[Ch
         return tuple(found)
     money, price = _money(world), one.price.point
     if one.ceiling.point >= one.floor.point and not _pays(one, world):
-        found.append(Change("price", name, price * PER_1000, _advice(one, world).point * PER_1000, money))
+        found.append(Change("price", name, price * PER_1000, one.advice.point * PER_1000, money))
     asked = price if world.price is not None and price <= one.ceiling.point else one.ceiling.point
     volume = _break_even(one, asked, world).first if one.floor.point > asked else None
     if volume is not None:

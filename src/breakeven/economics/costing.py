@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from breakeven.economics import units
+from breakeven.economics.demand import best_logit_price
 from breakeven.economics.draws import Estimate, combine
 from breakeven.economics.drivers import Driver
-from breakeven.economics.facts import CandidateFacts, Machine, Speed, VerdictPlan
+from breakeven.economics.facts import Asked, CandidateFacts, Machine, Speed, VerdictPlan
 from breakeven.economics.machines import HOURS_PER_MONTH, SECONDS_PER_MONTH, machines_needed
-from breakeven.economics.normal import Floats
+from breakeven.economics.normal import Floats, floats
 from breakeven.quantity import Quantity
 
 
@@ -72,6 +73,7 @@ class Unit:
     floor: Estimate
     ceiling: Estimate
     price: Estimate  # declared, or recommended
+    advice: Estimate  # recommended, whether or not one is declared
     variable: float  # money per answer that is not machines, training or a monthly cost
     fixed: float  # money per month that is not machines
     answers_per_machine: float
@@ -95,6 +97,10 @@ def unit(facts: CandidateFacts, world: World) -> Unit:
     ceiling = _ceiling(facts, world)
     fixed = sum(driver.mean for driver in facts.monthly.values()) + _training_per_month(facts, plan)
     capacity = speed.capacity_per_second.value * SECONDS_PER_MONTH / plan.peak_factor.mean if speed else math.inf
+    advice = recommended(floor, ceiling, plan)
+    if plan.asked is not None:
+        one_more = _one_more(marginal, ours, plan.asked, world)
+        advice = _on_the_curve(one_more, floor, ceiling, plan.asked)
     return Unit(
         facts,
         machine,
@@ -105,7 +111,8 @@ def unit(facts: CandidateFacts, world: World) -> Unit:
         parts,
         floor,
         ceiling,
-        world.price or recommended(floor, ceiling, plan),
+        world.price or advice,
+        advice,
         variable,
         fixed,
         capacity,
@@ -281,3 +288,38 @@ def recommended(floor: Estimate, ceiling: Estimate, plan: VerdictPlan) -> Estima
     inside = np.clip(asked, floor.draws, np.maximum(floor.draws, ceiling.draws))
     made = combine({"floor": floor, "ceiling": ceiling}, point, inside)
     return replace(made, origin="assumed")
+
+
+def _one_more(marginal: Estimate, ours: Mapping[str, Estimate], asked: Asked, world: World) -> Estimate:
+    """What one more answer costs, with machines busy at the mean of a peak, its customer's share and the fees."""
+    payment = world.plan.payment
+    machines = combine(
+        {"marginal": marginal, **ours},
+        marginal.point - sum(part.point for part in ours.values()),
+        marginal.draws - _total(ours, world.size),
+    )
+    besides, kept = asked.per_answer, 1.0 - payment.percentage
+    idle = world.peak.point - 1.0, world.peak.draws - 1.0
+    return combine(
+        {"marginal": marginal, "peak_factor": world.peak},
+        (marginal.point + idle[0] * machines.point + besides) / kept,
+        (marginal.draws + idle[1] * machines.draws + besides) / kept,
+    )
+
+
+def _on_the_curve(cost: Estimate, floor: Estimate, ceiling: Estimate, asked: Asked) -> Estimate:
+    """The price that earns most on what people said they would pay, kept between floor and ceiling where there is
+    room; each world takes its own draw of the curve."""
+    turn = np.arange(len(cost.draws)) % len(asked.drawn[0])
+    drawn = best_logit_price(asked.drawn[0][turn], asked.drawn[1][turn], cost.draws)
+    said = Estimate(0.0, drawn, "measured")
+    point = float(best_logit_price(asked.intercept, asked.slope, cost.point))
+
+    def inside(price: Any, low: Any, high: Any) -> Floats:
+        return floats(np.maximum(np.where(high > low, np.minimum(price, high), price), low))
+
+    return combine(
+        {"cost": cost, "floor": floor, "ceiling": ceiling, "research": said},
+        float(inside(point, floor.point, ceiling.point)),
+        inside(drawn, floor.draws, ceiling.draws),
+    )

@@ -101,6 +101,19 @@ def best_price(
     return BestPrice(price, (price - unit_cost) * quantity - fixed, quantity)
 
 
+def best_logit_price(intercept: ArrayLike, slope: ArrayLike, unit_cost: ArrayLike) -> Floats:
+    """The price of highest (price - unit cost) x demand on logit curves of any ceiling, elementwise and exact.
+
+    With w = slope x (price - cost) - 1 the first-order condition is w + ln w = intercept - slope x cost - 1.
+    """
+    steep, cost = floats(slope), floats(unit_cost)
+    z = np.clip(floats(intercept) - steep * cost - 1.0, -700.0, 1e9)
+    w = np.where(z < 0.0, np.exp(np.minimum(z, 0.0)), np.maximum(1.0, z))
+    for _ in range(30):  # Newton; w stays positive from any of these starts
+        w = np.maximum(w * (1.0 - np.log(w) + z) / (1.0 + w), 1e-310)
+    return floats(cost + (1.0 + w) / steep)
+
+
 def _nobody(demand: Demand, floor: float) -> float:
     """A price at which less than a millionth of those at the floor still buy."""
     start, price = float(demand.share(floor)), max(2.0 * floor, 1e-6)

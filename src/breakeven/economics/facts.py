@@ -13,6 +13,7 @@ from typing import Literal
 from breakeven.economics.draws import Estimate
 from breakeven.economics.drivers import Driver
 from breakeven.economics.gates import Gate
+from breakeven.economics.normal import Floats
 from breakeven.quantity import Quantity
 
 Objective = Literal["value_minus_cost", "contribution"]
@@ -96,6 +97,20 @@ class Payment:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What people said of prices, as a demand curve in money per answer: intercept and slope, and draws of both.
+
+    The part of the people who would ever buy moves no best price. per_answer: what a customer costs besides answers
+    (support, the invoice's fee), spread over the answers of one.
+    """
+
+    intercept: float
+    slope: float
+    drawn: tuple[Floats, Floats]
+    per_answer: float = 0.0
+
+
+@dataclass(frozen=True)
 class VerdictPlan:
     """What was declared. `answers_per_month` None: no demand, so `utilization` (0 .. 1) stands in for whole machines.
 
@@ -120,3 +135,4 @@ class VerdictPlan:
     training_months: float = 36.0
     objective: Objective = "value_minus_cost"
     seed: int = 0
+    asked: Asked | None = None

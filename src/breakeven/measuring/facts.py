@@ -196,6 +196,7 @@ def plan(
         minimum_machines=business.minimum_machines,
         training_months=float(settings.amortize_months),
         seed=seed,
+        asked=business.asked,
     )
 
 

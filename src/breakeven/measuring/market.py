@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from breakeven.economics.drivers import Driver
-from breakeven.economics.facts import Payment
+from breakeven.economics.facts import Asked, Payment
 from breakeven.economics.forms import COUNT
 from breakeven.quantity import Origin, weakest
 
 if TYPE_CHECKING:
     from breakeven.economics.plan import BusinessPlan, Part
+    from breakeven.economics.price_studies import Studied
 
 READ: Any = {
     "currency": True,
@@ -20,6 +21,7 @@ READ: Any = {
     "customers": True,
     "segments": True,
     "costs": {"serving": True, "payments": True},
+    "research": True,
 }
 PER_ANSWER = ("per_answer", "review_per_answer", "liability_per_answer")
 
@@ -29,7 +31,8 @@ class Business:
     """Price per answer, answers a month, and costs that are not machines.
 
     per_answer: money an answer by name. monthly: money a month by name. liability: damages we pay, an answer; they are
-    a cost of ours and no loss of the customer's, so they are added back to the value.
+    a cost of ours and no loss of the customer's, so they are added back to the value. asked: the demand curve of the
+    declared research.
     """
 
     currency: str = "USD"
@@ -40,6 +43,7 @@ class Business:
     liability: float = 0.0
     payment: Payment = field(default_factory=Payment)
     minimum_machines: int = 1
+    asked: Asked | None = None
 
 
 def settings_read(business: BusinessPlan | None) -> dict[str, Any]:
@@ -47,8 +51,8 @@ def settings_read(business: BusinessPlan | None) -> dict[str, Any]:
     return {} if business is None else business.model_dump(mode="json", include=READ)
 
 
-def of_plan(business: BusinessPlan | None) -> Business:
-    """The section as the verdict takes it; nothing declared leaves the defaults."""
+def of_plan(business: BusinessPlan | None, studied: Studied | None = None) -> Business:
+    """The section as the verdict takes it, with what its research shows; nothing declared leaves the defaults."""
     if business is None:
         return Business()
     parts = list(business.parts().values())
@@ -67,8 +71,26 @@ def of_plan(business: BusinessPlan | None) -> Business:
         business.currency, _price(parts, answers), _demand(parts, origin) if answers > 0 else None,
         {name: driver for name, driver in costs.items() if driver.mean > 0}, monthly, serving.liability_per_answer.mean,
         Payment(payments.percentage.mean, payments.per_invoice.mean, each if each > 0 else float("inf")),
-        max(1, serving.minimum_machines),
+        max(1, serving.minimum_machines), _asked(business, studied),
     )  # fmt: skip
+
+
+def _asked(business: BusinessPlan, studied: Studied | None) -> Asked | None:
+    """The curve in money per answer, as the plan of all customers takes it; of segments nobody was asked apart."""
+    each = business.customers.answers_each.mean
+    if studied is None or studied.demand is None or business.segments:
+        return None
+    factor = each if studied.unit == "per_customer" else 1.0
+    if factor <= 0.0:
+        return None
+    besides = business.costs.serving.per_customer.mean + business.costs.payments.per_invoice.mean
+    intercepts, slopes = studied.drawn
+    return Asked(
+        studied.demand.intercept,
+        studied.demand.slope * factor,
+        (intercepts, slopes * factor),
+        besides / each if each > 0 else 0.0,
+    )
 
 
 def _answers(part: Part) -> float:

@@ -20,6 +20,7 @@ from breakeven.stages.declared_files import cap_table, paths, research
 if TYPE_CHECKING:
     from breakeven.economics.actuals import Counted, Fitted
     from breakeven.economics.measured import Measured
+    from breakeven.economics.price_studies import Studied
     from breakeven.economics.results import Plan
     from breakeven.economics.sections import Risk
 
@@ -120,7 +121,7 @@ def simulate_all(
             overruled=made.overruled,
             table=table,
             studied=studied,
-            room=_room(judged[name]) if studied is not None and studied.unit == "per_answer" else None,
+            room=_room(judged[name], settings, studied),
         )
         shown = () if counts else tuple(risks)
         plans[name] = replace(plan, findings=(*plan.findings, *findings), suggested=shown)
@@ -143,12 +144,13 @@ def suggested_risks(context: Context, name: str, judged: Mapping[str, Any]) -> l
     return raised(found)
 
 
-def _room(judged: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Floor and ceiling of the price of an answer, where the verdict knows both."""
+def _room(judged: Mapping[str, Any], settings: BusinessPlan, studied: Studied | None) -> tuple[float, float] | None:
+    """Floor and ceiling of the price in the unit that people were asked for, where the verdict knows both."""
     floor, ceiling = judged.get("floor_per_1000"), judged.get("ceiling_per_1000")
-    if floor is None or ceiling is None:
+    if studied is None or floor is None or ceiling is None:
         return None
-    return floor["value"] / 1000.0, ceiling["value"] / 1000.0
+    each = settings.customers.answers_each.mean if studied.unit == "per_customer" else 1.0
+    return floor["value"] / 1000.0 * each, ceiling["value"] / 1000.0 * each
 
 
 def with_unit(plan: Plan, judged: Mapping[str, Any]) -> Plan:

@@ -27,6 +27,12 @@ def paths(root: Path, plan: BusinessPlan) -> tuple[Path, ...]:
     return tuple(path for path in (_place(root, name) for name in named) if path.exists())
 
 
+def studies(root: Path, plan: BusinessPlan | None) -> tuple[Path, ...]:
+    """The files of the price research alone: a recommended price depends on them, the cap table moves none."""
+    named = [] if plan is None or plan.research is None else [study.file for study in plan.research.studies().values()]
+    return tuple(path for path in (_place(root, name) for name in named) if path.exists())
+
+
 def _place(root: Path, name: str) -> Path:
     return root / Path(name).expanduser()
 

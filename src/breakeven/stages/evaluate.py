@@ -15,7 +15,7 @@ from breakeven.measuring import market, quality, speed
 from breakeven.measuring.names import check_settings
 from breakeven.measuring.settings import Settings
 from breakeven.pipeline import Context, Setup, Stage, Step
-from breakeven.stages import train
+from breakeven.stages import declared_files, train
 
 __all__ = ["STAGE", "Settings"]
 
@@ -112,6 +112,7 @@ def _verdict_step(setup: Setup, names: list[str]) -> Step:
         VERDICT_VERSION,
         _run_verdict,
         settings=read,
+        files=declared_files.studies(setup.root, setup.config.business),
         needs=needs,
         exports=("measurements.json", "verdict.json"),
     )
@@ -127,9 +128,10 @@ def _run_verdict(context: Context) -> None:
     files = {candidate.name: _files(context, candidate.name) for candidate in setup.config.train.candidates}
     bench = verdict.bench_of(setup.task, cases, files, settings, setup.seed)
     raw = {name: quality.read_answers(context.need(f"evaluate/{name}"), setup.task, cases.ids) for name in files}
-    result = verdict.conclude(
-        bench, files, raw, settings=settings, business=market.of_plan(setup.config.business), looks=count_look(context)
-    )
+    plan = setup.config.business
+    studied = None if plan is None else declared_files.research(setup.root, plan, seed=setup.seed)
+    business = market.of_plan(plan, studied)
+    result = verdict.conclude(bench, files, raw, settings=settings, business=business, looks=count_look(context))
     write_json(context.folder / "measurements.json", verdict.finite(result.measurements))
     write_json(context.folder / "verdict.json", result.verdict)
     for finding in result.findings:
