@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "margin": ("invoices", "What every customer pays, costs and leaves."),
     "feedback": ("service", "List the feedback that customers sent."),
     "inputs": ("watching", "Kept inputs of customers who consented."),
+    "drift": ("watching", "How far requests are from the training rows."),
     "ledger": ("ledgers", "Prove, correct, close, copy and compare the ledger."),
     "load": ("load", "Load-test a running server, open loop."),
     "doctor": ("machine", "Check this machine: packages, cores, memory, disk, ports."),

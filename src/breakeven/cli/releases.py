@@ -47,7 +47,7 @@ def releases(context: click.Context, folder: str, overrides: tuple[str, ...], as
     if any(row["role"] == "canary" for row in rows):
         rows = [{**row, "role": "others" if row["role"] == "current" else row["role"]} for row in rows]
     table([_shown(row, status) for row in rows], heads | ({"requests": "requests"} if status else {}), right=("value",))
-    _tell(status)
+    tell_server(status)
 
 
 @releases.command()
@@ -80,7 +80,7 @@ def canary(
     if release == "off":
         _change(folder, overrides, as_json, reason, lambda desk: desk.canary(None))
         return
-    part = _share(share)
+    part = share_of(share)
     _change(folder, overrides, as_json, reason, lambda desk: desk.canary(release, part))
 
 
@@ -117,13 +117,13 @@ def _change(
 ) -> None:
     desk, place = _desk(folder, overrides, reason)
     record = change(desk)
-    status = _follow(place, record)
+    status = follow(place, record)
     refused = status is not None and status["decision"] != record["number"]
     if as_json:
         answer({"decision": record, "server": status})
     else:
         _say_decided(record)
-        _tell(status)
+        tell_server(status)
     if refused:
         raise click.exceptions.Exit(1)
 
@@ -141,7 +141,8 @@ def _say_decided(record: dict[str, Any]) -> None:
         say(f"  {name} to whoever names it")
 
 
-def _tell(status: dict[str, Any] | None) -> None:
+def tell_server(status: dict[str, Any] | None) -> None:
+    """Says which decision a running server follows."""
     if status is None:
         say("no server of this project runs here; the next one follows the newest decision")
         return
@@ -174,7 +175,7 @@ def _percent(share: float) -> str:
     return f"{share * 100:.3g}%"
 
 
-def _share(text: str | None) -> float:
+def share_of(text: str | None) -> float:
     """A share between 0 and 1, written as a number or in percent."""
     try:
         given = (text or "").strip()
@@ -186,7 +187,7 @@ def _share(text: str | None) -> float:
     return share
 
 
-def _follow(place: str, record: dict[str, Any]) -> dict[str, Any] | None:
+def follow(place: str, record: dict[str, Any]) -> dict[str, Any] | None:
     """Writes the decision into the audit log and lets a running server follow it; None: none runs on this ledger."""
     from breakeven.serving import orders
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.artifacts import read_json
-from breakeven.errors import Place, UsageError
+from breakeven.errors import Busy, Place, UsageError
 from breakeven.packaging.decisions import (
     Decision,
     Named,
@@ -27,7 +27,7 @@ from breakeven.packaging.decisions import (
 from breakeven.packaging.release import NAME, RELEASE, open_release
 from breakeven.packaging.signing import check_key, public_path
 
-_MADE_ANEW = {"format", "number", "decision", "previous", "created", "action", "by", "reason", "back_to"}
+_MADE_ANEW = {"format", "number", "decision", "previous", "created", "action", "by", "reason", "back_to", "refresh"}
 Record = dict[str, Any]
 
 
@@ -90,6 +90,25 @@ class Desk:
             }
 
         return self._sign("beside", change)
+
+    def introduce(self, named: Named, action: str, *, over: str, facts: Record) -> Record:
+        """Gives a release that was never decided on its share of the customers by its own rule; without a share it
+        serves everybody. `over`: the release that it was compared with; Busy if that serves no longer.
+        """
+
+        def change(now: Decision) -> Record:
+            if now.release != over:
+                raise Busy("routing-overtaken", at=Place(file=str(self.releases)), release=now.release, over=over)
+            open_named(self.releases, named, self.trust)
+            if named.share is None:
+                return {**self._serving(now, named), **facts}
+            return {**_plain(now.info), "canary": named.as_json(), "refresh": facts.get("refresh")}
+
+        return self._sign(action, change)
+
+    def withhold(self, action: str, record: Record) -> Record:
+        """Signs that a release was not taken, and why; what is served goes on."""
+        return self._sign(action, lambda now: record)
 
     def named(self, name: str) -> Named:
         """A verified release with the rule it was last served by; UsageError for one that is not here."""

@@ -11,7 +11,7 @@ from breakeven.artifacts import write_atomic
 from breakeven.errors import Place, UsageError
 
 MAIN = "breakeven.yaml"
-IGNORED = ("artifacts/", "releases/", "keys/*.key", "*.sqlite*", "batches/", "report.html", "report.md")
+IGNORED = ("artifacts/", "releases/", "keys/*.key", "*.sqlite*", "batches/", "refresh/", "report.html", "report.md")
 
 
 def names() -> list[str]:

@@ -90,10 +90,6 @@ def _lost(root: Path) -> bool:
 
 def run(context: Context, *, receipt: Receipt | None = None) -> None:
     """Publishes the verdict's choice, or records that nothing is released and why."""
-    if receipt is None:
-        from breakeven.measuring.parity import receipt as over_http
-
-        receipt = over_http
     key = key_path(context.setup)
     key_name = signing.check_key(key)
     if signing.exposed(key):
@@ -104,7 +100,7 @@ def run(context: Context, *, receipt: Receipt | None = None) -> None:
     with decisions.publishing(releases) as scratch:
         name, package = None, None
         if verdict.get("chosen"):
-            name, package = _release(context, verdict, scratch, key=key, key_name=key_name, receipt=receipt)
+            name, package = release_chosen(context, verdict, scratch, key=key, key_name=key_name, receipt=receipt)
         record = _decision(context, verdict, name, package)
         written = decisions.decide(releases, scratch, record, key=key)
         write_json(context.folder / decisions.DECISION, {**written, "key": key_name})
@@ -121,9 +117,15 @@ def _prune(context: Context, releases: Path) -> None:
         context.find(Finding("deploy-pruned", "info", "deploy", fields={"releases": ", ".join(removed), "keep": keep}))
 
 
-def _release(context: Context, verdict: Mapping[str, Any], scratch: Path, *, key: Path, key_name: str,
-             receipt: Receipt) -> tuple[str, str]:  # fmt: skip
-    """(release id, package identity). An unchanged package keeps its release, after that has been verified again."""
+def release_chosen(context: Context, verdict: Mapping[str, Any], scratch: Path, *, key: Path, key_name: str,
+                   receipt: Receipt | None = None) -> tuple[str, str]:  # fmt: skip
+    """Publishes the verdict's choice inside `publishing`: (release id, package identity). Parity over HTTP is the
+    receipt. An unchanged package keeps its release, after that has been verified again.
+    """
+    if receipt is None:
+        from breakeven.measuring.parity import receipt as over_http
+
+        receipt = over_http
     chosen = str(verdict["chosen"])
     # Planning trusts size, time and inode; what is signed is read in full.
     for step in (f"evaluate/{chosen}", f"train/{chosen}", "process"):
