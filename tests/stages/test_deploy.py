@@ -19,6 +19,7 @@ from breakeven.measuring import parity
 from breakeven.models.baseline import Majority, MajoritySettings
 from breakeven.packaging import decisions, signing
 from breakeven.packaging.package import build, open_package
+from breakeven.packaging.routing import Desk
 from breakeven.stages import deploy
 from breakeven.task import Cases
 from breakeven.tasks import find
@@ -279,6 +280,64 @@ def test_old_releases_are_pruned(world: World) -> None:
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="1 validation error"):
         deploy.Settings(**settings)
+
+
+def changed(world: World, rate: float) -> str:
+    """The release of a model trained on other rates; what is served may be another one."""
+    world.rates = (rate, 1 - rate)
+    world.run()
+    record = world.decision()
+    return str((record.get("canary") or record)["release"])
+
+
+def test_a_new_release_starts_as_a_canary_of_the_current_one(world: World) -> None:
+    world.settings = {"canary": "10%"}
+    first, second = changed(world, 0.7), changed(world, 0.6)
+    assert second != first and world.findings() == ["deploy-canary"]
+    record = decisions.open_shipping(world.root / "releases", world.trust)
+    assert record.canary is not None
+    assert (record.release, record.canary.release, record.canary.share) == (first, second, 0.1)
+    assert record.canary.rule is not None and record.info["canary"]["candidate"] == "majority"
+    assert world.run() == []
+    # Promoted, it answers by the rule that it was decided on with; the next one starts as a canary again.
+    desk = Desk(world.root / "releases", world.key)
+    assert desk.canary(second, 0.5)["canary"]["rule"] == record.canary.rule
+    promoted = desk.promote()
+    assert (promoted["release"], promoted["rule"], promoted["canary"]) == (second, record.canary.rule, None)
+    third = changed(world, 0.8)
+    assert decisions.open_shipping(world.root / "releases", world.trust).release == second != third
+
+
+def test_the_first_release_serves_everybody_whatever_the_canary(world: World) -> None:
+    world.settings = {"canary": 0.1}
+    world.run()
+    record = decisions.open_shipping(world.root / "releases", world.trust)
+    assert record.number == 1 and record.canary is None and record.release is not None
+
+
+def test_a_new_payoff_of_the_current_release_makes_no_canary(world: World) -> None:
+    world.settings = {"canary": 0.1}
+    world.run()
+    world.payoff = 5.0
+    world.run()
+    record = decisions.open_shipping(world.root / "releases", world.trust)
+    assert (record.number, record.canary) == (2, None) and world.findings() == ["deploy-same-release"]
+
+
+def test_without_the_setting_the_canary_becomes_the_release(world: World) -> None:
+    world.settings = {"canary": 0.1}
+    changed(world, 0.7)
+    second = changed(world, 0.6)
+    world.settings = {}
+    world.run()
+    record = decisions.open_shipping(world.root / "releases", world.trust)
+    assert (record.release, record.canary) == (second, None)
+
+
+@pytest.mark.parametrize("share", [0, 1, "100%", "ten", "x%", -0.1, True])
+def test_a_canary_of_nobody_or_of_everybody_is_refused(share: Any) -> None:
+    with pytest.raises(ValueError, match="canary"):
+        deploy.Settings(canary=share)
 
 
 class Server:

@@ -115,11 +115,14 @@ class Desk:
         if not NAME.fullmatch(name) or not (self.releases / name / RELEASE).is_file():
             known = ", ".join(kept(self.releases)) or "-"
             raise UsageError("routing-unknown", at=Place(file=str(self.releases)), release=name, known=known)
-        decision = next((one for one in self._shipped() if one.release == name), None)
-        if decision is None:  # signed, and never decided on: only its task's default rule is known
+        shipped = self._shipped()
+        decided = [one.current for one in shipped if one.release == name]
+        # One that began as a canary was never served to everybody; its rule stands where it was named.
+        decided += [one for decision in shipped for one in decision.named() if one.release == name]
+        if not decided:  # signed, and never decided on: only its task's default rule is known
             return Named(name, open_release(self.releases / name, self.trust).package, None)
-        open_named(self.releases, decision.current, self.trust)
-        return decision.current
+        open_named(self.releases, decided[0], self.trust)
+        return Named(name, decided[0].package, decided[0].rule)
 
     def _other(self, now: Decision, name: str) -> Named:
         if name == now.release:
@@ -160,6 +163,11 @@ class Desk:
             now = open_shipping(self.releases, self.trust)
             record = {**change(now), "action": action, "by": _who(), "reason": self.reason}
             return decide(self.releases, scratch, record, key=self.key)
+
+
+def said_of(decision: Decision) -> Record:
+    """What a decision says of what is served, for another one to go on from."""
+    return _plain(decision.info)
 
 
 def kept(releases: Path) -> list[str]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from breakeven.artifacts import Store, now, read_json, write_json
-from breakeven.errors import Finding, IntegrityError, Place, message
-from breakeven.packaging import decisions, release, signing
+from breakeven.errors import Finding, IntegrityError, Place, UsageError, message
+from breakeven.packaging import decisions, release, routing, signing
 from breakeven.packaging.card import model_card
 from breakeven.packaging.opened import read_info
 from breakeven.pipeline import Context, Setup, Stage, Step
@@ -25,6 +25,31 @@ VERDICT = "evaluate/verdict"
 Receipt = Callable[..., dict[str, Any]]
 
 
+def _share(given: Any) -> Any:
+    """A share written in percent as a number; what is neither is left to the field's own check."""
+    if isinstance(given, str) and given.strip().endswith("%"):
+        try:
+            return float(given.strip()[:-1]) / 100
+        except ValueError:
+            return given
+    return given
+
+
+Share = Annotated[
+    float,
+    Field(gt=0, lt=1),
+    BeforeValidator(_share),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+            ]
+        }
+    ),
+]
+
+
 class Settings(BaseModel):
     """The deploy section."""
 
@@ -34,6 +59,11 @@ class Settings(BaseModel):
         "keys/release.key", min_length=1, description="Private key (ECDSA P-256); public key beside it"
     )
     keep: int = Field(5, ge=1, le=1000, description="Releases kept; the current one always is")
+    canary: Share | None = Field(
+        None,
+        description="Share of the customers (0.1 or 10%) that a new release starts with, beside the current one; "
+        "empty: everybody at once",
+    )
     parity_rows: int = Field(64, ge=1, le=100_000, description="Test rows sent over HTTP before anything is published")
     tolerance: float | None = Field(
         None,
@@ -82,10 +112,11 @@ def _lost(root: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        name = read_json(path).get("release")
+        record = read_json(path)
     except IntegrityError:
         return False  # the plan finds it broken
-    return bool(name) and not (root / RELEASES / name / release.RELEASE).is_file()
+    names = [record.get("release"), (record.get("canary") or {}).get("release")]
+    return any(name and not (root / RELEASES / name / release.RELEASE).is_file() for name in names)
 
 
 def run(context: Context, *, receipt: Receipt | None = None) -> None:
@@ -102,12 +133,39 @@ def run(context: Context, *, receipt: Receipt | None = None) -> None:
         if verdict.get("chosen"):
             name, package = release_chosen(context, verdict, scratch, key=key, key_name=key_name, receipt=receipt)
         record = _decision(context, verdict, name, package)
+        now_served = _served_beside(context, releases, name)
+        if now_served is not None:
+            record = _as_canary(record, now_served, share=context.setup.config.deploy.canary)
+            about = {
+                "release": name,
+                "current": now_served.release,
+                "percent": f"{100 * record['canary']['share']:.3g}",
+            }
+            context.find(Finding("deploy-canary", "info", "deploy", fields=about))
         written = decisions.decide(releases, scratch, record, key=key)
         write_json(context.folder / decisions.DECISION, {**written, "key": key_name})
         if name is None:
             context.find(Finding("deploy-withheld", "problem", "deploy", fields={"reasons": _said(verdict)}))
         else:
             _prune(context, releases)
+
+
+def _served_beside(context: Context, releases: Path, name: str | None) -> decisions.Decision | None:
+    """The decision in force, where the release is to start as a canary beside another one; None: it serves alone."""
+    if name is None or context.setup.config.deploy.canary is None:
+        return None
+    try:
+        found = decisions.open_shipping(releases, signing.public_path(key_path(context.setup)))
+    except UsageError:  # nothing was released before: somebody has to answer
+        return None
+    return found if found.release != name else None
+
+
+def _as_canary(record: Mapping[str, Any], current: decisions.Decision, *, share: float) -> dict[str, Any]:
+    """What is in force, with the new release as its canary; why it was chosen stands with the canary."""
+    about = {part: record[part] for part in ("candidate", "verdict", "choice", "gates")}
+    named = decisions.Named(str(record["release"]), str(record["package"]), record["rule"], share)
+    return {**routing.said_of(current), "action": "canary", "canary": {**named.as_json(), **about}}
 
 
 def _prune(context: Context, releases: Path) -> None:
