@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from breakeven.ledger import commands
 from breakeven.serving.launch import ServerProcess
-from breakeven.serving.load import LoadResult, closed_loop, open_loop
+from breakeven.serving.load import closed_loop, open_loop
 
 BODIES = ['{"inputs":["hello"]}', '{"inputs":["world"]}']
 
@@ -18,20 +17,23 @@ def charged(server: ServerProcess) -> int:
 
 def overloaded(server: ServerProcess, *, rate: float, seconds: float, connections: int = 1000) -> dict[str, Any]:
     """Sends `rate` a second; what came of it. `astray`: charges without an answer, or answers without a charge."""
-    before = charged(server)
+    before, spent = charged(server), server.cpu_seconds()
     found = open_loop(server.url, server.key, BODIES, rate, seconds, connections=connections, drain=30,
                       lag_limit_ms=float("inf"))  # fmt: skip
     return {"rate": round(rate), "seconds": seconds, "sent": found.sent, "answered": found.answers,
-            "errors": found.errors, "goodput": round(found.achieved, 1), "answered_p99_ms": _tenths(found.p99_ms),
+            "errors": found.errors, "goodput": round(found.achieved, 1),
+            "answers_a_cpu_second": round(found.answers / (server.cpu_seconds() - spent), 1),
+            "answered_p99_ms": _tenths(found.p99_ms),
             "refused_p99_ms": _tenths(found.refused_p99_ms), "generator_late_ms": _tenths(found.lag_ms),
             "unaccounted": found.sent - found.answers - sum(found.errors.values()),
             "astray": charged(server) - before - found.answers}  # fmt: skip
 
 
-def capacity(server: ServerProcess, seconds: float, connections: Sequence[int] = (32, 64)) -> float:
-    """Answers a second at the best of these numbers of clients, each of which waits for its answer."""
-    runs: list[LoadResult] = [closed_loop(server.url, server.key, BODIES, count, seconds) for count in connections]
-    return max(run.achieved for run in runs)
+def capacity(server: ServerProcess, seconds: float, connections: int = 32) -> tuple[float, float]:
+    """(answers a second, answers a CPU second of the server) with clients that wait for their answers."""
+    spent = server.cpu_seconds()
+    found = closed_loop(server.url, server.key, BODIES, connections, seconds)
+    return found.achieved, found.answers / (server.cpu_seconds() - spent)
 
 
 def _tenths(value: float | None) -> float | None:

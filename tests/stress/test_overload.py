@@ -18,11 +18,12 @@ def test_overload(monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None])
     monkeypatch.setenv("ECHO_WORK", "0.005")
     with ServerProcess("nowhere", module="tests.serving.echo_server", cpu=0) as server:
         before = capacity(server, SECONDS / 6)
-        found = overloaded(server, rate=3 * before, seconds=SECONDS)
+        found = overloaded(server, rate=3 * before[0], seconds=SECONDS)
         after = capacity(server, SECONDS / 6)
         alive = server.alive()
-    best = (before + after) / 2
-    figures("overload", capacity_before=round(before, 1), capacity_after=round(after, 1),
-            goodput_share=round(found["goodput"] / best, 3), **found)  # fmt: skip
+    wall, cpu = ((one + other) / 2 for one, other in zip(before, after, strict=True))
+    figures("overload", capacity_before=round(before[0], 1), capacity_after=round(after[0], 1),
+            goodput_share=round(found["goodput"] / wall, 3), answers_a_cpu_second_at_capacity=round(cpu, 1),
+            goodput_share_by_cpu_seconds=round(found["answers_a_cpu_second"] / cpu, 3), **found)  # fmt: skip
     assert found["unaccounted"] == found["astray"] == 0 and alive
     assert set(found["errors"]) == {"503"}
