@@ -92,8 +92,8 @@ def test_a_rounded_zero_has_no_sign():
 def test_the_last_digit_is_small_against_the_interval(value, width, unit):
     quantity = held(value, unit, low=value - width / 2, high=value + width / 2)
     shown = numbers.bounds(quantity)
-    if unit.startswith("USD") and value > 0 and value + width / 2 < numbers.LEAST_MONEY:
-        assert (shown, numbers.amount(quantity)) == (None, "< $0.00001")
+    if unit.startswith("USD") and value and abs(value) + width / 2 < numbers.LEAST_MONEY:
+        assert (shown, numbers.amount(quantity)) == (None, "< $0.00001" if value > 0 else "> -$0.00001")
         return
     assert shown is not None
     low, high = (float(part.replace(",", "")) for part in re.split(r", (?=-?\d)", shown.strip("[]"), maxsplit=1))
@@ -119,3 +119,4 @@ def test_money_that_nobody_can_count_is_said_without_digits():
     assert numbers.full(held(4.6e-7, "USD/answer", low=2.2e-7, high=1.1e-6)).startswith("$0.00000046 [0.00000022")
     assert numbers.amount(held(4.6e-7, "USD/1000 answers", "declared")) == "$0.00000046"
     assert numbers.amount(held(0.0, "USD/1000 answers")) == "$0"
+    assert numbers.amount(held(-4.6e-7, "USD/1000 answers")) == "> -$0.00001"

@@ -109,7 +109,8 @@ def amount(quantity: Quantity | None) -> str:
         return MISSING
     if _negligible(quantity):
         code, _ = currency_of(quantity.unit)
-        return f"< {with_sign(f'{LEAST_MONEY:.5f}', str(code))}"
+        sign, least = ("<", LEAST_MONEY) if quantity.value > 0 else (">", -LEAST_MONEY)
+        return f"{sign} {with_sign(f'{least:.5f}', str(code))}"
     return _writer(quantity)(quantity.value)
 
 
@@ -125,7 +126,7 @@ def bounds(quantity: Quantity | None) -> str | None:
 def _negligible(quantity: Quantity) -> bool:
     """Whether it is computed money per 1,000 that is something, and too little for anybody to count."""
     code, rest = currency_of(quantity.unit)
-    if code is None or "1000" not in rest or quantity.value <= 0 or quantity.origin in ("declared", "quoted"):
+    if code is None or "1000" not in rest or quantity.value == 0 or quantity.origin in ("declared", "quoted"):
         return False
     return max(abs(bound) for bound in (quantity.value, quantity.low or 0.0, quantity.high or 0.0)) < LEAST_MONEY
 
