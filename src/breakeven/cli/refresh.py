@@ -9,6 +9,20 @@ import click
 from breakeven.cli.options import answer, project_options, say, speak
 from breakeven.errors import Refused, UsageError, render
 
+OUTCOMES = {
+    "planned": "refresh-planned",
+    "unchanged": "refresh-unchanged",
+    "refused": "refresh-refused",
+    "canary": "refresh-canary",
+    "promoted": "refresh-promoted",
+    "forgotten": "refresh-forgotten",
+}
+COMPARED = {
+    "all": "refresh-compared-all",
+    "fresh": "refresh-compared-fresh",
+    "established": "refresh-compared-established",
+}
+
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what there is to learn from and what would run.")
@@ -77,7 +91,7 @@ def _tell(done: dict[str, Any]) -> None:
     number = done.get("decision", {}).get("number")
     fields = {"champion": done.get("champion"), "challenger": done.get("challenger"), "number": number,
               "share": f"{done.get('share', 0) * 100:.3g}%"}  # fmt: skip
-    click.echo(render(f"refresh-{done['outcome']}", fields))
+    click.echo(render(OUTCOMES[done["outcome"]], fields))
 
 
 def _tell_rows(done: dict[str, Any]) -> None:
@@ -99,4 +113,4 @@ def _tell_part(name: str, part: dict[str, Any]) -> None:
     figures = {"rows": part["n"], "not_worse": f"{part['not_worse'] * 100:.3g}%"}
     figures |= {side: f"{part[side]['value']:.4g}" for side in ("champion", "challenger")}
     figures |= {key: f"{difference[key]:+.4g}" for key in ("value", "low", "high")}
-    click.echo(render(f"refresh-compared-{name}", figures))
+    click.echo(render(COMPARED[name], figures))
