@@ -9,7 +9,7 @@ import bentoml
 from encoder_peers import BATCH, ROUTE, Plain
 
 
-@bentoml.service(workers=1, traffic={"timeout": 120})
+@bentoml.service(workers=1, traffic={"timeout": 120}, logging={"access": {"enabled": False}})
 class Encoder:
     """One worker; requests are lists of one text, which BentoML joins."""
 

@@ -1,7 +1,6 @@
-"""The encoder behind other servers, as people write them: `python encoder_peers.py KIND FOLDER PORT THREADS`.
+"""The encoder as people write it around transformers; `python encoder_peers.py FOLDER PORT THREADS`: behind FastAPI.
 
-KIND: `fastapi` (transformers, a text a call), `litserve` (transformers, batched with padding), `litserve-package` (our
-own package, batched). FOLDER: a package folder for the last, else one with the weights as transformers reads them.
+FOLDER: the weights as transformers reads them.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 ROUTE = "/v1/predict"
-WAIT_SECONDS = 0.01
 BATCH = 64
 
 
@@ -71,40 +69,9 @@ def fastapi(folder: str, port: int, threads: int) -> None:
     uvicorn.run(app, port=port, access_log=False, log_level="warning")
 
 
-def litserve(folder: str, port: int, threads: int, *, packaged: bool) -> None:
-    """One worker that takes up to 64 requests that come within 10 ms."""
-    import litserve as ls
-
-    class Api(ls.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.model = (Packaged if packaged else Plain)(folder, threads)
-
-        def decode_request(self, request: dict[str, list[str]]) -> str:
-            return request["inputs"][0]
-
-        def batch(self, inputs: list[str]) -> list[str]:
-            return list(inputs)
-
-        def predict(self, inputs: Any) -> Any:
-            return self.model(inputs)
-
-        def unbatch(self, output: Any) -> Any:
-            return output
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            return {"outputs": [output]}
-
-    api = Api(max_batch_size=BATCH, batch_timeout=WAIT_SECONDS, api_path=ROUTE)
-    server = ls.LitServer(api, accelerator="cpu", timeout=False)
-    server.run(port=port, log_level="warning", generate_client_file=False, num_api_servers=1)
-
-
 def main() -> None:
-    kind, folder, port, threads = sys.argv[1:]
-    if kind == "fastapi":
-        fastapi(folder, int(port), int(threads))
-    else:
-        litserve(folder, int(port), int(threads), packaged=kind == "litserve-package")
+    folder, port, threads = sys.argv[1:]
+    fastapi(folder, int(port), int(threads))
 
 
 if __name__ == "__main__":

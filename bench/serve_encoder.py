@@ -146,15 +146,16 @@ def peer(command: Callable[[int], list[str]], folder: Path, threads: int) -> Ite
 def start(stack: contextlib.ExitStack, root: Path, threads: int) -> dict[str, Server]:
     """All servers, ready."""
     ready, other, script = packages(root), environment(root), str(HERE / "encoder_peers.py")
+    lit = str(HERE / "encoder_litserve.py")
     weights, servers = ready[FP32] / "torch-fp32", {}
     for name, place in ready.items():
         one = stack.enter_context(ServerProcess(place, threads=threads, plan={"rates": {"answers": "0.004"}}))
         servers[name] = Server(one.url, one.pid, one.key)
     commands: dict[str, tuple[Path, Callable[[int], list[str]]]] = {
-        "fastapi": (weights, lambda port: [sys.executable, script, "fastapi", str(weights), str(port), str(threads)]),
-        "litserve": (weights, lambda port: [other, script, "litserve", str(weights), str(port), str(threads)]),
+        "fastapi": (weights, lambda port: [sys.executable, script, str(weights), str(port), str(threads)]),
+        "litserve": (weights, lambda port: [other, lit, "plain", str(weights), str(port), str(threads)]),
         "litserve, our package": (
-            ready[BF16], lambda port: [other, script, "litserve-package", str(ready[BF16]), str(port), str(threads)]
+            ready[BF16], lambda port: [other, lit, "package", str(ready[BF16]), str(port), str(threads)]
         ),
         "bentoml": (weights, lambda port: [
             other, "-m", "bentoml", "serve", "encoder_bento:Encoder", "--host", "127.0.0.1", "--port", str(port)
@@ -269,6 +270,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=1000, help="of a server at equal arrivals; 0 leaves that out")
     parser.add_argument("--rate", type=float, help="of arrivals; else 0.7 of the better peer's at most connections")
     parser.add_argument("--pairs", type=int, default=10, help="with and without metering; 0 leaves that out")
+    parser.add_argument("--compared", type=int, default=200, help="texts whose answers are compared first")
     chosen = parser.parse_args()
     from breakeven.training.weights import cache_folder
 
@@ -278,7 +280,7 @@ def main() -> None:
     ready, best = packages(root), 0.0
     with contextlib.ExitStack() as stack:
         servers = start(stack, root, chosen.threads)
-        print(json.dumps({"answers": compare(servers, texts[:200])}), flush=True)
+        print(json.dumps({"answers": compare(servers, texts[: chosen.compared])}), flush=True)
         for row in closed(servers, bodies, chosen):
             if row.get("server") in OTHERS:
                 best = max(best, row["per_second"])
