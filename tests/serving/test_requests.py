@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -175,6 +176,12 @@ def test_every_answer_has_safe_headers_and_no_cors(call: Caller) -> None:
 )
 def test_a_request_id_is_kept_if_it_is_harmless(call: Caller, given: str, kept: bool) -> None:
     assert (call("GET", "/livez", x_request_id=given).headers["x-request-id"] == given) is kept
+
+
+def test_made_request_ids_never_repeat(call: Caller) -> None:
+    made = [call("GET", "/livez").headers["x-request-id"] for _ in range(600)]  # more than are drawn at once
+    assert len(set(made)) == 600
+    assert all(re.fullmatch("req_[0-9a-f]{24}", one) for one in made)
 
 
 def test_a_defect_says_nothing_of_the_inside(call: Caller, caplog: pytest.LogCaptureFixture) -> None:
