@@ -83,6 +83,9 @@ def frontier(
     placer.keep(frame.x.start, frame.y.end, frame.x.start + 14 + width_of(words["pays"]), frame.y.end + 19)
     for point in points:
         placer.block(frame.x(point.x.value), frame.y(point.y.value))
+        if point.x.low is not None and point.x.high is not None:
+            at = frame.y(point.y.value)
+            placer.keep(frame.x(point.x.low), at - 2, frame.x(point.x.high), at + 2)
     for point in points:
         frame.bars(
             point.x.value,
