@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from breakeven.cli import books, ledgers
-from breakeven.cli.rotation import keys
+from breakeven.cli.keys import keys
 from breakeven.errors import InputError, IntegrityError, Refused, UsageError
 from breakeven.ledger import commands, open_ledger
 from breakeven.ledger.events import Charge

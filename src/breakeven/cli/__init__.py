@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("service", "Answer inputs with the release, without a server."),
     "releases": ("releases", "List releases; roll back, canary, shadow."),
     "refresh": ("refresh", "Learn from feedback: retrain, compare, canary."),
-    "keys": ("rotation", "Create, list, rotate and revoke customers' keys."),
+    "keys": ("keys", "Create, list, rotate and revoke customers' keys."),
     "customers": ("books", "Add, list, limit, export and erase customers."),
     "usage": ("service", "What was used, by customer and meter, and what it costs."),
     "invoice": ("invoices", "Drafts, numbered invoices, credit notes; PDF, HTML, EN 16931."),

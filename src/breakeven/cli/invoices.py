@@ -49,9 +49,10 @@ def invoice_draft(
     from breakeven.billing.html import to_html
     from breakeven.billing.issue import draw_draft
 
-    if (customer is None) == (named is None):
+    given = [one for one in (customer, named) if one is not None]
+    if len(given) != 1 or not given[0].strip():
         raise click.UsageError("which customer? breakeven invoice CUSTOMER --month YYYY-MM")
-    document = draw_draft(_office(folder, overrides), str(customer or named), month)
+    document = draw_draft(_office(folder, overrides), given[0], month)
     if page is not None:
         write_atomic(page, to_html(document), mode=0o600)
     if as_json:

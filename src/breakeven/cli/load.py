@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from breakeven.cli.options import answer, as_json
+from breakeven.cli.options import answer, as_json, say, spoken
 from breakeven.data.inputs import read_inputs
 from breakeven.errors import UsageError
 
@@ -63,14 +63,14 @@ def load(
 
 
 def _tell_load(result: LoadResult, late: bool) -> None:
-    click.echo(f"{result.sent} sent, {result.answers} answered, {result.achieved:.1f} answers a second")
+    say(f"{result.sent} sent, {result.answers} answered, {result.achieved:.1f} answers a second")
     if result.p50_ms is not None:
         names = ("p50", "p95", "p99", "max")
-        click.echo("  " + ", ".join(f"{name} {getattr(result, f'{name}_ms'):.1f} ms" for name in names))
+        click.echo("  " + ", ".join(f"{spoken(name)} {getattr(result, f'{name}_ms'):.1f} ms" for name in names))
     for name, count in sorted(result.errors.items()):
         click.echo(f"  {count} x {name}")
     if late:
-        click.echo(
+        say(
             f"the generator was itself {result.lag_ms:.1f} ms late (p99): this machine is busy, latencies are too long",
             err=True,
         )

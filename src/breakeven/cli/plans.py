@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, console, project_options, speak
+from breakeven.cli.options import answer, console, project_options, say, speak
 
 if TYPE_CHECKING:
     from breakeven.economics.actuals import Counted, Fitted
@@ -63,7 +63,7 @@ def simulate(
     for finding in plans["plan"].findings:
         console(stderr=True).print(f"{words(f'level-{finding.level}')}: {finding}", soft_wrap=True, markup=False)
     for path in written:
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}", err=True)
 
 
 def _name(settings: Any, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Commands about the service: serve, predict, keys, usage, feedback."""
+"""Commands about the service: serve, predict, usage, feedback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from breakeven.cli.options import answer, as_json, console, open_project, project_options, spoken
+from breakeven.cli.options import answer, as_json, console, open_project, project_options, say, spoken
 from breakeven.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _ledger(folder: str) -> str:
 def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
     """Rows as a table; `columns` maps keys to titles. Says `empty` where there is none."""
     if not rows:
-        click.echo(spoken(empty))
+        say(empty)
         return
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +96,7 @@ def serve(
         if as_json:
             answer(facts)
         else:
-            click.echo(f"serving {service.current.name} at {url} (process {os.getpid()}); stop with Ctrl-C", err=True)
+            say(f"serving {service.current.name} at {url} (process {os.getpid()}); stop with Ctrl-C", err=True)
             click.echo(
                 f"  curl -s {url}/v1/predict -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' "
                 f"-d '{_example(service)}'",
@@ -158,75 +158,6 @@ def predict(
         click.echo(json.dumps(output, ensure_ascii=False))
 
 
-@click.group()
-def keys() -> None:
-    """Create, list and revoke customers' keys."""
-
-
-@keys.command("create")
-@click.option("--customer", required=True, metavar="NAME", help="Made if the name is new.")
-@click.option("--name", default="", help="What the key is for.")
-@click.option("--expires", metavar="TIME", help="ISO 8601, for example 2027-01-31.")
-@_folder
-@as_json
-def keys_create(customer: str, name: str, expires: str | None, folder: str, as_json: bool) -> None:
-    """Make a key. It is shown once, here, and stored only as a hash."""
-    from breakeven.ledger import commands
-
-    row = commands.keys_create(_ledger(folder), customer, name=name, expires=expires)
-    if as_json:
-        answer(row)
-        return
-    click.echo(row["secret"])
-    click.echo(
-        f"key {row['id']} for {customer}: shown this once, keep it now; to end it: breakeven keys revoke {row['id']}",
-        err=True,
-    )
-
-
-@keys.command("list")
-@_customer
-@_folder
-@as_json
-def keys_list(customer: str | None, folder: str, as_json: bool) -> None:
-    """List keys, without their secrets."""
-    from breakeven.ledger import commands
-
-    rows = _rows(lambda: commands.keys_list(_ledger(folder), customer))
-    if as_json:
-        answer(rows)
-        return
-    columns = {
-        "id": "key",
-        "customer_name": "customer",
-        "name": "for",
-        "prefix": "begins with",
-        "created": "made",
-        "expires": "expires",
-        "revoked": "revoked",
-    }
-    _table(
-        rows,
-        {key: title for key, title in columns.items() if rows and key in rows[0]},
-        "no keys yet: breakeven keys create",
-    )
-
-
-@keys.command("revoke")
-@click.argument("key")
-@_folder
-@as_json
-def keys_revoke(key: str, folder: str, as_json: bool) -> None:
-    """End KEY within a second, in a running server too."""
-    from breakeven.ledger import commands
-
-    row = commands.keys_revoke(_ledger(folder), key)
-    if as_json:
-        answer(row)
-    else:
-        click.echo(f"revoked {row['id']}")
-
-
 def _rows(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Rows of a ledger; a ledger that nobody has made yet has none."""
     from breakeven.errors import BreakevenError
@@ -239,6 +170,17 @@ def _rows(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         raise
 
 
+def _time(text: str | None, option: str) -> int | None:
+    """A time that an option gives, in microseconds; UsageError for what is none."""
+    from breakeven.errors import InputError, Place
+    from breakeven.ledger.clock import moment
+
+    try:
+        return moment(text, option)
+    except InputError as error:
+        raise UsageError(error.code, at=Place(field=option), **error.fields) from None
+
+
 @click.command()
 @_customer
 @click.option("--from", "start", metavar="TIME", help="ISO 8601; the first moment counted.")
@@ -249,6 +191,9 @@ def usage(customer: str | None, start: str | None, end: str | None, folder: str,
     """What was used, by customer, release and meter, and its exact price."""
     from breakeven.ledger import commands
 
+    first, last = _time(start, "--from"), _time(end, "--to")
+    if first is not None and last is not None and first > last:
+        raise UsageError("times-reversed", first="--from", last="--to")
     rows = _rows(lambda: commands.usage(_ledger(folder), customer, start, end))
     if as_json:
         answer(rows)

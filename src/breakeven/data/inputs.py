@@ -20,7 +20,13 @@ def read_inputs(stream: BinaryIO, name: str) -> list[Any]:
         raise EnvironmentFault("file-unreadable", at=Place(file=name), reason=error.strerror or str(error)) from error
     if len(data) > MAX_MB * MB:
         raise DataError("inputs-too-large", at=Place(file=name), limit=MAX_MB)
-    lines = to_utf8(data, name)[0].decode().replace("\r\n", "\n").split("\n")
+    try:
+        text = to_utf8(data, name)[0].decode()
+    except DataError as error:
+        if error.code != "encoding-not-found":
+            raise
+        raise DataError("inputs-encoding", at=error.at, **error.fields) from None  # no source is there to declare it
+    lines = text.replace("\r\n", "\n").split("\n")
     return [_of_file(line, name, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 

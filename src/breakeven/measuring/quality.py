@@ -38,7 +38,9 @@ def read_data(processed: Path, task: Task, fields: Mapping[str, Any]) -> Data:
         if not len(cases):
             raise DataError("evaluate-no-rows", split=split)
     chain = Chain.from_json(read_json(processed / "transforms.json"))
-    return Data(task.facts(parts["train"]), parts["validation"], parts["test"], chain)
+    declared = fields.get("inputs") or []
+    names = [declared] if isinstance(declared, str) else list(declared)
+    return Data({**task.facts(parts["train"]), "fields": names}, parts["validation"], parts["test"], chain)
 
 
 def judge(

@@ -19,7 +19,7 @@ from breakeven.stages import declared_files, train
 
 __all__ = ["STAGE", "Settings"]
 
-VERSION, VERDICT_VERSION = 1, 3
+VERSION, VERDICT_VERSION = 2, 3
 SPEED, VERDICT = "evaluate/speed", "evaluate/verdict"
 RESERVED = ("speed", "verdict")
 PACKAGING_SECONDS = 3.0

@@ -5,6 +5,7 @@ Light: no arrays, no framework. How answers are judged is in `metrics.classifica
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -78,8 +79,11 @@ class TextClassification(Task):
         return ("" if text is None else str(text)), None if target is None else label(row[target])
 
     def input_schema(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """A string, or an object whose string fields are joined by a line break in the order given."""
+        """A string, or an object whose string fields are joined by a line break in the order declared."""
         text = {"type": "string", "minLength": 1, "maxLength": facts.get("max_characters", MAX_CHARACTERS)}
+        if names := facts.get("fields"):
+            known = {"type": "object", "minProperties": 1, "additionalProperties": False}
+            return {"oneOf": [text, {**known, "properties": dict.fromkeys(names, text)}]}
         return {"oneOf": [text, {"type": "object", "minProperties": 1, "additionalProperties": text}]}
 
     def output_schema(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +105,7 @@ class TextClassification(Task):
         """The text of a payload. Special tokens in it are plain text; what no encoder can take is refused."""
         longest = int(facts.get("max_characters", MAX_CHARACTERS))
         if isinstance(payload, Mapping):
-            parts = [checked(value, str(name), longest) for name, value in payload.items()]
+            parts = [checked(value, str(name), longest) for name, value in _ordered(payload, facts)]
             text = joined(parts)
             if len(text) > longest:
                 raise InputError("input-too-long", at=Place(field="input"), found=len(text), limit=longest)
@@ -135,6 +139,22 @@ class TextClassification(Task):
     def with_text(self, item: Any, text: str) -> Any:
         """The new text."""
         return text
+
+
+def _ordered(payload: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The fields of an object in the order in which training joined them; one that training did not have is refused.
+
+    A package that does not say which fields it learned from takes any, in the order given.
+    """
+    names: Sequence[str] = facts.get("fields") or ()
+    if not names:
+        return [(str(name), value) for name, value in payload.items()]
+    for name in payload:
+        if name not in names:
+            nearest = difflib.get_close_matches(str(name), names, 1, 0.3)
+            about = {"name": str(name)[:60], "allowed": list(names), "nearest": nearest[0] if nearest else names[0]}
+            raise InputError("input-field-unknown", at=Place(field=str(name)[:60]), **about)
+    return [(name, payload[name]) for name in names if name in payload]
 
 
 def checked(value: Any, field: str, longest: int) -> str:
