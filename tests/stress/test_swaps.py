@@ -32,7 +32,8 @@ def test_swaps(tmp_path: Path, figures: Callable[..., None]) -> None:
         after = server.memory_mb()
     with open_ledger(place) as ledger:
         found = ledger.verify()
-    figures("swaps under load", swaps=SWAPS, clients=32, answers=sum(seen.models.values()), broken=[text[:300] for text in seen.broken[:3]],
+    figures("swaps under load", swaps=SWAPS, clients=32, answers=sum(seen.models.values()),
+            broken=[text[:300] for text in seen.broken[:3]],
             statuses=dict(seen.statuses),
             mixed=len(seen.mixed), releases=len(seen.models), events=found["events"],
             swaps_seen_on_a_connection=seen.changes, slowest_seconds=round(seen.slowest, 3),
