@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from breakeven.cli.options import answer, project_options, say, speak
 from breakeven.errors import Refused, UsageError, render
+
+if TYPE_CHECKING:
+    from breakeven.refresh.line import Refresh
 
 OUTCOMES = {
     "planned": "refresh-planned",
@@ -16,7 +21,11 @@ OUTCOMES = {
     "canary": "refresh-canary",
     "promoted": "refresh-promoted",
     "forgotten": "refresh-forgotten",
+    "no-canary": "refresh-no-canary",
+    "waits": "refresh-waits",
+    "rolled-back": "refresh-rolled-back",
 }
+WATCHES = {"feedback": "refresh-watch-feedback", "failures": "refresh-watch-failures"}
 COMPARED = {
     "all": "refresh-compared-all",
     "fresh": "refresh-compared-fresh",
@@ -27,6 +36,12 @@ COMPARED = {
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what there is to learn from and what would run.")
 @click.option("--forget", is_flag=True, help="Only remove tables that hold rows of whoever was erased.")
+@click.option("--watch", is_flag=True, help="Only look at the running canary: back, to everybody, or wait.")
+@click.option("--answers", type=click.IntRange(min=1), default=1000, show_default=True,
+              help="With --watch: requests of the canary after which it serves everybody.")  # fmt: skip
+@click.option("--hours", type=click.FloatRange(min=0), help="With --watch: or so many hours after its decision.")
+@click.option("--alarm", type=click.FloatRange(0, 0.5, min_open=True), default=0.05, show_default=True,
+              help="With --watch: the chance that a canary as good as the champion is rolled back.")  # fmt: skip
 @click.option("--share", metavar="SHARE", default="10%", show_default=True,
               help="The customers who meet the challenger first (0.1 or 10%); 100%: everybody at once.")  # fmt: skip
 @click.option("--probability", type=float, default=0.9, show_default=True,
@@ -34,34 +49,55 @@ COMPARED = {
 @click.option("--reason", metavar="TEXT", help="Why; it stands in the signed decision and the audit log.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @project_options
-def refresh(
-    dry_run: bool, forget: bool, share: str, probability: float, reason: str | None, quiet: bool, folder: str,
-    overrides: tuple[str, ...], as_json: bool,
-) -> None:  # fmt: skip
+def refresh(folder: str, overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Train on what came since, and let the result serve if it is worth more on the same test rows.
 
     Sources are read anew (with `ledger: feedback` also what customers said), the candidates are trained in an area of
     their own, and the best one that passes its gates meets the release that serves. Exit code 1 when it is refused;
-    what serves is not touched then.
+    what serves is not touched then. With --watch: exit code 1 when the canary is rolled back.
     """
-    from breakeven.cli.progress import shown
-    from breakeven.refresh.comparison import Terms
-    from breakeven.refresh.line import Refresh, Wish
-
-    if not 0.5 <= probability < 1:
-        raise UsageError("refresh-probability", found=probability)
-    wish = Wish(Terms(probability), _share(share), reason)
-    with shown(quiet=quiet or dry_run or forget) as progress:
-        line = Refresh(folder, overrides=overrides, wish=wish, progress=progress)
-        speak(line.project.language)
-        done = line.plan() if dry_run else {"outcome": "forgotten", **line.forget()} if forget else line.run()
-    server = _followed(str(line.root), done) if done.get("decision") else None
+    done = _done(folder, overrides, asked)
+    record = done.get("decision")
+    server = None if record is None else _followed(folder, record)
     if as_json:
         answer({**done, "server": server})
     else:
         _tell(done)
-    if done["outcome"] == "refused":
+        _tell_server(server, record)
+    ships = record is not None and record["release"] is not None
+    ignored = server is not None and ships and record is not None and server["decision"] != record["number"]
+    if ignored or done["outcome"] in ("refused", "rolled-back"):
         raise click.exceptions.Exit(Refused.exit_code)
+
+
+def _done(folder: str, overrides: tuple[str, ...], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, done: the whole refresh, or one part of it."""
+    from breakeven.cli.progress import shown
+    from breakeven.refresh.comparison import Terms
+    from breakeven.refresh.line import Refresh, Wish
+
+    if not 0.5 <= asked["probability"] < 1:
+        raise UsageError("refresh-probability", found=asked["probability"])
+    parts = [name for name in ("dry_run", "forget", "watch") if asked[name]]
+    if len(parts) > 1:
+        raise UsageError("refresh-one-part", found=", ".join(f"--{name.replace('_', '-')}" for name in parts))
+    wish = Wish(Terms(asked["probability"]), _share(asked["share"]), asked["reason"])
+    with shown(quiet=asked["quiet"] or bool(parts)) as progress:
+        line = Refresh(folder, overrides=overrides, wish=wish, progress=progress)
+        speak(line.project.language)
+        if asked["watch"]:
+            return _look(line, asked["answers"], asked["hours"], asked["alarm"])
+        return line.plan() if asked["dry_run"] else line.forget() if asked["forget"] else line.run()
+
+
+def _look(line: Refresh, answers: int, hours: float | None, alarm: float) -> dict[str, Any]:
+    """One look at the running canary, and the decision that follows from it."""
+    from breakeven.cli.releases import status_of
+    from breakeven.ledger.book import ledger_place
+    from breakeven.refresh.canary import Limits
+
+    status = status_of(ledger_place(line.root))
+    return line.watch(Limits(answers, hours, alarm), (status or {}).get("requests") or {})
 
 
 def _share(text: str) -> float:
@@ -70,15 +106,20 @@ def _share(text: str) -> float:
     return 1.0 if text.strip() in ("1", "1.0", "100%") else share_of(text)
 
 
-def _followed(root: str, done: dict[str, Any]) -> dict[str, Any] | None:
+def _followed(folder: str, record: dict[str, Any]) -> dict[str, Any] | None:
     """The decision in the audit log; a server that runs follows it at once."""
-    from pathlib import Path
-
     from breakeven.cli.releases import follow
     from breakeven.ledger.book import ledger_place
 
-    record = done["decision"]
-    return follow(ledger_place(Path(root)), {**record, "release": record["release"] or "withheld"})
+    place = ledger_place(Path(folder).expanduser().resolve())
+    return follow(place, {**record, "release": record["release"] or "withheld"})
+
+
+def _tell_server(server: dict[str, Any] | None, record: dict[str, Any] | None) -> None:
+    from breakeven.cli.releases import tell_server
+
+    if record is not None and record["release"] is not None:
+        tell_server(server)
 
 
 def _tell(done: dict[str, Any]) -> None:
@@ -86,6 +127,10 @@ def _tell(done: dict[str, Any]) -> None:
     for name, part in (done.get("comparison") or {}).items():
         if part is not None:
             _tell_part(name, part)
+    for name, figures in (done.get("watches") or {}).items():
+        sides = {f"{side}_{key}": value for side, found in figures.items() for key, value in found.items()}
+        shown = {key: f"{value * 100:.3g}%" if isinstance(value, float) else value for key, value in sides.items()}
+        click.echo(render(WATCHES[name], shown))
     for one in done.get("reasons") or ():
         click.echo(render(one["code"], one["fields"]))
     number = done.get("decision", {}).get("number")

@@ -33,7 +33,7 @@ def releases(context: click.Context, folder: str, overrides: tuple[str, ...], as
     from breakeven.packaging.routing import listed
 
     desk, place = _desk(folder, overrides)
-    rows, status = listed(desk.releases, desk.trust), _status(place)
+    rows, status = listed(desk.releases, desk.trust), status_of(place)
     if as_json:
         answer({"releases": rows, "server": status})
         return
@@ -195,7 +195,8 @@ def follow(place: str, record: dict[str, Any]) -> dict[str, Any] | None:
     return _asked(place, orders.FOLLOW, {"decided": decided}, lambda ledger: orders.note(ledger, decided))
 
 
-def _status(place: str) -> dict[str, Any] | None:
+def status_of(place: str) -> dict[str, Any] | None:
+    """What a running server says of its releases; None: none runs on this ledger."""
     from breakeven.serving import orders
 
     return _asked(place, orders.STATUS, {}, lambda ledger: None)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from breakeven.packaging.decisions import Decision
     from breakeven.packaging.release import Release
     from breakeven.pipeline import Progress
+    from breakeven.refresh.canary import Limits
     from breakeven.task import Cases
 
 EVERYBODY = 1.0
@@ -79,7 +80,25 @@ class Refresh:
     def forget(self) -> dict[str, Any]:
         """Removes tables that hold rows of whoever was erased; see `rows.forget`."""
         with self._held():
-            return self._forget()
+            return {"outcome": "forgotten", **self._forget()}
+
+    def watch(self, limits: Limits, requests: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+        """One look at the running canary. `outcome`: no-canary, waits, rolled-back or promoted."""
+        from breakeven.refresh.canary import judge
+
+        check_key(self.desk.key)
+        with self._held():
+            _, decision = decisions.open_current(self.desk.releases, self.desk.trust)
+            if decision.canary is None:
+                return {"outcome": "no-canary", "champion": decision.release}
+            found = judge(ledger_place(self.root), decision, requests, limits)
+            told = {"champion": decision.release, "challenger": decision.canary.release, "watches": found.figures}
+            if found.step == "wait":
+                return {"outcome": "waits", **told}
+            desk = replace(self.desk, reason=self.wish.reason or f"refresh: {found.watch or 'no watch fired'}")
+            if found.step == "back":
+                return {"outcome": "rolled-back", **told, "watch": found.watch, "decision": desk.canary(None)}
+            return {"outcome": "promoted", **told, "decision": desk.promote()}
 
     def run(self) -> dict[str, Any]:
         """The whole of it; what came out, as JSON. `outcome`: unchanged, refused, canary or promoted."""
