@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -271,7 +272,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="of arrivals; else 0.7 of the better peer's at most connections")
     parser.add_argument("--pairs", type=int, default=10, help="with and without metering; 0 leaves that out")
     parser.add_argument("--compared", type=int, default=200, help="texts whose answers are compared first")
+    parser.add_argument("--warm", type=float, default=2.0, help="seconds of load on each server before it is timed")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers end with it
     from breakeven.training.weights import cache_folder
 
     root = cache_folder() / "bench" / "serve"
@@ -281,6 +284,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         servers = start(stack, root, chosen.threads)
         print(json.dumps({"answers": compare(servers, texts[: chosen.compared])}), flush=True)
+        for one in servers.values():
+            closed_loop(one.url, one.key, bodies, 64, chosen.warm)
         for row in closed(servers, bodies, chosen):
             if row.get("server") in OTHERS:
                 best = max(best, row["per_second"])
