@@ -70,6 +70,13 @@ def test_a_small_change_in_many_rows_is_told_but_is_no_drift() -> None:
     assert findings(found, reference=20_000, current=20_000) == []
 
 
+def test_values_that_many_rows_share_are_told_from_those_beside_them() -> None:
+    found = compare(
+        Features(200, {"probability": np.full(200, 0.99)}), Features(200, {"probability": np.full(200, 0.9)})
+    )
+    assert [(item.statistic, item.verdict) for item in found] == [("psi", "drift"), ("ks", "drift")]
+
+
 def test_too_few_rows_is_an_answer() -> None:
     texts = ["a text"] * (drift.FEWEST - 1)
     found = compare(describe(texts * 2, answers(texts * 2, 0.5, 0)), describe(texts, answers(texts, 0.5, 1)))

@@ -51,9 +51,7 @@ def compare(reference: Features, current: Features, *, seed: int = 0) -> list[St
     level = ALARM / max(2 * len(numbers) + len(kinds) + texts, 1)
     found = []
     for name, (one, other) in numbers.items():
-        edges = np.unique(np.quantile(one, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        counts = [np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) for side in (one, other)]
-        found += [_psi(name, counts[0], counts[1], level, draw), _ks(name, one, other, level)]
+        found += [_psi(name, *_tenths(one, other), level, draw), _ks(name, one, other, level)]
     for name, (one, other) in kinds.items():
         found.append(_psi(name, *_counts(one, other), level, draw))
     if texts:
@@ -67,6 +65,17 @@ def _both(reference: dict[str, Array], current: dict[str, Array]) -> dict[str, t
         for name, values in reference.items()
         if name in current and min(len(values), len(current[name])) >= FEWEST
     }
+
+
+def _tenths(one: Array, other: Array) -> tuple[Array, Array]:
+    """Rows between the tenths of `one`, and on each of them: a value that many rows share is a bin of its own."""
+    edges = np.unique(np.quantile(one, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    sides = [
+        np.bincount(np.searchsorted(edges, side) + np.searchsorted(edges, side, "right"), minlength=2 * len(edges) + 1)
+        for side in (one, other)
+    ]
+    filled = sides[0] + sides[1] > 0
+    return sides[0][filled], sides[1][filled]
 
 
 def _counts(one: Array, other: Array) -> tuple[Array, Array]:
