@@ -236,9 +236,11 @@ def metering(place: Path, bodies: list[str], chosen: argparse.Namespace) -> dict
         ServerProcess(place, threads=chosen.threads, plan=plan, module="unmetered_server") as bare,
     ):
         pair = [Server(one.url, one.pid, one.key) for one in (metered, bare)]
+        for one in pair:
+            _loaded(one, bodies, 16, chosen.warm)
         for number in range(chosen.pairs):
             order = pair if number % 2 == 0 else pair[::-1]
-            spent = {one.pid: _loaded(one, bodies, 64, chosen.seconds)[1] for one in order}
+            spent = {one.pid: _loaded(one, bodies, 16, chosen.seconds)[1] for one in order}
             ratios.append(spent[metered.pid] / spent[bare.pid])
     return {"metering_cpu_ratio": round(statistics.median(ratios), 3), "pairs": [round(one, 3) for one in ratios]}
 
