@@ -43,11 +43,12 @@ demo-full: setup
 	@$(BIN)/breakeven init demo-zh --recipe sentiment-zh
 	@cd demo-zh && time PATH="$(abspath $(BIN)):$$PATH" breakeven run
 
-test: lint types
-	@$(BIN)/python -m pytest
+# The fast tests share the cores; what starts servers and loads them runs alone.
+test: lint types unit
+	@$(BIN)/python -m pytest -m slow
 
 unit: setup
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n auto
 
 lint: setup
 	@$(BIN)/ruff check src tests bench && $(BIN)/ruff format --check -q src tests bench

@@ -235,5 +235,5 @@ def test_an_estimate_follows_rows_runtimes_and_the_load_tests(project: Path) -> 
         return {row["step"]: row["minutes"] for row in evaluate.estimate(given)}
 
     one, all_three = minutes(runtimes=1), minutes(runtimes=None, load={"seconds": 600})
-    assert one["evaluate/majority"] < 0.02 < one["evaluate/encoder"] < all_three["evaluate/encoder"]
+    assert one["evaluate/majority"] < one["evaluate/encoder"] < all_three["evaluate/encoder"]
     assert all_three["evaluate/speed"] - one["evaluate/speed"] == pytest.approx((600 - 24) / 60)

@@ -95,9 +95,10 @@ def table(
     from rich.text import Text
 
     made, numbers = Table(box=None, pad_edge=False, header_style="bold"), set(right)
-    for key, head in columns.items():
+    for place, (key, head) in enumerate(columns.items()):
         side: Any = "right" if key in numbers or isinstance(rows[0].get(key), (int, float)) else "left"
-        made.add_column(spoken(head), justify=side, overflow="fold")
+        # What names the row is what the reader copies into the next command: never broken over two lines.
+        made.add_column(spoken(head), justify=side, overflow="fold", no_wrap=place == 0)
     for row in rows:
         cells = ("" if row.get(key) is None else row[key] for key in columns)
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
