@@ -248,6 +248,12 @@ def test_the_summary_answers_what_a_founder_asks():
     assert data["goal"]["solutions"] and data["risks"] and data["tornado"]["bars"]
 
 
+def test_a_runway_beyond_the_plan_is_said_in_words():
+    made = simulate(plan(cash=10**9))
+    said = [str(line) for line in summary(made, assess(made)) if line.code.startswith("summary-runway")]
+    assert said == ["runway: fewer than one in ten runs out of cash within 18 months"]
+
+
 def test_the_summary_of_a_plan_without_cash_and_with_a_verdict():
     section = {key: value for key, value in SECTION.items() if key not in ("cash", "team")}
     made = simulate(section)

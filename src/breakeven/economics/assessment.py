@@ -269,6 +269,8 @@ def _runway(plan: Plan) -> Finding | None:
     if plan.settings.cash is None and not plan.settings.funding:
         return None
     runway = plan.runway()
+    if runway.p10 is None:
+        return _said("summary-runway-long", {"months": runway.months})
     return _said("summary-runway", {"p10": _month(runway.p10, runway.months), "p50": _month(runway.p50, runway.months)})
 
 
