@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from breakeven.errors import EnvironmentFault, IntegrityError, Place
+from breakeven.errors import Busy, EnvironmentFault, IntegrityError, Place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -290,3 +291,23 @@ def replace_folder(new: Path, old: Path) -> None:
 def now() -> str:
     """The time as artifacts carry it: UTC, ISO 8601, seconds."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def locked(path: Path, code: str) -> Iterator[None]:
+    """Holds a lock file that ends with its process; a second holder gets Busy `code` with the first process id."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(code, pid=os.read(handle, 32).decode().strip() or "unknown") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -4,9 +4,8 @@ everything a reader may see into a Snapshot."""
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from breakeven import extras, pipeline
-from breakeven.artifacts import HashCache, Manifest, Store, read_json
+from breakeven.artifacts import HashCache, Manifest, Store, locked, read_json
 from breakeven.billing import settings as billing_settings
 from breakeven.config import Document, load
-from breakeven.errors import Busy, ConfigError, EnvironmentFault, Finding, Place, reader_language
+from breakeven.errors import ConfigError, Finding, Place, reader_language
 from breakeven.stages import business as business_stage
 from breakeven.stages import collect as collect_stage
 from breakeven.stages import deploy as deploy_stage
@@ -258,25 +257,9 @@ class Project:
         manifest = self.store.manifest(item.step.name)
         return {"minutes": manifest.seconds / 60} if manifest else {}
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Holds the project; a second holder gets Busy with the first one's process id."""
-        path = self.store.root / ".lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy("project-locked", pid=os.read(handle, 32).decode().strip() or "unknown") from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(handle)
+        return locked(self.store.root / ".lock", "project-locked")
 
     def snapshot(self) -> Snapshot:
         """The project as it stands, for reports and `--json`; reads artifacts only."""

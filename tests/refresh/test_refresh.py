@@ -107,7 +107,9 @@ def test_two_at_once_unknown_rows_and_moving_splits_are_refused(shop: Path) -> N
     (shop / "refresh").mkdir(exist_ok=True)
     with open(shop / "refresh" / ".lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Busy, match="another refresh of this project is running"):
+        held.write("4711\n")
+        held.flush()
+        with pytest.raises(Busy, match=r"another refresh of this project is running \(process 4711\)"):
             Refresh(shop, wish=Wish()).run()
     shutil.rmtree(shop / "artifacts" / "process")
     with pytest.raises(UsageError, match="trained on are not known here any more"):

@@ -6,17 +6,16 @@ Nothing that serves is touched before the decision; whatever fails on the way le
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from breakeven.artifacts import read_json
+from breakeven.artifacts import locked, read_json
 from breakeven.data.cases import load_cases
 from breakeven.data.ledger_source import labelled
-from breakeven.errors import Busy, ConfigError, EnvironmentFault, Place, message
+from breakeven.errors import Busy, ConfigError, Place, message
 from breakeven.ledger.book import ledger_place
 from breakeven.packaging import decisions, release
 from breakeven.packaging.opened import open_package
@@ -249,23 +248,9 @@ class Refresh:
         parts = {name: told.get(name) for name in ("candidate", "rows", "ledger", "comparison")}
         return {"champion": champion.id, "probability": self.wish.terms.probability, **parts}
 
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self) -> contextlib.AbstractContextManager[None]:
         """Only one refresh of a project at a time; a second one gets Busy."""
-        path = self.root / rows.FOLDER / ".lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise EnvironmentFault("file-unwritable", at=Place(file=str(path)), reason=error.strerror) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy("refresh-locked", at=Place(file=str(path))) from None
-            yield
-        finally:
-            os.close(handle)
+        return locked(self.root / rows.FOLDER / ".lock", "refresh-locked")
 
 
 def _texts(why: Sequence[Mapping[str, Any]]) -> list[str]:
