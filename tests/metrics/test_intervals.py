@@ -113,7 +113,7 @@ def test_reweighting_gives_every_class_its_market_share() -> None:
 
 
 def test_two_thousand_draws_over_five_thousand_rows_are_quick() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     draws = Draws.over(5000, draws=2000)
     draws.of(lambda weights: {"sum": weights.sum(axis=1)})
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -36,16 +37,24 @@ class Streaming(FakeTask):
 
 
 class EchoPackage:
-    """Gives back what it gets. `seconds`: a batch's time, asleep. `work`: a case's CPU seconds. "boom" fails, "nan" is
-    no JSON.
+    """Gives back what it gets. `seconds`: a batch's time, asleep. `work`: a case's CPU seconds. `hold`: what answers
+    wait for. "boom" fails, "nan" is no JSON.
     """
 
-    def __init__(self, task: FakeTask | None = None, *, seconds: float = 0.0, work: float = 0.0) -> None:
+    def __init__(
+        self,
+        task: FakeTask | None = None,
+        *,
+        seconds: float = 0.0,
+        work: float = 0.0,
+        hold: threading.Event | None = None,
+    ) -> None:
         self.task = task or FakeTask()
         self.facts: dict[str, Any] = {}
         self.info = {"candidate": "echo", "limits": {"max_inputs": 64, "max_bytes": 1 << 20}, "example": "hello"}
         self.seconds = seconds
         self.work = work
+        self.hold = hold
         self.batches: list[int] = []
         self.closed = False
 
@@ -58,6 +67,8 @@ class EchoPackage:
         self.batches.append(len(inputs))
         if self.seconds:
             time.sleep(self.seconds)
+        if self.hold is not None and not self.hold.wait(30):
+            raise TimeoutError("nothing let go of the answers")
         until = time.thread_time() + self.work * len(inputs)
         while time.thread_time() < until:
             hashlib.sha256(_BLOCK).digest()  # leaves the interpreter to others meanwhile, as a model does

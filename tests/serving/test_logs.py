@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,10 +82,15 @@ def test_lines_for_machines_are_json(restored: None) -> None:
 
 
 class Stuck(io.StringIO):
-    """A reader that stands still."""
+    """A reader that stands still until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
 
     def write(self, text: str) -> int:
-        time.sleep(0.5)
+        self.go.wait(30)
+        self.go.set()
         return super().write(text)
 
 
@@ -92,10 +98,10 @@ def test_a_reader_that_stands_still_stops_nobody(restored: None, monkeypatch: py
     monkeypatch.setattr(logs, "_WAITING", 10)
     stream = Stuck()
     logs.configure("text", stream)
-    started = time.monotonic()
     for number in range(2000):
         logging.getLogger("breakeven.test").warning("line %d", number)
-    assert time.monotonic() - started < 0.4
+    assert not stream.go.is_set()  # it stands still to the last line
+    stream.go.set()
     until = time.monotonic() + 10
     while "were dropped" not in stream.getvalue() and time.monotonic() < until:
         time.sleep(0.05)

@@ -305,14 +305,14 @@ class Judged(EchoPackage):
 
     def __init__(self, hold: threading.Event | None = None) -> None:
         super().__init__()
-        self.hold = hold
+        self.held = hold
         self.info["tolerance"] = 0.01  # type: ignore[assignment]
         self.task.payload = lambda item: item  # type: ignore[attr-defined]
         self.task.agree = lambda one, other, tolerance: one == "a"  # type: ignore[attr-defined]
 
     def raw(self, inputs: list[str]) -> list[str]:
-        if self.hold is not None and "hello" not in inputs:
-            self.hold.wait(5)
+        if self.held is not None and "hello" not in inputs:
+            assert self.held.wait(30)
         return super().raw(inputs)
 
 
@@ -351,18 +351,15 @@ def test_a_shadow_that_cannot_keep_up_drops_copies_and_slows_nobody(stage: Calla
     async def story() -> Any:
         await on.roster.begin()
         await on.roster.look()
-        began = time.monotonic()
-        for _ in range(20):
+        for _ in range(20):  # the copies are held meanwhile
             assert len((await on.ask(*["a"] * 40))["outputs"]) == 40
-        took = time.monotonic() - began
         hold.set()
         await until(lambda: compared(on) == 800)
         status = on.roster.status()
         await on.roster.end()
-        return took, status["shadow"]
+        return status["shadow"]
 
-    took, counts = asyncio.run(story())
-    assert took < 3
+    counts = asyncio.run(story())
     assert counts["dropped"] > 400
     assert counts["dropped"] + counts["agree"] == 800
 

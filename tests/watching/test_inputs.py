@@ -143,17 +143,16 @@ def test_an_answer_does_not_wait_for_a_ledger_that_is_busy(make: Callable[..., C
 
     def hold(_stores: Any) -> None:
         held.set()
-        free.wait(10)
+        free.wait(30)
 
     log.log._ending.set()  # it writes now, and finds the writer held
     waiting = threading.Thread(target=lambda: caller.service.ledger.writer.wait(Between(hold)))
     waiting.start()
     held.wait(10)
     charge = Charge(acme, {"answers": 1})
-    began = time.perf_counter()
     for _ in range(1000):
         log.log.offer(charge, Task(), ["x"], [{"echo": "x"}])
-    assert time.perf_counter() - began < 1.0
+    assert waiting.is_alive()  # the writer was held all the time
     free.set()
     waiting.join()
     log.close()
