@@ -184,6 +184,7 @@ class Package:
         self.chain = _chain(info.get("transforms"))
         self.scoring: Scoring = task.scoring()
         self.model = model
+        self.here: dict[str, Any] = {}  # what a check on another machine found: see `recheck`
         self._predictor = load_predictor(model, folder, runtime, threads)
 
     @property

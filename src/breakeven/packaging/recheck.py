@@ -1,21 +1,30 @@
-"""A package on another machine than the one that measured it: the same answers, as fast, or the portable reference."""
+"""A package on another machine than the one that measured it: the same answers, as fast, or the portable reference.
+
+What came of it is kept beside the release, never inside: the next start on the same machine reads it and checks nothing
+again. It can only choose between the two runtimes that were signed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from breakeven.artifacts import read_json
-from breakeven.errors import EnvironmentFault, IntegrityError, Place
+from breakeven.artifacts import fingerprint, now, read_json, write_json
+from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
 from breakeven.packaging.hardware import hardware, library_versions
-from breakeven.packaging.opened import Package, load_predictor
+from breakeven.packaging.opened import Package, load_predictor, open_package, read_info
 
 if TYPE_CHECKING:
-    from breakeven.task import Predictor, Scoring
+    from breakeven.task import Predictor, Scoring, Task
 
 CHECK = "check.json"
+HERE = "here"  # the folder beside the releases where this machine's results are kept
+FORMAT = 1
 ROUNDS = 3
+NOISE = 1.1  # a chosen runtime that is slower by less than this is as fast
 
 
 def moved(info: Mapping[str, Any]) -> list[str]:
@@ -23,29 +32,101 @@ def moved(info: Mapping[str, Any]) -> list[str]:
     here, there = hardware()["key"], info["hardware"].get("key")
     found = [] if here == there else [f"hardware: {there} -> {here}"]
     then: Mapping[str, Any] = info["versions"]
-    now = library_versions(list(then))
-    return found + [f"{name}: {then[name]} -> {now.get(name)}" for name in sorted(then) if now.get(name) != then[name]]
+    now_here = library_versions(list(then))
+    return found + [
+        f"{name}: {then[name]} -> {now_here.get(name)}" for name in sorted(then) if now_here.get(name) != then[name]
+    ]
+
+
+def open_here(folder: Path, *, threads: int = 1, beside: Path | None = None, task: Task | None = None) -> Package:
+    """Opens a package with the runtime that holds on this machine; `Package.here` says how that was found.
+
+    Where it was measured that is the chosen one. Elsewhere parity and a short measurement decide, once: the result is
+    kept in the folder `beside` (None: nowhere), by machine, versions and threads.
+    """
+    info = read_info(folder)
+    differs = moved(info)
+    if not differs:
+        return open_package(folder, threads=threads, task=task)
+    path = None if beside is None else beside / f"{_key(folder, info, threads)}.json"
+    known = None if path is None else _remembered(path, info)
+    if known is not None:
+        package = open_package(folder, runtime=known["runtime"], threads=threads, task=task)
+        package.here = {**known, "remembered": True}
+        return package
+    package = _checked(folder, info, threads, task)
+    if path is not None:
+        with contextlib.suppress(EnvironmentFault):  # releases on a read-only disk are checked at every start
+            write_json(path, {"format": FORMAT, "created": now(), "threads": threads, **package.here})
+    return package
+
+
+def _key(folder: Path, info: Mapping[str, Any], threads: int) -> str:
+    """One name for this package on this machine with these versions; a change of any is another name."""
+    check = folder / CHECK
+    asked = read_json(check) if check.is_file() else None
+    versions = library_versions(list(info["versions"]))
+    whole = fingerprint({"info": info, "check": asked, "versions": versions, "threads": threads})
+    return f"{info['candidate']}-{hardware()['key']}-{whole[:16]}"
+
+
+def _remembered(path: Path, info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A former result that can be read and names one of the package's runtimes; anything else is checked again."""
+    try:
+        known = read_json(path)
+    except (EnvironmentFault, IntegrityError):
+        return None
+    signed = (info["runtimes"]["reference"], info["runtimes"]["chosen"])
+    if not isinstance(known, dict) or known.get("format") != FORMAT or known.get("runtime") not in signed:
+        return None
+    return {name: value for name, value in known.items() if name not in ("format", "created", "threads")}
+
+
+def _checked(folder: Path, info: Mapping[str, Any], threads: int, task: Task | None) -> Package:
+    """Opens with the chosen runtime and checks it; with the reference where the chosen one cannot even be loaded."""
+    reference, chosen = str(info["runtimes"]["reference"]), str(info["runtimes"]["chosen"])
+    unloadable: BreakevenError | None = None
+    try:
+        package = open_package(folder, threads=threads, task=task)
+    except BreakevenError as error:
+        if chosen == reference:
+            raise
+        unloadable = error
+        package = open_package(folder, runtime=reference, threads=threads, task=task)
+    try:
+        check_here(package)
+    except BaseException:
+        package.close()
+        raise
+    if unloadable is not None:
+        package.here |= {"fell_back": True, "reason": "unloadable", "why": str(unloadable)}
+    return package
 
 
 def check_here(package: Package) -> dict[str, Any]:
     """Answers the recorded inputs again where the machine or the libraries differ; falls back to the reference.
 
-    Returns `{moved, checked, runtime, rows, agree, ms_chosen, ms_reference, fell_back, reason}`. EnvironmentFault where
-    even the reference does not give the recorded answers.
+    Returns `{moved, checked, runtime, rows, agree, ms_chosen, ms_reference, fell_back, reason}`, kept as
+    `package.here`. EnvironmentFault where even the reference does not give the recorded answers.
     """
     differs, path = moved(package.info), package.folder / CHECK
     result = {"moved": differs, "checked": False, "runtime": package.runtime, "fell_back": False, "reason": None}
-    if not differs or not path.is_file():
-        return result
+    if differs and path.is_file():
+        result |= _parity(package)
+    package.here = result
+    return result
+
+
+def _parity(package: Package) -> dict[str, Any]:
     inputs, expected = _recorded(package)
-    agree, spent = _against(package, package.predictor, inputs, expected)
-    result |= {"checked": True, "rows": len(inputs), "agree": agree, "ms_chosen": spent}
+    agree = _agreeing(package, package.predictor, inputs, expected)
+    result: dict[str, Any] = {"checked": True, "rows": len(inputs), "agree": agree}
     reference = str(package.info["runtimes"]["reference"])
     if package.runtime != reference:
-        return result | _against_reference(package, reference, inputs, expected, chosen=(agree, spent))
+        return result | _against_reference(package, reference, inputs, expected, agree=agree)
     if agree < len(inputs):
         raise _not_here(package, agree, len(inputs))
-    return result
+    return result | {"ms_reference": _paces([package.predictor], inputs)[0]}
 
 
 def _recorded(package: Package) -> tuple[list[Any], list[Any]]:
@@ -61,38 +142,44 @@ def _recorded(package: Package) -> tuple[list[Any], list[Any]]:
 
 
 def _against_reference(package: Package, reference: str, inputs: list[Any], expected: list[Any], *,
-                       chosen: tuple[int, float]) -> dict[str, Any]:  # fmt: skip
+                       agree: int) -> dict[str, Any]:  # fmt: skip
     """Keeps the chosen runtime where it agrees and is no slower; else the reference takes over, if that agrees."""
     other = load_predictor(package.model, package.folder, reference, package.threads)
-    agree, spent = _against(package, other, inputs, expected)
-    held = chosen[0] == len(inputs)
-    if held and (chosen[1] <= spent or agree < len(inputs)):
+    agreed = _agreeing(package, other, inputs, expected)
+    spent, spent_by_reference = _paces([package.predictor, other], inputs)
+    found = {"ms_chosen": spent, "ms_reference": spent_by_reference}
+    held = agree == len(inputs)
+    if held and (spent <= NOISE * spent_by_reference or agreed < len(inputs)):
         other.close()
-        return {"ms_reference": spent}
-    if agree < len(inputs):
+        return found
+    if agreed < len(inputs):
         other.close()
-        raise _not_here(package, agree, len(inputs))
+        raise _not_here(package, agreed, len(inputs))
     package.use(other, reference)
-    reason = "slower" if held else "parity"
-    return {"ms_reference": spent, "runtime": reference, "fell_back": True, "reason": reason}
+    return found | {"runtime": reference, "fell_back": True, "reason": "slower" if held else "parity"}
 
 
 def _not_here(package: Package, agree: int, rows: int) -> EnvironmentFault:
     return EnvironmentFault("package-not-here", at=Place(file=str(package.folder)), agree=agree, rows=rows)
 
 
-def _against(package: Package, predictor: Predictor, inputs: list[Any], expected: list[Any]) -> tuple[int, float]:
-    """(rows that agree with the recorded outputs, milliseconds a row one by one, the best of three rounds)."""
-    outputs = [predictor.predict([item])[0] for item in inputs]
+def _agreeing(package: Package, predictor: Predictor, inputs: list[Any], expected: list[Any]) -> int:
+    """Rows, answered one by one, that agree with the recorded outputs."""
     tolerance = float(package.info["tolerance"])
-    agree = sum(bool(package.task.agree(one, other, tolerance)) for one, other in zip(outputs, expected, strict=True))
-    rounds = []
+    outputs = [predictor.predict([item])[0] for item in inputs]
+    return sum(bool(package.task.agree(one, other, tolerance)) for one, other in zip(outputs, expected, strict=True))
+
+
+def _paces(predictors: Sequence[Predictor], inputs: list[Any]) -> list[float]:
+    """Milliseconds a row of each, one by one: the best of three rounds that take turns."""
+    best = [float("inf")] * len(predictors)
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        for item in inputs:
-            predictor.predict([item])
-        rounds.append((time.perf_counter() - started) * 1000 / max(len(inputs), 1))
-    return agree, round(min(rounds), 4)
+        for place, predictor in enumerate(predictors):
+            started = time.perf_counter()
+            for item in inputs:
+                predictor.predict([item])
+            best[place] = min(best[place], (time.perf_counter() - started) * 1000 / max(len(inputs), 1))
+    return [round(one, 4) for one in best]
 
 
 def as_json(scoring: Scoring, raw: list[Any]) -> dict[str, Any]:

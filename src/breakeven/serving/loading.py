@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from breakeven.errors import EnvironmentFault, Place
 from breakeven.packaging.opened import read_info
+from breakeven.packaging.recheck import HERE, open_here
 from breakeven.packaging.release import Release
 
 log = logging.getLogger("breakeven.releases")
@@ -38,16 +40,29 @@ def load(release: Release, *, threads: int) -> Loaded:
     log.setLevel(logging.INFO)  # what is opened and served, and why not, is always told
     state_memory(release)
     before = _resident()
-    package = release.open(threads=threads)
-    try:
-        checked = package.check_here()
-    except BaseException:
-        package.close()
-        raise
-    if checked["fell_back"]:
-        differs = "; ".join(checked["moved"])
-        log.warning("%s: this machine differs (%s): serving with the reference runtime", release.id, differs)
-    return Loaded(package, max(0, _resident() - before), bool(checked["fell_back"]))
+    package = open_here(release.model, threads=threads, beside=release.folder.parent / HERE)
+    _tell(release.id, package.here)
+    return Loaded(package, max(0, _resident() - before), bool(package.here.get("fell_back")))
+
+
+def _tell(name: str, here: Mapping[str, Any]) -> None:
+    """Says what a machine that differs from the measured one came to; nothing where it does not differ."""
+    if not here.get("moved"):
+        return
+    differs = "; ".join(here["moved"])
+    if not here["checked"]:
+        log.warning("%s: this machine differs (%s) and the package holds no rows to check it by", name, differs)
+        return
+    found = f"{here['agree']} of {here['rows']} rows agree" + (
+        ", known from an earlier start" if "remembered" in here else ""
+    )
+    if here["fell_back"]:
+        log.warning(
+            "%s: this machine differs (%s): serving with the reference runtime '%s' (%s; %s)",
+            name, differs, here["runtime"], here["reason"], found,
+        )  # fmt: skip
+    else:
+        log.info("%s: this machine differs (%s): runtime '%s' holds (%s)", name, differs, here["runtime"], found)
 
 
 def state_memory(release: Release, free: int | None = None) -> None:

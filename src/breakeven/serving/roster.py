@@ -183,7 +183,7 @@ class Roster:
         release = await asyncio.to_thread(open_named, self._releases, named, self._trust)
         loaded = await asyncio.to_thread(self._load, release, threads=self._threads)
         log.info("%s is open: %.0f MB more", release.id, loaded.added / 1e6)
-        self._service.watch.memory(release.id, loaded.added)
+        self._service.watch.opened(release.id, loaded)
         return release, loaded
 
     def _swap(self, decision: Decision, shadow: Shadow | None) -> None:

@@ -357,6 +357,9 @@ async def readyz(service: Service, _exchange: Exchange) -> Response:
     reason = service.ready()
     if reason is None:
         found: dict[str, Any] = {"status": "ready", "model": service.current.name}
+        here = getattr(service.current.package, "here", {})
+        if here.get("checked"):  # on another machine than the measured one
+            found["runtime"] = {name: here[name] for name in ("runtime", "rows", "agree", "fell_back", "reason")}
         if service.refused is not None:
             found["refused"] = {"decision": service.refused[0], "code": service.refused[1]}
         return json_response(200, found)

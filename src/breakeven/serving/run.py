@@ -92,7 +92,7 @@ def serve(
         if book.lock is not None:
             stack.callback(Desk(book, {**COMMANDS, **orders.commands()}).close)
         service = create_app(loaded.package, given, book, limits, plan=plan, name=name or found_name)
-        service.watch.memory(service.current.name, loaded.added)
+        service.watch.opened(service.current.name, loaded)
         service.inputs = InputLog(book, keep, service.watch.kept) if keep is not None else None
         stack.callback(service.close)
         if decision is not None and rule is None and name is None:

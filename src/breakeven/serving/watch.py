@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -85,6 +85,12 @@ class Watch:
         self._memory = Gauge(
             "breakeven_release_memory_bytes", "What opening it added", ["release"], registry=self._registry
         )
+        self._runtime = Gauge(
+            "breakeven_release_runtime",
+            "1 for the runtime that answers, and how it stands here: as_measured, checked or fell_back",
+            ["release", "runtime", "state"],
+            registry=self._registry,
+        )
         self._served = Gauge(
             "breakeven_release_served", "Share of customers", ["release", "role"], registry=self._registry
         )
@@ -152,9 +158,12 @@ class Watch:
         """The counters of a release."""
         return ReleaseFigures(self, name)
 
-    def memory(self, release: str, size: int) -> None:
-        """States what opening a release added to the process, in bytes."""
-        self._memory.labels(release).set(size)
+    def opened(self, release: str, loaded: Any) -> None:
+        """States what opening a release added to the process, in bytes, and which runtime answers here."""
+        self._memory.labels(release).set(loaded.added)
+        here = getattr(loaded.package, "here", {})
+        state = "fell_back" if here.get("fell_back") else "checked" if here.get("checked") else "as_measured"
+        self._runtime.labels(release, getattr(loaded.package, "runtime", "unknown"), state).set(1)
 
     def follows(self, decision: int, shares: Mapping[tuple[str, str], float]) -> None:
         """States the decision in force; `shares`: share of the customers by (release, role)."""
