@@ -65,12 +65,13 @@ def day_in(month: int) -> datetime.date:
 
 def test_complete_months_of_the_ledger_are_counted(ledger: tuple[str, int]) -> None:
     place, now = ledger
-    counted, labels = from_ledger(place, PLAN, start=None, lapse=2, today=day_in(now + 5))
-    assert labels == [label(now + month) for month in (1, 2, 3, 4)]  # the fifth is not over
+    found = from_ledger(place, PLAN, start=None, lapse=2, today=day_in(now + 5))
+    counted = found.counted
+    assert found.labels == tuple(label(now + month) for month in (1, 2, 3, 4))  # the fifth is not over
     assert (counted.new, counted.lost) == ((2, 0, 0, 1), (0, 1, 0, 0))
     assert counted.meters == {"answers": (107, 50, 0, 13), "input_tokens": (321, 150, 0, 39)}
     assert counted.revenue == pytest.approx((1.07 + 10, 0.5 + 5, 0, 0.13 + 10))
-    later, _ = from_ledger(place, PLAN, start=label(now + 2), lapse=2, today=day_in(now + 5))
+    later = from_ledger(place, PLAN, start=label(now + 2), lapse=2, today=day_in(now + 5)).counted
     assert (later.opening, later.new, later.lost) == (1, (0, 0, 1), (0, 0, 0))
 
 
@@ -87,11 +88,11 @@ def test_a_ledger_without_a_complete_month_says_so(ledger: tuple[str, int], tmp_
 
 
 def test_a_table_is_counted_by_its_own_months(project: Path) -> None:
-    counted, labels = from_table(project, "months.csv", PLAN, None)
-    assert labels == ["2026-01", "2026-02", "2026-03"] and counted.new == (4, 5, 6)
-    assert from_table(project, "months.csv", PLAN, "2025-11")[1] == ["2025-11", "2025-12", "2026-01"]
+    found = from_table(project, "months.csv", PLAN, None)
+    assert found.labels == ("2026-01", "2026-02", "2026-03") and found.counted.new == (4, 5, 6)
+    assert from_table(project, "months.csv", PLAN, "2025-11").labels == ("2025-11", "2025-12", "2026-01")
     (project / "bare.csv").write_text("new,lost\n1,0\n")
-    assert from_table(project, "bare.csv", PLAN, None)[1] == ["1"]
+    assert from_table(project, "bare.csv", PLAN, None).labels == ("1",)
     (project / "bare.csv").write_text("new,lost\n1,9\n")
     with pytest.raises(BreakevenError, match=r"bare\.csv: more customers were lost"):
         from_table(project, "bare.csv", PLAN, None)

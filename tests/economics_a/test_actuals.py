@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import breakeven.economics as economics
-from breakeven.economics.actuals import Counted, beside, count, fitted, go_on, of_rows, revenue
+from breakeven.economics.actuals import Counted, alone, beside, count, of_rows, revenue, together
+from breakeven.economics.continued import fitted, go_on
 from breakeven.economics.elapsed import advance
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.simulation import run

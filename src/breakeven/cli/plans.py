@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import click
 from breakeven.cli.options import answer, console, project_options, say, speak
 
 if TYPE_CHECKING:
-    from breakeven.economics.actuals import Counted, Fitted
+    from breakeven.economics.actuals import Counted, CountedMonths
+    from breakeven.economics.plan import BusinessPlan
     from breakeven.economics.results import Plan
+    from breakeven.economics.sections import Customers
 
 
 @click.command()
@@ -110,7 +112,13 @@ def _settings(folder: str, overrides: tuple[str, ...]) -> Any:
     "--history",
     "table",
     metavar="FILE",
-    help="Count from a table instead of the ledger: columns new, lost; and customers, answers, revenue, cash.",
+    help="Count from a table instead of the ledger: columns new, lost; and customers, answers, revenue, cash, segment.",
+)
+@click.option(
+    "--segments",
+    "members",
+    metavar="FILE",
+    help="Which customer of the ledger is of which segment: a table with the columns customer, segment.",
 )
 @click.option("--refit", is_flag=True, help="Fit churn, new customers and use, and simulate the rest of the plan.")
 @click.option(
@@ -121,6 +129,7 @@ def actuals(
     start: str | None,
     lapse: int,
     table: str | None,
+    members: str | None,
     refit: bool,
     keep_declared: bool,
     folder: str,
@@ -130,8 +139,8 @@ def actuals(
     """What happened beside the plan, month by month; and with --refit the plan from here on."""
     import datetime
 
-    from breakeven.cli import counted as months
-    from breakeven.economics import actuals as arithmetic
+    from breakeven.cli import counted
+    from breakeven.economics.actuals import alone
     from breakeven.ledger.book import ledger_place
     from breakeven.stages import business
 
@@ -139,21 +148,35 @@ def actuals(
     root, plan = Path(folder).expanduser().resolve(), settings.business
     today = datetime.datetime.now(datetime.UTC).date()
     if table is not None:
-        counted, labels = months.from_table(root, table, plan, start)
+        months = counted.from_table(root, table, plan, start)
     else:
-        counted, labels = months.from_ledger(ledger_place(root), plan, start=start, lapse=lapse, today=today)
+        members_of = None if members is None else counted.segments_of(root, members, plan)
+        place = ledger_place(root)
+        months = counted.from_ledger(place, plan, start=start, lapse=lapse, today=today, segment_of=members_of)
     made = business.simulate_file(plan, seed=settings.seed, root=root)
-    compared = arithmetic.beside(made.settings, counted, seed=made.run.seed)
-    fits = arithmetic.fitted(counted)
-    rest = business.simulate_rest(made, counted, None if keep_declared else fits, root=root) if refit else None
-    data = months.as_json(counted, labels, compared)
-    data["fitted"] = {name: number.as_json() for name, number in fits.quantities.items()}
-    data["too_few"] = {name: str(error) for name, error in fits.open_.items()}
+    data = _beside(made, made.settings, months.counted, months.labels)
+    data["segments"] = {
+        name: _beside(made, alone(made.settings, name), each, months.labels) for name, each in months.segments.items()
+    }
+    rest = business.simulate_rest(made, months, root=root, keep_declared=keep_declared) if refit else None
     data["refit"] = None if rest is None else business.plan_json({"plan": rest}, product=business.product_of(settings))
     if as_json:
         answer(data)
         return
-    _tell_actuals(data, counted, fits, made)
+    _tell_actuals(data, months, made)
+
+
+def _beside(made: Plan, plan: BusinessPlan, seen: Counted, labels: Sequence[str]) -> dict[str, Any]:
+    """Counted months beside a plan's forecast, what was fitted to them, and what they are too few to say."""
+    from breakeven.cli import counted
+    from breakeven.economics.actuals import beside
+    from breakeven.economics.continued import fitted
+
+    data = counted.as_json(seen, labels, beside(plan, seen, seed=made.run.seed))
+    fits = fitted(seen)
+    data["fitted"] = {name: number.as_json() for name, number in fits.quantities.items()}
+    data["too_few"] = {name: str(error) for name, error in fits.open_.items()}
+    return data
 
 
 TITLES = {
@@ -165,8 +188,28 @@ TITLES = {
 }
 
 
-def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made: Plan) -> None:
-    """The months as a table, what lies outside, what was fitted, and the plan from here on."""
+def _tell_actuals(data: Mapping[str, Any], months: CountedMonths, made: Plan) -> None:
+    """The months as a table, what lies outside, what was fitted, each segment's too, and the plan from here on."""
+    from breakeven.errors import render
+
+    _tell_months(data)
+    click.echo(render("actuals-legend", {}))
+    _tell_outside(data)
+    if not data["segments"]:
+        _tell_fitted(data, made.settings.customers)
+    for name, part in data["segments"].items():
+        click.echo("\n" + render("actuals-segment-title", {"segment": name}))
+        _tell_months(part)
+        _tell_outside(part)
+        _tell_fitted(part, made.settings.segments[name].customers)
+    if data["refit"] is not None:
+        over = months.counted.months
+        click.echo(render("actuals-refit", {"over": over, "left": made.settings.months - over}))
+        for line in data["refit"]["summary"]:
+            console().print(line["text"], soft_wrap=True, markup=False)
+
+
+def _tell_months(data: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from breakeven.errors import render
@@ -176,28 +219,31 @@ def _tell_actuals(data: Mapping[str, Any], counted: Counted, fits: Fitted, made:
     for month, title in enumerate(data["months"], 1):
         table.add_row(title, *(_cell(rows.get(month)) for rows in streams.values()))
     console().print(table)
-    click.echo(render("actuals-legend", {}))
-    outside = {name: sum(not row["within"] for row in rows.values()) for name, rows in streams.items()}
-    for name, many in outside.items():
+
+
+def _tell_outside(data: Mapping[str, Any]) -> None:
+    from breakeven.errors import render
+
+    for name, rows in data["streams"].items():
+        many = sum(not row["within"] for row in rows)
         if many:
-            about = {"stream": render(TITLES[name], {}), "outside": many, "months": len(streams[name])}
+            about = {"stream": render(TITLES[name], {}), "outside": many, "months": len(rows)}
             click.echo(render("actuals-outside", about))
-    known = made.settings.drivers()
-    for name, number in fits.quantities.items():
-        declared = known.get(f"customers.{name}")
-        about = {"name": name, "value": _short(number.value), "low": _short(number.low or 0.0)}
-        about["high"] = _short(number.high or 0.0)
-        if declared is None:
+
+
+def _tell_fitted(data: Mapping[str, Any], declared: Customers) -> None:
+    from breakeven.errors import render
+
+    for name, number in data["fitted"].items():
+        about = {"name": name, "value": _short(number["value"])}
+        about |= {end: _short(number[end] or 0.0) for end in ("low", "high")}
+        driver = getattr(declared, name, None)
+        if driver is None:
             click.echo(render("actuals-fitted", about))
         else:
-            click.echo(render("actuals-fitted-declared", {**about, "declared": _short(declared.mean)}))
-    for name, error in fits.open_.items():
-        click.echo(render("actuals-too-few", {"name": name, "reason": str(error)}))
-    if data["refit"] is not None:
-        about = {"over": counted.months, "left": made.settings.months - counted.months}
-        click.echo(render("actuals-refit", about))
-        for line in data["refit"]["summary"]:
-            console().print(line["text"], soft_wrap=True, markup=False)
+            click.echo(render("actuals-fitted-declared", {**about, "declared": _short(driver.mean)}))
+    for name, reason in data["too_few"].items():
+        click.echo(render("actuals-too-few", {"name": name, "reason": reason}))
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
@@ -208,4 +254,5 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 
 def _short(value: float) -> str:
+    value = 0.0 if abs(value) < 1e-12 else value  # what is left of a sum that comes to nothing
     return f"{value:,.0f}" if abs(value) >= 100.0 or value == round(value) else f"{value:.3g}"

@@ -1,8 +1,7 @@
-"""What really happened, month by month: counted from use, beside the plan's p10, p50 and p90, and fitted for the rest.
+"""What really happened, month by month: counted from use, beside the plan's p10, p50 and p90.
 
 Nobody signs off from a metered service: a customer counts from the first month with use, and as lost in the month after
-the last one, once `lapse` months have passed without use. Churn, new customers and use are fitted by maximum
-likelihood; their doubt is drawn in the plan that goes on from here.
+the last one, once `lapse` months have passed without use. Where a plan has segments, each is counted apart.
 """
 
 from __future__ import annotations
@@ -14,19 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from breakeven.economics.drivers import Driver
-from breakeven.economics.elapsed import advance
-from breakeven.economics.fitting import ConstantChurn, beta_quantile, fit_churn_curve, fit_growth, fit_usage
-from breakeven.economics.forms import AMOUNT, COUNT
 from breakeven.economics.normal import Floats, floats
 from breakeven.economics.paths import simulate_block
-from breakeven.economics.plan import BusinessPlan, Part, replaced
-from breakeven.economics.rates import Use, revenue_of
+from breakeven.economics.plan import BusinessPlan, Part
+from breakeven.economics.rates import Use, once_of, revenue_of, trial_of
 from breakeven.economics.refitting import Compared, History
 from breakeven.economics.sampling import Sampler
 from breakeven.economics.simulation import row_quantiles, tables
-from breakeven.errors import BreakevenError, DataError, UsageError
-from breakeven.quantity import Quantity
+from breakeven.errors import DataError
 
 COMPARED = 8192
 Used = Mapping[tuple[str, int], Mapping[str, float]]
@@ -62,6 +56,15 @@ class Counted:
         found |= {"churned_customers": self.lost}
         found |= {name: row for name, row in {"answers": self.meters.get("answers", ())}.items() if row}
         return found | ({"revenue": self.revenue} if self.revenue else {})
+
+
+@dataclass(frozen=True)
+class CountedMonths:
+    """The company's months and how they are called; of each segment too, where a plan has them."""
+
+    counted: Counted
+    labels: tuple[str, ...]
+    segments: Mapping[str, Counted] = field(default_factory=dict)
 
 
 def count(used: Used, months: int, *, lapse: int = 2) -> Counted:
@@ -101,10 +104,10 @@ def _meters(used: Used, months: int) -> dict[str, tuple[float, ...]]:
     return {meter: tuple(row.tolist()) for meter, row in sorted(sums.items())}
 
 
-def revenue(plan: BusinessPlan, used: Used, months: int) -> tuple[float, ...]:
-    """What the counted use comes to at the declared prices, before tax; empty where no one price is declared."""
-    part = next(iter(plan.parts().values()))
-    if plan.segments or part.price is None:
+def revenue(plan: BusinessPlan, used: Used, months: int, *, prefix: str = "") -> tuple[float, ...]:
+    """What the counted use of a segment comes to at its declared prices, before tax; empty where none is declared."""
+    part = plan.parts().get(prefix)
+    if part is None or part.price is None:
         return ()
     earned = np.zeros(months)
     first: dict[str, int] = {}
@@ -112,11 +115,12 @@ def revenue(plan: BusinessPlan, used: Used, months: int) -> tuple[float, ...]:
         first[customer] = min(month, first.get(customer, month))
     for (customer, month), quantities in used.items():
         if 1 <= month <= months:
-            earned[month - 1] += _paid(part, quantities, begins=first[customer] == month)
+            earned[month - 1] += _paid(part, quantities, age=month - first[customer])
     return tuple(earned.tolist())
 
 
-def _paid(part: Part, quantities: Mapping[str, float], *, begins: bool) -> float:
+def _paid(part: Part, quantities: Mapping[str, float], *, age: int) -> float:
+    """One customer's month; `age`: how many months it has been there before."""
     price = part.price
     assert price is not None  # asked only where one is declared
     answers = float(quantities.get("answers", 0.0))
@@ -124,19 +128,46 @@ def _paid(part: Part, quantities: Mapping[str, float], *, begins: bool) -> float
         others = {meter: float(number) for meter, number in quantities.items() if meter != "answers"}
         sizes = {meter: use.per_event for meter, use in part.customers.meters.items() if use.per_event is not None}
         seats = 1 if part.customers.seats_each is None else round(part.customers.seats_each.mean)
-        return revenue_of(price.plan, answers, Use(others, seats, sizes))
-    once = price.per_new_customer.mean if begins and price.per_new_customer is not None else 0.0
+        trial = dict(enumerate(trial_of(price.plan))).get(age, 0.0)
+        recurring = revenue_of(price.plan, answers, Use(others, seats, sizes), billed=age)
+        return (1.0 - trial) * recurring + (0.0 if age else once_of(price.plan))
+    once = price.per_new_customer.mean if age == 0 and price.per_new_customer is not None else 0.0
     monthly = price.per_customer.mean if price.per_customer is not None else 0.0
     return once + monthly + (answers * price.per_answer.mean if price.per_answer is not None else 0.0)
+
+
+def together(segments: Mapping[str, Counted]) -> Counted:
+    """The company of all its segments: sums of their months; what is known of single customers stays with each."""
+    parts = list(segments.values())
+    names = dict.fromkeys(meter for part in parts for meter in part.meters)
+    cash = next((part.cash for part in parts if part.cash is not None), None)
+    return Counted(
+        sum(part.opening for part in parts),
+        _sum([part.new for part in parts]),
+        _sum([part.lost for part in parts]),
+        {meter: _sum([part.meters[meter] for part in parts if meter in part.meters]) for meter in names},
+        _sum([part.revenue for part in parts]) if all(part.revenue for part in parts) else (),
+        cash=cash,
+    )
+
+
+def _sum(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(np.sum([floats(row) for row in rows], axis=0).tolist())
+
+
+def alone(plan: BusinessPlan, segment: str) -> BusinessPlan:
+    """The plan with one of its segments only, on the same random numbers: what is forecast of it."""
+    made = plan.model_copy(update={"segments": {segment: plan.segments[segment]}})
+    left = {name for name, driver in made.drivers().items() if not driver.certain}
+    return made.model_copy(update={"correlations": [pair for pair in plan.correlations if left.issuperset(pair[:2])]})
 
 
 def beside(plan: BusinessPlan, counted: Counted, *, seed: int = 0) -> dict[str, list[Compared]]:
     """Each counted stream beside its forecast, the luck of few customers included."""
     streams = counted.streams()
     whole = plan
-    if not plan.segments:
-        customers = plan.customers.model_copy(update={"counting": "whole"})
-        whole = plan.model_copy(update={"customers": customers})
+    for prefix, part in plan.parts().items():
+        whole = whole.with_customers(prefix, part.customers.model_copy(update={"counting": "whole"}))
     sampler, priced = Sampler.of(whole, seed), tables(whole)
     kept: dict[str, list[Floats]] = {name: [] for name in streams}
     for inputs in sampler.blocks(min(COMPARED, plan.scenarios)):
@@ -153,138 +184,6 @@ def beside(plan: BusinessPlan, counted: Counted, *, seed: int = 0) -> dict[str, 
             if not math.isnan(value)
         ]
     return found
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What the counted months say by themselves: numbers with 95% intervals by the driver they are of, and the drivers
-    themselves with that doubt. `open_`: what the months are too few to say, and why."""
-
-    quantities: Mapping[str, Quantity]
-    drivers: Mapping[str, Driver]
-    open_: Mapping[str, BreakevenError]
-
-
-def fitted(counted: Counted) -> Fitted:
-    """Churn, new customers, their growth and use by maximum likelihood."""
-    quantities: dict[str, Quantity] = {}
-    drivers: dict[str, Driver] = {}
-    open_: dict[str, BreakevenError] = {}
-    exposed, lost = float(counted.history().exposed.sum()), float(np.sum(counted.lost))
-    if exposed > 0.0:
-        quantities["churn_per_month"] = ConstantChurn(round(lost), exposed).quantity()
-        parameters = (lost + 0.5, max(exposed - lost, 0.0) + 0.5, 0.0, 1.0)
-        drivers["customers.churn_per_month"] = Driver("beta", parameters, "measured")
-    else:
-        open_["churn_per_month"] = DataError("history-short", n=0)
-    came, months = float(np.sum(counted.new)), counted.months
-    quantities["new_per_month"] = _rate(came, months)
-    if came > 0.0:
-        # The Jeffreys posterior of a Poisson rate is gamma(came + 1/2, months); a lognormal with its two moments.
-        sigma = math.sqrt(math.log1p(1.0 / (came + 0.5)))
-        mean = (came + 0.5) / months
-        new = Driver("lognormal", (math.log(mean) - 0.5 * sigma**2, sigma, 0.0), "measured")
-        drivers["customers.new_per_month"] = new.checked(COUNT)
-    _try(quantities, open_, "new_growth_per_month", lambda: fit_growth(counted.new))
-    _usage(counted, quantities, drivers, open_)
-    _curve(counted, quantities, open_)
-    return Fitted(quantities, drivers, open_)
-
-
-def _rate(came: float, months: int) -> Quantity:
-    """New customers a month with the interval of a gamma posterior, through the beta it is the limit of."""
-    scale = 1e7
-    low, high = (scale * beta_quantile(part, came + 0.5, scale) / months for part in (0.025, 0.975))
-    return Quantity(came / months, "customers/month", "measured", low, high, n=months, method="Poisson, Jeffreys")
-
-
-def _try(quantities: dict[str, Quantity], open_: dict[str, BreakevenError], name: str, fit: Any) -> None:
-    try:
-        quantities[name] = fit()
-    except BreakevenError as error:
-        open_[name] = error
-
-
-def _usage(
-    counted: Counted,
-    quantities: dict[str, Quantity],
-    drivers: dict[str, Driver],
-    open_: dict[str, BreakevenError],
-) -> None:
-    """The mean use of a present customer: a lognormal's mean with the doubt of both its parameters, idle ones apart."""
-    try:
-        use = fit_usage(counted.each) if counted.each else None
-        if use is None:
-            raise DataError("history-short", n=0)
-    except BreakevenError as error:
-        open_["answers_each"] = error
-        return
-    n, variance = use.mean_log.n or 1, use.sd_log.value**2
-    log_mean = use.mean_log.value + 0.5 * variance + math.log(1.0 - use.idle)
-    sigma = math.sqrt(variance / n + 0.5 * variance**2 / n)
-    reach = 1.959963984540054 * sigma
-    mean = math.exp(log_mean)
-    bounds = (mean * math.exp(-reach), mean * math.exp(reach))
-    about: dict[str, Any] = {"n": len(counted.each), "method": "lognormal among the present customers"}
-    quantities["answers_each"] = Quantity(mean, "answers/customer/month", "measured", *bounds, **about)
-    driver = Driver("lognormal", (log_mean - 0.5 * sigma**2, sigma, 0.0), "measured") if sigma else Driver.of(mean)
-    drivers["customers.answers_each"] = driver.checked(AMOUNT)
-
-
-def _curve(counted: Counted, quantities: dict[str, Quantity], open_: dict[str, BreakevenError]) -> None:
-    """Churn that falls with age, shown beside the constant rate where the months tell it of single customers."""
-    stays = counted.stays
-    if not stays:
-        return
-    try:
-        curve = fit_churn_curve([months for months, _ in stays], [gone for _, gone in stays])
-    except BreakevenError as error:
-        open_["churn_curve"] = error
-        return
-    assert curve.fit is not None  # what was fitted says how
-    if not curve.fit.identified:
-        open_["churn_curve"] = DataError("curve-open", n=len(stays))
-        return
-    for name in ("alpha", "beta"):
-        quantities[f"churn_curve.{name}"] = curve.fit.quantity(name, "shape")
-
-
-def go_on(plan: BusinessPlan, counted: Counted, found: Fitted) -> BusinessPlan:
-    """The rest of the plan from where it stands, on what was fitted instead of what was declared.
-
-    What could not be fitted stays declared; use keeps its spread among customers where a price plan bends.
-    UsageError where the plan has segments or no month is left.
-    """
-    if plan.segments:
-        raise UsageError("actuals-segments")
-    left = plan.months - counted.months
-    if left < 1:
-        raise UsageError("actuals-over", counted=counted.months, months=plan.months)
-    changes = {"customers.start": Driver.of(counted.history().present[-1], "customers", "measured")}
-    rest = advance(plan, counted.months, counted.streams())
-    customers = rest.customers.model_copy(update={"counting": "whole"})
-    named = dict(found.drivers)
-    if "customers.churn_per_month" in named:
-        kinds: dict[str, Any] = dict.fromkeys(("churn_per_year", "churn_by_month", "churn_curve"))
-        rate = named.pop("customers.churn_per_month")
-        customers = customers.model_copy(update={**kinds, "churn_per_month": rate})
-    bends = plan.price is not None and plan.price.plan is not None
-    if bends and "customers.answers_each" in named:
-        each = counted.each
-        share = 1.0 / len(each)
-        named["customers.answers_each"] = Driver("values", (*each, *(share for _ in each)), "measured", "customer")
-    changes |= named
-    if counted.cash is not None and plan.cash is not None:
-        owed = plan.cash.mean - (rest.cash.mean if rest.cash is not None else 0.0)
-        changes["cash"] = Driver.of(counted.cash - owed, plan.currency, "measured")
-    rest = rest.model_copy(update={"customers": customers, "correlations": _known(rest, changes)})
-    return replaced(rest, changes)
-
-
-def _known(plan: BusinessPlan, changes: Mapping[str, Driver]) -> list[tuple[str, str, float]]:
-    """Correlations among what stays doubtful as declared; what was fitted is drawn apart."""
-    gone = {*changes, "customers.churn_per_month", "customers.churn_per_year"}
-    return [pair for pair in plan.correlations if not gone & set(pair[:2])]
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]], opening: float) -> Counted:

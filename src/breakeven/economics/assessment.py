@@ -15,6 +15,7 @@ import numpy as np
 from breakeven.economics.doubt import Bar, Knowledge, tornado, what_to_measure
 from breakeven.economics.goal import Goal, Sought, seek
 from breakeven.economics.plan import BusinessPlan, replaced
+from breakeven.economics.price_studies import Advice
 from breakeven.economics.results import Plan
 from breakeven.economics.risks import Entry, register
 from breakeven.errors import Finding, message
@@ -133,7 +134,8 @@ def summary(
         _what(plan, product),
         _said("summary-does-not-pay", {"candidate": plan.name}) if refused else None,
         _unit(plan, verdict),
-        _researched(plan),
+        None if plan.advice is None else _researched(plan, plan.advice),
+        *(_researched(plan, advice, part) for part, (_, advice) in plan.by_segment.items() if advice is not None),
         _end(plan),
         _break_even(plan),
         _runway(plan),
@@ -225,14 +227,14 @@ def _unit(plan: Plan, verdict: Mapping[str, Any] | None) -> Finding | None:
 UNIT_NAMES = {"per_answer": "price-unit-answer", "per_customer": "price-unit-customer"}
 
 
-def _researched(plan: Plan) -> Finding | None:
-    advice = plan.advice
-    if advice is None:
-        return None
+def _researched(plan: Plan, advice: Advice, segment: str | None = None) -> Finding:
     price, loss = advice.price, advice.elasticity
     about = {"price": f"{price.value:.4g}", "low": f"{price.low:.4g}", "high": f"{price.high:.4g}"}
     about |= {"currency": plan.settings.currency, "loss": f"{-loss.value:.2g}"}
-    return _said("summary-research", {**about, "unit": message(UNIT_NAMES[advice.unit])})
+    about["unit"] = message(UNIT_NAMES[advice.unit])
+    if segment is None:
+        return _said("summary-research", about)
+    return _said("summary-research-of-segment", {**about, "segment": segment})
 
 
 def _end(plan: Plan) -> Finding:

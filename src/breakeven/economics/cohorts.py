@@ -30,6 +30,12 @@ class Flows:
     marketing: Floats
     answers: Floats
 
+    @property
+    def kept(self) -> Floats:
+        """The share of a month's first customers that are still there at its end."""
+        opening = self.active - self.new + self.churned
+        return 1.0 - np.divide(self.churned, opening, out=np.zeros_like(opening), where=opening > 0.0)
+
 
 def flows(
     prefix: str,

@@ -11,7 +11,7 @@ from typing import Any
 
 from breakeven.economics.drivers import Driver
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.sections import Customers, Funding, Milestone
+from breakeven.economics.sections import Customers, Funding, Milestone, Segment
 from breakeven.economics.vesting import add_months
 
 
@@ -36,6 +36,7 @@ def advance(plan: BusinessPlan, over: int, counted: Mapping[str, Sequence[float]
         "milestones": [_nearer(item, over) for item in open_],
         "funding": funding,
         "customers": _customers(plan.customers, over),
+        "segments": {name: _segment(segment, over) for name, segment in plan.segments.items()},
         "risks": [_rest(item, (plan.months - over) / plan.months) for item in plan.risks],
         "costs": costs.model_copy(
             update={
@@ -73,6 +74,10 @@ def _customers(customers: Customers, over: int) -> Customers:
     channels = {name: _moved(item, over) for name, item in customers.channels.items() if not _ended(item, over)}
     month = (customers.first_month - 1 + over) % 12 + 1
     return customers.model_copy(update={"channels": channels, "first_month": month})
+
+
+def _segment(segment: Segment, over: int) -> Segment:
+    return segment.model_copy(update={"customers": _customers(segment.customers, over)})
 
 
 def _rest(risk: Any, part: float) -> Any:

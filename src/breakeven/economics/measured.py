@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from breakeven.economics.drivers import Driver
 from breakeven.economics.plan import BusinessPlan, Part
-from breakeven.economics.sections import Customers, MeterUse, Pricing, Training
+from breakeven.economics.sections import MeterUse, Pricing, Training
 from breakeven.quantity import Quantity
 
 
@@ -87,12 +87,5 @@ def _meters(part: Part, counted: Mapping[str, Driver]) -> tuple[dict[str, Driver
 def _with_meters(plan: BusinessPlan, prefix: str, used: Mapping[str, Driver]) -> BusinessPlan:
     more = {meter: MeterUse(per_answer=number) for meter, number in used.items()}
 
-    def wider(customers: Customers) -> Customers:
-        return customers.model_copy(update={"meters": {**customers.meters, **more}})
-
-    if not prefix:
-        return plan.model_copy(update={"customers": wider(plan.customers)})
-    name = prefix.removeprefix("segments.").removesuffix(".")
-    segment = plan.segments[name]
-    changed = segment.model_copy(update={"customers": wider(segment.customers)})
-    return plan.model_copy(update={"segments": {**plan.segments, name: changed}})
+    customers = plan.parts()[prefix].customers
+    return plan.with_customers(prefix, customers.model_copy(update={"meters": {**customers.meters, **more}}))

@@ -151,7 +151,10 @@ def _billed(
         recurring = recurring + flow.units * (inputs[f"{name}per_customer"] * change)
     if table is not None:
         use = np.divide(flow.answers, flow.active, out=np.zeros_like(recurring), where=flow.active > 0.0)
-        recurring = table.served(flow.active, flow.new) * table.recurring(use, inputs) * change
+        recurring = table.served(flow.active, flow.new) * table.recurring(use, inputs)
+        if table.early:
+            recurring = recurring + table.introduced(flow.kept, flow.new, use)
+        recurring = recurring * change
         once = flow.new * (table.once * change) if table.once else None
     if asked.per_new_customer is not None:
         once = flow.new * (inputs[f"{name}per_new_customer"] * change)

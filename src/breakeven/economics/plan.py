@@ -136,8 +136,8 @@ class BusinessPlan(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> BusinessPlan:
-        if self.segments and self.model_fields_set & {"price", "customers", "market"}:
-            raise ValueError("segments, or price, customers and market; found both")
+        if self.segments and self.model_fields_set & {"price", "customers", "market", "research"}:
+            raise ValueError("segments, or price, customers, market and research; found both")
         named = {milestone.name for milestone in self.milestones}
         waiting = [item.needs for item in self.team] + [item.needs for item in self.funding]
         waiting += [item.needs for item in self.costs.fixed] + [item.needs for item in self.costs.capital]
@@ -210,6 +210,21 @@ class BusinessPlan(Section):
                 for name, segment in self.segments.items()
             }
         return {"": Part(self.price, self.customers, self.market)}
+
+    def of_segment(self, name: str) -> BusinessPlan:
+        """A segment as a plan of its own, its numbers without the prefix: for what looks at one kind of customer."""
+        part = self.segments[name]
+        own: dict[str, Any] = {"price": part.price, "customers": part.customers, "market": part.market}
+        own |= {"research": part.research, "segments": {}, "correlations": []}
+        return self.model_copy(update=own)
+
+    def with_customers(self, prefix: str, customers: Customers) -> BusinessPlan:
+        """The plan with other customers in one of its parts; `prefix` as `parts` names it."""
+        if not prefix:
+            return self.model_copy(update={"customers": customers})
+        name = prefix.removeprefix("segments.").removesuffix(".")
+        segment = self.segments[name].model_copy(update={"customers": customers})
+        return self.model_copy(update={"segments": {**self.segments, name: segment}})
 
     def drivers(self) -> dict[str, Driver]:
         """Every declared number by its dotted name, in the order of the file's schema."""

@@ -196,16 +196,29 @@ def price_text(plan: Plan, usage: Mapping[str, Rational | str]) -> str | None:
     return None if price is None else plain(price)
 
 
-def steady(plan: Plan) -> Plan:
-    """The plan as it bills a customer long after the start: no trial, nothing once, yearly fees by twelfths."""
+def steady(plan: Plan, billed: int | None = None) -> Plan:
+    """The plan as it bills a customer's month: no trial, nothing once, yearly fees by twelfths.
+
+    `billed`: how many invoices the customer had before; discounts that end by then are gone (None: all that end).
+    """
     fees: list[Fee] = []
     for fee in plan.fees:
         if isinstance(fee, Flat) and fee.every == "year":
             fees.append(fee.model_copy(update={"every": "period", "price": round(fee.price / 12, MAX_PLACES)}))
         elif not isinstance(fee, OneOff):
             fees.append(fee)
-    offs = {name: tuple(off for off in getattr(plan, name) if not off.periods) for name in ("discounts", "coupons")}
+    offs = {name: _running(getattr(plan, name), billed) for name in ("discounts", "coupons")}
     return plan.model_copy(update={"fees": tuple(fees), "trial_days": 0, **offs})
+
+
+def _running(offs: tuple[Discount, ...], billed: int | None) -> tuple[Discount, ...]:
+    """Those a customer still has after so many invoices."""
+    return tuple(off for off in offs if off.periods is None or (billed is not None and billed < off.periods))
+
+
+def introductory(plan: Plan) -> tuple[int, ...]:
+    """After how many invoices some discount or coupon of the plan ends, rising; empty where all of them stay."""
+    return tuple(sorted({off.periods for off in (*plan.discounts, *plan.coupons) if off.periods is not None}))
 
 
 def plan_findings(plan: Plan, meters: Collection[str] | None = None) -> list[Finding]:

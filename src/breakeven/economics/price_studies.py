@@ -282,7 +282,7 @@ def respond(plan: BusinessPlan, studied: Studied, advice: Advice | None) -> Busi
 
     A declared response stays; so does a price plan by meters, of which nobody was asked.
     """
-    if advice is None or studied.demand is None or plan.segments:
+    if advice is None or studied.demand is None:
         return plan
     recommended = {studied.unit: Driver.of(advice.price.value, origin=advice.price.origin)}
     price = plan.price or Pricing.model_validate(recommended)
@@ -295,15 +295,26 @@ def respond(plan: BusinessPlan, studied: Studied, advice: Advice | None) -> Busi
     curve = DemandCurve(
         intercept=_normal(studied.demand.intercept, intercept), slope=_lognormal(studied.demand.slope, slope)
     )
-    pair = ("price.response.demand.intercept", "price.response.demand.slope")
     together = float(np.clip(np.corrcoef(intercept, np.log(slope))[0, 1], -0.999, 0.999))
     response = Response(reference=reference, demand=curve)
     return plan.model_copy(
         update={
             "price": price.model_copy(update={"response": response}),
-            "correlations": [*plan.correlations, (*pair, together)],
+            "correlations": [*plan.correlations, (f"{_CURVE}intercept", f"{_CURVE}slope", together)],
         }
     )
+
+
+_CURVE = "price.response.demand."
+
+
+def respond_of(plan: BusinessPlan, name: str, studied: Studied, advice: Advice | None) -> BusinessPlan:
+    """The plan in which the new customers of one segment answer to its price by its own curve."""
+    made = respond(plan.of_segment(name), studied, advice)
+    segment = plan.segments[name].model_copy(update={"price": made.price})
+    pairs = [(f"segments.{name}.{one}", f"segments.{name}.{other}", value) for one, other, value in made.correlations]
+    changed = {"segments": {**plan.segments, name: segment}, "correlations": [*plan.correlations, *pairs]}
+    return plan.model_copy(update=changed)
 
 
 def _normal(mean: float, drawn: Floats) -> Driver:
@@ -315,18 +326,22 @@ def _lognormal(mean: float, drawn: Floats) -> Driver:
     return Driver("lognormal", (float(np.log(mean)) - 0.5 * sigma**2, sigma, 0.0), "measured")
 
 
-def remarks(plan: BusinessPlan, studied: Studied, advice: Advice | None, name: str) -> list[Finding]:
-    """What a founder should see: a price outside what sounds right, and a better one."""
+def remarks(
+    plan: BusinessPlan, studied: Studied, advice: Advice | None, name: str, *, segment: str | None = None
+) -> list[Finding]:
+    """What a founder should see: a price outside what sounds right, and a better one. `segment`: of whose answers."""
     found = []
+    whose = {} if segment is None else {"segment": segment}
+    end = "" if segment is None else "-of-segment"
     asked = None if plan.price is None else getattr(plan.price, studied.unit)
     seen = studied.sensitivity
     if asked is not None and seen is not None and None not in seen.range_original:
         low, high = (float(price or 0.0) / studied.scale for price in seen.range_original)
         if not low <= asked.mean <= high:
             about = {"price": f"{asked.mean:.4g}", "low": f"{low:.4g}", "high": f"{high:.4g}"}
-            found.append(Finding("research-price-outside", "warning", "business", name, about))
+            found.append(Finding(f"research-price-outside{end}", "warning", "business", name, {**about, **whose}))
     if advice is not None and advice.gain is not None and advice.gain > 0.02:
         more = {"price": f"{advice.price.value:.4g}", "declared": f"{asked.mean:.4g}" if asked else ""}
         about = {**more, "gain": f"{100 * advice.gain:.0f}"}
-        found.append(Finding("research-better-price", "info", "business", name, about))
+        found.append(Finding(f"research-better-price{end}", "info", "business", name, {**about, **whose}))
     return found

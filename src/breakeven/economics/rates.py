@@ -23,7 +23,7 @@ from breakeven.economics.fees import OneOff, Percentage
 from breakeven.economics.invoice import Customer, Event, Invoice, invoice
 from breakeven.economics.money import exponent
 from breakeven.economics.normal import Floats, floats
-from breakeven.economics.plans import Plan, steady
+from breakeven.economics.plans import Plan, introductory, steady
 from breakeven.economics.proration import Period
 from breakeven.economics.sampling import Inputs, Value
 from breakeven.economics.sections import Customers
@@ -46,34 +46,37 @@ class Use:
     sizes: Mapping[str, float] = field(default_factory=dict)
 
 
-def bill(plan: Plan, use: Use) -> Invoice:
-    """The invoice of one whole month of a customer who is long there."""
-    return _invoice(steady(plan), use)
+def bill(plan: Plan, use: Use, billed: int | None = None) -> Invoice:
+    """The invoice of one whole month of a customer with so many invoices before it; None: who is long there."""
+    return _invoice(steady(plan, billed), use, billed or 0)
 
 
-def _invoice(plan: Plan, use: Use) -> Invoice:
+def _invoice(plan: Plan, use: Use, billed: int) -> Invoice:
     events = [
         Event(_START, f"{meter}-{number}", meter, Decimal(repr(round(float(quantity) / count, 6))))
         for meter, quantity in use.meters.items()
         for count in [_events(quantity, use.sizes.get(meter))]
         for number in range(count)
     ]
-    return invoice(events, plan, Customer("someone", seats=((_START, use.seats),)), Period(_START, _END))
+    someone = Customer("someone", seats=((_START, use.seats),), periods_billed=billed)
+    return invoice(events, plan, someone, Period(_START, _END))
 
 
 def _events(quantity: float, size: float | None) -> int:
     return 1 if size is None else max(1, min(MOST_EVENTS, round(quantity / size)))
 
 
-def revenue_of(plan: Plan, answers: float, use: Use | None = None) -> float:
-    """What a customer with so many answers in a whole month pays before tax: what prepaid credits pay is sold once."""
+def revenue_of(plan: Plan, answers: float, use: Use | None = None, billed: int | None = None) -> float:
+    """What a customer with so many answers in a whole month pays before tax: what prepaid credits pay is sold once.
+
+    `billed`: how many invoices the customer had before; None: so many that every introductory discount is over.
+    """
     whole = Use({"answers": answers, **(use.meters if use else {})}, use.seats if use else 0, use.sizes if use else {})
-    made = bill(plan, whole)
+    made = bill(plan, whole, billed)
     paid = float(made.subtotal.amount)
     if made.credits.minor:
         # Credits pay the bill with its tax; the part of it that is no tax was revenue when the credits were sold.
-        billed = [line for line in made.lines if line.kind != "prepaid"]
-        net = sum(line.minor for line in billed)
+        net = sum(line.minor for line in made.lines if line.kind != "prepaid")
         gross = net + sum(line.minor for line in made.taxes)
         paid -= float(Fraction(made.credits.minor * net, gross)) / 10.0 ** exponent(made.currency)
     return paid + _uncounted(plan, whole)
@@ -108,13 +111,15 @@ def once_of(plan: Plan) -> float:
 @dataclass(frozen=True)
 class RateTable:
     """The mean invoice of a segment's customers. grid: mean answers; means: what they pay; per driver of another
-    meter, its nodes and what each changes; once: paid by a new customer; trial: [months] the part that is free."""
+    meter, its nodes and what each changes; once: paid by a new customer; trial: [months] the part that is free.
+    early: (a customer's first month, the month after the last, what discounts that end change of the bill then)."""
 
     grid: Floats
     means: Floats
     ratios: Mapping[str, tuple[Floats, Floats]]
     once: float
     trial: tuple[float, ...]
+    early: tuple[tuple[int, int, Floats], ...] = ()
 
     def recurring(self, use: Floats, inputs: Inputs) -> Floats:
         """[months, n]: the mean bill at a mean use of answers."""
@@ -131,6 +136,21 @@ class RateTable:
         for age, part in enumerate(self.trial):
             free[age:] += part * new[: len(new) - age]
         return np.asarray(np.maximum(active - free, 0.0))
+
+    def introduced(self, kept: Floats, new: Floats, use: Floats) -> Floats:
+        """[months, n]: what discounts that end change of all bills; `kept`: the share of the customers that stays.
+
+        Who was there before month 1 has had them; those who came leave like all others, whatever their age.
+        """
+        changed, alive, age = np.zeros_like(new), new, 0
+        for first, end, changes in self.early:
+            change = _read(use, self.grid, changes)
+            for age in range(first, min(end, len(new))):
+                if age:
+                    alive = alive[:-1] * kept[age:]
+                free = self.trial[age] if age < len(self.trial) else 0.0
+                changed[age:] += (1.0 - free) * alive * change[age:]
+        return changed
 
 
 @dataclass(frozen=True)
@@ -158,14 +178,18 @@ def _table(asked: _Asked) -> RateTable:
     grid = np.concatenate([[0.0], np.geomspace(reach * 1e-3, reach * 1e3, USES)])
     means = {name: driver.mean for name, driver in _ratios(customers)}
     rated = _rated(plan, customers, grid, spread, means)
+    seats, early, first = _seats(plan, customers), [], 0
+    for end in introductory(plan):
+        begins = _rated(plan, customers, grid, spread, means, billed=first) + _seats(plan, customers, first)
+        early.append((first, end, begins - rated - seats))
+        first = end
     ratios = {}
     for name, driver in _ratios(customers):
         if not driver.certain:
             nodes = np.unique([driver.quantile(share) for share in RATIOS])
             rows = [_rated(plan, customers, grid, spread, {**means, name: node}) - rated for node in nodes]
             ratios[f"{prefix}customers.{name}"] = (floats(nodes), floats(rows))
-    seats = _seats(plan, customers)
-    return RateTable(grid, rated + seats, ratios, once_of(plan), _trial(plan))
+    return RateTable(grid, rated + seats, ratios, once_of(plan), trial_of(plan), tuple(early))
 
 
 def mean_bill(plan: Plan, customers: Customers) -> float:
@@ -194,13 +218,21 @@ def _use(customers: Customers, answers: float, values: Mapping[str, float], seat
     return Use(counted, seats, sizes)
 
 
-def _rated(plan: Plan, customers: Customers, grid: Floats, spread: Floats, values: Mapping[str, float]) -> Floats:
+def _rated(
+    plan: Plan,
+    customers: Customers,
+    grid: Floats,
+    spread: Floats,
+    values: Mapping[str, float],
+    *,
+    billed: int | None = None,
+) -> Floats:
     """The mean bill at each mean use, the customers spread around it."""
-    exact = np.array([revenue_of(plan, answers, _use(customers, answers, values)) for answers in grid])
+    exact = np.array([revenue_of(plan, answers, _use(customers, answers, values), billed) for answers in grid])
     return np.array([_read(mean * spread, grid, exact).mean() for mean in grid])
 
 
-def _seats(plan: Plan, customers: Customers) -> float:
+def _seats(plan: Plan, customers: Customers, billed: int | None = None) -> float:
     """What seats add to a customer's bill, in the mean over how many each has."""
     driver = customers.seats_each or Driver.of(1.0)
     if not any(fee.kind == "seats" for fee in plan.fees):
@@ -208,13 +240,14 @@ def _seats(plan: Plan, customers: Customers) -> float:
     held = [driver.mean] if driver.certain else driver.from_normal(normal.ppf((np.arange(NODES) + 0.5) / NODES))
     values = {name: each.mean for name, each in _ratios(customers)}
     answers = customers.answers_each.mean
-    none = revenue_of(plan, answers, _use(customers, answers, values))
+    none = revenue_of(plan, answers, _use(customers, answers, values), billed)
     numbers, counts = np.unique(np.rint(held).astype(int), return_counts=True)
-    paid = [revenue_of(plan, answers, _use(customers, answers, values, int(number))) - none for number in numbers]
+    whole = [_use(customers, answers, values, int(number)) for number in numbers]
+    paid = [revenue_of(plan, answers, use, billed) - none for use in whole]
     return float(np.average(paid, weights=counts))
 
 
-def _trial(plan: Plan) -> tuple[float, ...]:
+def trial_of(plan: Plan) -> tuple[float, ...]:
     """The free part of a customer's first, second ... month."""
     left = plan.trial_days / DAYS_PER_MONTH
     return tuple(min(1.0, left - month) for month in range(int(np.ceil(left))))

@@ -63,37 +63,50 @@ def reweighed(driver: Driver, log_likelihood: Callable[[Floats], Floats]) -> Dri
     return replace(driver, family="values", parameters=parameters, origin="measured", each="once", declared=None)
 
 
-def refit(plan: BusinessPlan, history: History) -> BusinessPlan:
+def refit(plan: BusinessPlan, history: History, segments: Mapping[str, History] | None = None) -> BusinessPlan:
     """The rest of the plan from where it stands now: what was declared, as the counted months leave it.
 
-    Only numbers that are declared and uncertain move; `churn_per_month` and `new_per_month` of a plan without segments.
-    ValueError where no month of the plan is left.
+    Only numbers that are declared and uncertain move: `churn_per_month`, `new_per_month` and use; `segments`: the
+    counted months of each, where the plan has them. ValueError where one is missing or no month of the plan is left.
     """
     left = plan.months - len(history.new)
     if left < 1:
         raise ValueError(f"a plan longer than the {len(history.new)} months that were counted, not {plan.months}")
+    missing = sorted(set(plan.segments) - set(segments or {}))
+    if missing:
+        raise ValueError(f"the counted months of every segment, also of {', '.join(missing)}")
+    seen = {f"segments.{name}.": (segments or {})[name] for name in plan.segments} or {"": history}
+    rest, changes = advance(plan, len(history.new), {"customers": history.present}), dict[str, Driver]()
+    for prefix, months in seen.items():
+        changes |= {f"{prefix}{name}": driver for name, driver in _weighed(plan, prefix, months).items()}
+        # What was counted was whole; forecasting expectations only would leave out the luck that is to come.
+        whole = rest.parts()[prefix].customers.model_copy(update={"counting": "whole"})
+        rest = rest.with_customers(prefix, whole)
+    if history.cash is not None and "cash" in plan.drivers():
+        changes["cash"] = Driver.of(history.cash, plan.currency, "measured")
+    for name, paid in history.paid.items():
+        changes[name] = Driver.of(float(np.mean(paid)), origin="measured")
+    return replaced(rest, changes)
+
+
+def _weighed(plan: BusinessPlan, prefix: str, history: History) -> dict[str, Driver]:
+    """What the counted months make of a segment's numbers, by their names in it."""
     known = plan.drivers()
     changes = {"customers.start": Driver.of(history.present[-1], "customers", "measured")}
     new, months = float(np.sum(history.new)), len(history.new)
     changes["customers.new_per_month"] = reweighed(
-        known["customers.new_per_month"], lambda rate: new * np.log(np.maximum(rate, 1e-300)) - months * rate
+        known[f"{prefix}customers.new_per_month"],
+        lambda rate: new * np.log(np.maximum(rate, 1e-300)) - months * rate,
     )
-    if "customers.churn_per_month" in known:
+    if f"{prefix}customers.churn_per_month" in known:
         lost, stayed = float(np.sum(history.lost)), float(history.exposed.sum() - np.sum(history.lost))
         changes["customers.churn_per_month"] = reweighed(
-            known["customers.churn_per_month"],
+            known[f"{prefix}customers.churn_per_month"],
             lambda rate: lost * np.log(np.maximum(rate, 1e-300)) + stayed * np.log(np.maximum(1.0 - rate, 1e-300)),
         )
     if len(history.use):
         changes["customers.answers_each"] = _use(history.use)
-    if history.cash is not None and "cash" in known:
-        changes["cash"] = Driver.of(history.cash, plan.currency, "measured")
-    for name, paid in history.paid.items():
-        changes[name] = Driver.of(float(np.mean(paid)), origin="measured")
-    rest = replaced(advance(plan, len(history.new), {"customers": history.present}), changes)
-    # What was counted was whole; forecasting expectations only would leave out the luck that is to come.
-    whole = rest.customers.model_copy(update={"counting": "whole"})
-    return rest.model_copy(update={"customers": whole})
+    return changes
 
 
 def _use(use: Sequence[float]) -> Driver:

@@ -22,7 +22,7 @@ from breakeven.economics.ownership import Ownership
 from breakeven.economics.paths import HEADLINE
 from breakeven.economics.plan import BusinessPlan
 from breakeven.economics.plans import plan_findings
-from breakeven.economics.price_studies import Advice, Studied, advise, remarks, respond
+from breakeven.economics.price_studies import Advice, Studied, advise, remarks, respond, respond_of
 from breakeven.economics.sections import Risk
 from breakeven.economics.simulation import QUANTILES, Run, run
 from breakeven.economics.unit_sheet import UnitSheet, of_run
@@ -108,6 +108,7 @@ class Plan:
     ownership: Ownership | None = None
     studied: Studied | None = None
     advice: Advice | None = None
+    by_segment: Mapping[str, tuple[Studied, Advice | None]] = field(default_factory=dict)  # research of each
     suggested: tuple[Risk, ...] = ()  # by findings of other stages; the plan is simulated without them
 
     @property
@@ -201,6 +202,9 @@ class Plan:
         data["unit"] = None if sheet is None else sheet.as_json()
         data["cap_table"] = None if self.ownership is None else self.ownership.as_json()
         data["price_advice"] = None if self.advice is None else self.advice.as_json()
+        data["price_advice_by_segment"] = {
+            name: None if advice is None else advice.as_json() for name, (_, advice) in self.by_segment.items()
+        }
         data["default_alive"] = self.default_alive()
         data["irr_of_base_case"] = self.irr()
         data["base"] = {NAMES.get(name, name): _finite(value) for name, value in self.run.base_outcomes.items()}
@@ -246,27 +250,44 @@ def simulate(
     filled: Mapping[str, Quantity] | None = None,
     overruled: Mapping[str, Quantity] | None = None,
     table: CapTable | None = None,
-    studied: Studied | None = None,
+    studied: Studied | Mapping[str, Studied] | None = None,
     room: tuple[float, float] | None = None,
 ) -> Plan:
     """Simulates a business section (settings, or what stands in the file) month by month over its scenarios.
 
-    `table`: what was read of the files that `cap_table.ocf` declares; `studied`: of those that `research` does. `room`:
-    floor and ceiling of the price that research may advise.
+    `table`: what was read of the files that `cap_table.ocf` declares; `studied`: of those that `research` does, by
+    segment where the plan has them. `room`: floor and ceiling of the price that research may advise.
     """
     settings = plan if isinstance(plan, BusinessPlan) else BusinessPlan.model_validate(plan)
     low, high = room or (None, None)
-    advice = None if studied is None else advise(settings, studied, low=low, high=high)
-    asked = settings if studied is None else respond(settings, studied, advice)
+    one, each = (None, studied) if isinstance(studied, Mapping) else (studied, dict[str, Studied]())
+    advice = None if one is None else advise(settings, one, low=low, high=high)
+    asked = settings if one is None else respond(settings, one, advice)
+    by_segment = {part: (found, advise(settings.of_segment(part), found)) for part, found in each.items()}
+    for part, (found, advised) in by_segment.items():
+        asked = respond_of(asked, part, found, advised)
     put_in = dict(filled or {})
     if settings.price is None and asked.price is not None and advice is not None:
         put_in[f"price.{advice.unit}"] = advice.price
     made = run(asked, seed=seed, scenarios=scenarios)
-    found = _findings(made, name) + ([] if studied is None else remarks(settings, studied, advice, name))
-    if settings.research is not None and studied is None and (settings.price is None or not settings.price.response):
-        found.append(Finding("research-unread", "warning", "business", name))
-    shown = Plan(made, name, put_in, overruled or {}, tuple(found), studied=studied, advice=advice)
+    said = [*_findings(made, name), *_unread(settings, one, each, name)]
+    said += [] if one is None else remarks(settings, one, advice, name)
+    for part, (found, advised) in by_segment.items():
+        said += remarks(settings.of_segment(part), found, advised, name, segment=part)
+    shown = Plan(made, name, put_in, overruled or {}, tuple(said), studied=one, advice=advice, by_segment=by_segment)
     return replace(shown, ownership=ownership.of_run(made, table, origin=shown.origin))
+
+
+def _unread(plan: BusinessPlan, one: Studied | None, each: Mapping[str, Studied], name: str) -> list[Finding]:
+    """Research that was declared and not handed in: nobody answers to the price."""
+    parts = {"": (plan.research, plan.price, one)}
+    parts |= {part: (item.research, item.price, each.get(part)) for part, item in plan.segments.items()}
+    open_ = [
+        part
+        for part, (research, price, found) in parts.items()
+        if research is not None and found is None and (price is None or price.response is None)
+    ]
+    return [Finding("research-unread", "warning", "business", name)] if open_ else []
 
 
 def _findings(made: Run, name: str) -> list[Finding]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from breakeven.economics.cap_sections import RoundTerms
 from breakeven.economics.drivers import Amount, Count, CountEach, Driver, Growth, Number, Price, Rate
 from breakeven.economics.plans import Plan as PricePlan
+from breakeven.economics.research_sections import Research
 
 ZERO = Driver.of(0.0, origin="assumed")
 NAME = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,62}$")]
@@ -201,6 +202,7 @@ class Segment(Section):
     price: Pricing
     customers: Customers
     market: Market | None = None
+    research: Research | None = Field(None, description="What these customers said they would pay")
 
 
 class Serving(Section):

@@ -15,10 +15,10 @@ from breakeven.artifacts import read_json, write_json
 from breakeven.economics.plan import BusinessPlan
 from breakeven.errors import Finding, UsageError
 from breakeven.pipeline import Context, Setup, Stage, Step, findings_of
-from breakeven.stages.declared_files import cap_table, paths, research
+from breakeven.stages.declared_files import cap_table, paths, studied
 
 if TYPE_CHECKING:
-    from breakeven.economics.actuals import Counted, Fitted
+    from breakeven.economics.actuals import CountedMonths
     from breakeven.economics.measured import Measured
     from breakeven.economics.price_studies import Studied
     from breakeven.economics.results import Plan
@@ -106,10 +106,11 @@ def simulate_all(
 
     plans = {}
     table, findings = cap_table(root, settings)
-    studied = research(root, settings, seed=seed)
+    answers = studied(root, settings, seed=seed)
+    one = None if isinstance(answers, Mapping) else answers
     for name, measured in found.items():
         # What people said they would pay is a better price than half of the room between floor and ceiling.
-        asked = studied is not None and studied.demand is not None
+        asked = one is not None and one.demand is not None
         made = fill(settings, replace(measured, price_per_answer=None) if asked else measured)
         risks = uncovered(settings, (suggested or {}).get(name, ()))
         counts = settings.raised_risks == "count"
@@ -120,8 +121,8 @@ def simulate_all(
             filled=made.filled,
             overruled=made.overruled,
             table=table,
-            studied=studied,
-            room=_room(judged[name], settings, studied),
+            studied=answers,
+            room=_room(judged[name], settings, one),
         )
         shown = () if counts else tuple(risks)
         plans[name] = replace(plan, findings=(*plan.findings, *findings), suggested=shown)
@@ -144,12 +145,12 @@ def suggested_risks(context: Context, name: str, judged: Mapping[str, Any]) -> l
     return raised(found)
 
 
-def _room(judged: Mapping[str, Any], settings: BusinessPlan, studied: Studied | None) -> tuple[float, float] | None:
+def _room(judged: Mapping[str, Any], settings: BusinessPlan, asked: Studied | None) -> tuple[float, float] | None:
     """Floor and ceiling of the price in the unit that people were asked for, where the verdict knows both."""
     floor, ceiling = judged.get("floor_per_1000"), judged.get("ceiling_per_1000")
-    if studied is None or floor is None or ceiling is None:
+    if asked is None or floor is None or ceiling is None:
         return None
-    each = settings.customers.answers_each.mean if studied.unit == "per_customer" else 1.0
+    each = settings.customers.answers_each.mean if asked.unit == "per_customer" else 1.0
     return floor["value"] / 1000.0 * each, ceiling["value"] / 1000.0 * each
 
 
@@ -167,28 +168,33 @@ def simulate_file(settings: BusinessPlan, *, seed: int = 0, root: Path | None = 
     from breakeven.economics.results import simulate
 
     chosen = settings.seed if settings.seed is not None else seed
-    studied = research(root or Path(), settings, seed=chosen)
-    if settings.price is None and not settings.segments and (studied is None or studied.demand is None):
+    answers = studied(root or Path(), settings, seed=chosen)
+    curve = answers is not None and not isinstance(answers, Mapping) and answers.demand is not None
+    if settings.price is None and not settings.segments and not curve:
         raise UsageError("plan-price-missing")
     table, findings = cap_table(root or Path(), settings)
-    plan = simulate(settings, seed=chosen, table=table, studied=studied)
+    plan = simulate(settings, seed=chosen, table=table, studied=answers)
     return replace(plan, findings=(*plan.findings, *findings))
 
 
-def simulate_rest(made: Plan, counted: Counted, fits: Fitted | None, *, root: Path) -> Plan:
-    """The plan from the counted months on: on what was fitted, or (None) on what was declared, weighed by them."""
-    from breakeven.economics.actuals import go_on
+def simulate_rest(made: Plan, months: CountedMonths, *, root: Path, keep_declared: bool = False) -> Plan:
+    """The plan from the counted months on: on what was fitted, or on what was declared, weighed by them."""
+    from breakeven.economics.continued import fitted, go_on
     from breakeven.economics.refitting import refit
     from breakeven.economics.results import simulate
 
-    if fits is None:
-        if made.settings.segments:
-            raise UsageError("actuals-segments")
-        if made.settings.months <= counted.months:
-            raise UsageError("actuals-over", counted=counted.months, months=made.settings.months)
-        rest = refit(made.settings, counted.history())
+    plan, counted = made.settings, months.counted
+    missing = sorted(set(plan.segments) - set(months.segments))
+    if missing:
+        raise UsageError("actuals-segments", found=missing)
+    if plan.months <= counted.months:
+        raise UsageError("actuals-over", counted=counted.months, months=plan.months)
+    if keep_declared:
+        rest = refit(plan, counted.history(), {name: each.history() for name, each in months.segments.items()})
     else:
-        rest = go_on(made.settings, counted, fits)
+        rest = go_on(
+            plan, counted, fitted(counted), {name: (each, fitted(each)) for name, each in months.segments.items()}
+        )
     table, _ = cap_table(root, rest)
     return simulate(rest, seed=made.run.seed, table=table)
 
@@ -297,6 +303,7 @@ def plan_json(
             "summary": [line.as_json() for line in summary(first, assessment, judged.get(shown), product=product)],
             "doubt": assessment.as_json(),
             "research": None if first.studied is None else first.studied.as_json(),
+            "research_by_segment": {name: found.as_json() for name, (found, _) in first.by_segment.items()},
             "candidates": {name: plan.as_json() for name, plan in plans.items()},
         }
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from breakeven.economics.captable import CapTable
     from breakeven.economics.plan import BusinessPlan
     from breakeven.economics.price_studies import Studied
+    from breakeven.economics.research_sections import Research
 
 MAX_MB = 50
 
@@ -23,8 +24,14 @@ MAX_MB = 50
 def paths(root: Path, plan: BusinessPlan) -> tuple[Path, ...]:
     """What the section's results depend on besides the section; a file that is not there is told when it is read."""
     named = [] if plan.cap_table is None or plan.cap_table.ocf is None else [plan.cap_table.ocf]
-    named += [] if plan.research is None else [study.file for study in plan.research.studies().values()]
+    named += [study.file for each in _researches(plan) for study in each.studies().values()]
     return tuple(path for path in (_place(root, name) for name in named) if path.exists())
+
+
+def _researches(plan: BusinessPlan) -> list[Research]:
+    """The research of the section and of its segments."""
+    parts = (plan.research, *(segment.research for segment in plan.segments.values()))
+    return [each for each in parts if each is not None]
 
 
 def studies(root: Path, plan: BusinessPlan | None) -> tuple[Path, ...]:
@@ -88,6 +95,14 @@ def research(root: Path, plan: BusinessPlan, *, seed: int = 0) -> Studied | None
     tables = {name: rows(root, each.file) for name, each in plan.research.studies().items()}
     leading = plan.price.leading if plan.price is not None and plan.price.plan is None else None
     return study(plan.research, tables, leading=leading, seed=seed)
+
+
+def studied(root: Path, plan: BusinessPlan, *, seed: int = 0) -> Studied | Mapping[str, Studied] | None:
+    """The same, by segment where the section has segments."""
+    if not plan.segments:
+        return research(root, plan, seed=seed)
+    found = {name: research(root, plan.of_segment(name), seed=seed) for name in plan.segments}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def rows(root: Path, name: str) -> list[dict[str, Any]]:
