@@ -85,6 +85,7 @@ def serve(
     import os
 
     from breakeven import billing
+    from breakeven.cli.watching import costs_of
     from breakeven.serving.logs import configure
     from breakeven.serving.run import serve as run_server
 
@@ -92,6 +93,7 @@ def serve(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def ready(url: str, service: Any) -> None:
+        service.watch.costs(costs_of(project.root))
         facts = {"url": url, "pid": os.getpid(), "model": service.current.name, "docs": f"{url}/docs"}
         if as_json:
             answer(facts)

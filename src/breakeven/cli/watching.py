@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,23 @@ def _compared(project: Any, since: str | None, trust: Path | None) -> tuple[str,
     found = statistics.compare(known, now)
     counts = {"rows": len(mine), "reference": known.rows, "other_releases": len(rows) - len(mine)}
     return release.id, counts, found, statistics.findings(found, reference=known.rows, current=len(mine))
+
+
+def costs_of(root: Path) -> Callable[[str], dict[str, tuple[str, float]]]:
+    """What a running server counts its answers at: release -> kind -> (currency, cost of an answer), as measured by the
+    newest verdict; nothing where there is none.
+    """
+
+    def find(release: str) -> dict[str, tuple[str, float]]:
+        from breakeven.artifacts import read_json
+        from breakeven.billing.margin import Costs
+        from breakeven.errors import BreakevenError
+
+        try:
+            verdict = read_json(root / "artifacts" / "evaluate" / "verdict.json")
+            found = Costs(verdict, root / "releases").of(release)
+        except (BreakevenError, KeyError, TypeError):
+            return {}
+        return {kind: (str(verdict.get("currency")), cost.value / 1000) for kind, cost in found.items()}
+
+    return find

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from breakeven.serving.wire import type_of
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CASES = (1, 2, 4, 8, 16, 32, 64, 128)
 _KNOWN_AMOUNTS = 4096
+
+FindCosts = Callable[[str], Mapping[str, tuple[str, float]]]
 
 
 class ReleaseFigures:
@@ -23,6 +25,8 @@ class ReleaseFigures:
 
     def __init__(self, watch: Watch, release: str) -> None:
         self._watch = watch
+        self._name = release
+        self._costs: list[tuple[Counter, float]] = []
         self.answered = watch.by_release.labels(release, "answered")
         self.failed = watch.by_release.labels(release, "failed")
         self._cases = watch.cases_by_release.labels(release)
@@ -33,6 +37,14 @@ class ReleaseFigures:
         self._watch.batch(cases, seconds)
         self._cases.inc(cases)
         self._seconds.inc(seconds)
+        for counter, each in self._costs:
+            counter.inc(cases * each)
+
+    def costs(self, found: Mapping[str, tuple[str, float]]) -> None:
+        """What a case of this release costs from now on: (currency, amount) by kind of cost."""
+        self._costs = [(self._watch.cost.labels(kind, currency), each) for kind, (currency, each) in found.items()]
+        for kind, (currency, each) in found.items():
+            self._watch.cost_each.labels(self._name, kind, currency).set(each)
 
     def requests(self) -> dict[str, int]:
         """Requests answered and failed so far."""
@@ -44,6 +56,7 @@ class Watch:
 
     def __init__(self, queued: Callable[[], int], waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # start time, memory, CPU seconds: read when the page is, not before
         self._requests = Counter(
             "breakeven_requests", "Requests answered", ["route", "status"], registry=self._registry
         )
@@ -51,13 +64,13 @@ class Watch:
             "breakeven_request_seconds",
             "Seconds from head to answer",
             ["route"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self._registry,
         )
         self._first = Histogram(
             "breakeven_first_part_seconds",
             "Seconds from head to a stream's first part (time to first token)",
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self._registry,
         )
         self._errors = Counter(
@@ -66,6 +79,18 @@ class Watch:
         self._units = Counter("breakeven_units", "Metered units answered", ["meter"], registry=self._registry)
         self._charged = Counter(
             "breakeven_charged", "Price of what was answered, before rounding", ["currency"], registry=self._registry
+        )
+        self.cost = Counter(
+            "breakeven_cost",
+            "Measured cost of the cases answered, by kind: marginal or at_volume",
+            ["kind", "currency"],
+            registry=self._registry,
+        )
+        self.cost_each = Gauge(
+            "breakeven_release_cost",
+            "Measured cost of a case",
+            ["release", "kind", "currency"],
+            registry=self._registry,
         )
         self._batch = Histogram(
             "breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry
@@ -108,6 +133,8 @@ class Watch:
         self._by_meter: dict[str, Counter] = {}
         self._by_currency: dict[str, Counter] = {}
         self._amounts: dict[tuple[object, ...], float] = {}
+        self._figures: dict[str, ReleaseFigures] = {}
+        self._find_costs: FindCosts | None = None
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts a request."""
@@ -156,7 +183,16 @@ class Watch:
 
     def release(self, name: str) -> ReleaseFigures:
         """The counters of a release."""
-        return ReleaseFigures(self, name)
+        figures = self._figures[name] = ReleaseFigures(self, name)
+        if self._find_costs is not None:
+            figures.costs(self._find_costs(name))
+        return figures
+
+    def costs(self, find: FindCosts) -> None:
+        """Counts from now on what cases cost; `find(release)` gives (currency, cost of a case) by kind, or nothing."""
+        self._find_costs = find
+        for name, figures in self._figures.items():
+            figures.costs(find(name))
 
     def opened(self, release: str, loaded: Any) -> None:
         """States what opening a release added to the process, in bytes, and which runtime answers here."""
