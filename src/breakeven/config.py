@@ -109,7 +109,8 @@ def read(path: Path) -> Document:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError("config-not-utf8", at=Place(file=str(path)), offset=error.start) from None
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError("config-not-utf8", at=Place(str(path), line), offset=error.start) from None
     document = parse_mapping(text, file=str(path))
     _refuse_secrets(document)
     return document

@@ -30,6 +30,7 @@ def parse(text: str, *, file: str) -> tuple[Any, dict[Where, tuple[int, int]]]:
     """The plain value of a YAML text, and the line and column (from 1) of every value by its path."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
 
     try:
         _check_depth(text, file)
@@ -40,10 +41,23 @@ def parse(text: str, *, file: str) -> tuple[Any, dict[Where, tuple[int, int]]]:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
         raise ConfigError("config-syntax", at=place, problem=_one_line(error.problem or error.context)) from None
+    except ReaderError as error:
+        raise ConfigError(
+            "config-character", at=_at(text, error.position, file), found=f"U+{error.character:04X}"
+        ) from None
     except (YAMLError, RecursionError, ValueError) as error:
         raise ConfigError("config-syntax", at=Place(file=file), problem=_one_line(error)[:200]) from None
+    if node is None:
+        return None, {}
+    _check_count(node, file)
     converter = _Converter(file)
-    return (None if node is None else converter.value(node, (), 0)), converter.marks
+    return converter.value(node, (), 0), converter.marks
+
+
+def _at(text: str, position: int, file: str) -> Place:
+    """Line and column of a character."""
+    line = text.count("\n", 0, position) + 1
+    return Place(file, line, position - text.rfind("\n", 0, position))
 
 
 def _one_line(words: object) -> str:
@@ -69,19 +83,38 @@ def _check_depth(text: str, file: str) -> None:
             raise ConfigError("config-too-many", at=Place(file=file), limit=MAX_NODES)
 
 
+def _check_count(node: Any, file: str) -> None:
+    """Bounds the values that aliases multiply to, and how deep they nest, without making any of them."""
+    counts: dict[int, int] = {}
+
+    def count(item: Any, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise ConfigError("config-too-deep", at=_start(item, file), limit=MAX_DEPTH)
+        if isinstance(item.value, str):
+            return 1
+        if (known := counts.get(id(item))) is None:
+            parts = (entry[1] if isinstance(entry, tuple) else entry for entry in item.value)
+            known = counts[id(item)] = 1 + sum(count(part, depth + 1) for part in parts)
+            if known > MAX_NODES:
+                raise ConfigError("config-too-many", at=_start(item, file), limit=MAX_NODES)
+        return known
+
+    count(node, 0)
+
+
+def _start(node: Any, file: str) -> Place:
+    return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
 class _Converter:
-    """Composed nodes to plain values; counts every visit, so that aliases cannot multiply unseen."""
+    """Composed nodes to plain values. How many they are was bounded before."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._visited = 0
         self.marks: dict[Where, tuple[int, int]] = {}
 
     def value(self, node: Any, path: Where, depth: int) -> Any:
-        self._visited += 1
-        place = Place(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
-        if self._visited > MAX_NODES:
-            raise ConfigError("config-too-many", at=place, limit=MAX_NODES)
+        place = _start(node, self._file)
         if depth > MAX_DEPTH:
             raise ConfigError("config-too-deep", at=place, limit=MAX_DEPTH)
         self.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))

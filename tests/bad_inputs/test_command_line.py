@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 FINE = CONFIG.replace("SOURCE", "data.csv")
 SECONDS = 10
+ROOT = Path(__file__).parents[2]
 
 
 def refused(folder: Path, *arguments: str, code: int, words: str, **options: object) -> str:
@@ -56,6 +58,53 @@ def test_a_config_is_refused_with_its_place(tmp_path: Path, name: str) -> None:
     text, words = CONFIGS[name]
     told = refused(project(tmp_path, config=text), "check", code=2, words=words)
     assert "hunter2" not in told
+
+
+BOMB = """
+import sys
+from pathlib import Path
+from breakeven.config import read
+from breakeven.errors import ConfigError
+from tests.data.memory import peak
+import time
+read(Path(sys.argv[2]))
+before, started = peak(), time.process_time()
+try:
+    read(Path(sys.argv[1]))
+except ConfigError as error:
+    print(error.code, peak() - before, time.process_time() - started)
+"""
+
+
+@pytest.mark.parametrize("width", [10, 1000], ids=["deep", "wide"])
+def test_anchors_that_multiply_cost_little(tmp_path: Path, width: int) -> None:
+    """Ten thousand million values are refused without making them: in a process of its own, whose peak is asked for."""
+    depth = 10 if width == 10 else 4
+    lines = [f"a0: &a0 [{','.join(['x'] * width)}]"]
+    lines += [f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * width)}]" for level in range(1, depth)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    (tmp_path / "fine.yaml").write_text("a: &a [x]\nb: *a\n")
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB, tmp_path / "bomb.yaml", tmp_path / "fine.yaml"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    code, grown, seconds = done.stdout.split()
+    assert code == "config-too-many"
+    assert int(grown) < 50_000_000 and float(seconds) < 1
+
+
+def test_a_home_and_a_slash_at_the_end_lead_to_the_project(tmp_path: Path) -> None:
+    """A `~` that no shell expanded, in the folder's name, the source and the folder to make."""
+    home = tmp_path / "my home"
+    project(home / "p", table(), source="~/p/data.csv")
+    for folder in ("~/p", "~/p/", str(home / "p") + "/"):
+        done = breakeven(tmp_path, "run", "collect", "-q", "-C", folder, HOME=str(home))
+        assert done.returncode == 0, done.stderr
+    project(home / "p", source="data.csv/")
+    assert breakeven(tmp_path, "run", "collect", "-q", "-C", "~/p", HOME=str(home)).returncode == 0
+    made = breakeven(tmp_path, "init", "~/new/", HOME=str(home))
+    assert made.returncode == 0 and (home / "new" / "breakeven.yaml").is_file(), made.stderr
+    assert not (tmp_path / "~").exists()
 
 
 def _broken_link(path: Path) -> None:
@@ -170,6 +219,52 @@ def test_two_runs_at_once_and_a_killed_one_holds_nothing(tmp_path: Path) -> None
     assert not list((tmp_path / "artifacts" / "scratch").glob("*"))
     assert (tmp_path / "artifacts" / "runs.jsonl").read_text().count('"train/majority"') == 1
     _none_left(tmp_path)
+
+
+SLOW = """
+import time
+from breakeven.cli.interrupts import second_leaves
+with second_leaves():
+    try:
+        print("working", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_ctrl_c_twice_leaves_at_once() -> None:
+    """The first waits for the cleaning up, which takes long here; the second does not."""
+    worker = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    for said in ("working", "cleaning"):
+        assert worker.stdout.readline().strip() == said
+        worker.send_signal(signal.SIGINT)
+    assert worker.wait(timeout=5) == 130
+
+
+def test_a_run_that_was_left_twice_over_is_taken_up_again(tmp_path: Path) -> None:
+    project(tmp_path, table())
+    run = subprocess.Popen([*COMMAND, "run", "-q"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    _wait_for(tmp_path / "artifacts" / "train" / "majority" / "manifest.json", run)
+    for _ in range(2):
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert run.wait(timeout=10) == 130
+    assert "Traceback" not in run.stderr.read()  # type: ignore[union-attr]
+    done = breakeven(tmp_path, "run", "train", "-q")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "artifacts" / "runs.jsonl").read_text().count('"train/majority"') == 1
+    assert not list((tmp_path / "artifacts" / "scratch").glob("*"))
+    _none_left(tmp_path)
+
+
+def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
 
 
 def _none_left(folder: Path) -> None:

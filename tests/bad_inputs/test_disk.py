@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.strangers import COMMAND, breakeven, project, table
+from tests.bad_inputs.strangers import COMMAND, CONFIG, breakeven, project, table
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="mounts and capabilities of Linux")]
 _OVERRIDE = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -72,10 +73,14 @@ set +e; shift; "$@" run process -q; echo "code $?"; find artifacts/scratch -mind
 """
 
 
-def mounted(folder: Path, options: str, before: str, after: str) -> tuple[list[str], str]:
-    """What a run says on a small disk of its own, before and after that disk is mended."""
+def _mountable() -> None:
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("a disk can be mounted here by nobody")
+
+
+def mounted(folder: Path, options: str, before: str, after: str) -> tuple[list[str], str]:
+    """What a run says on a small disk of its own, before and after that disk is mended."""
+    _mountable()
     project(folder, table())
     (folder / "disk").mkdir()
     script = MOUNTED.format(options=options, before=before, after=after)
@@ -111,6 +116,62 @@ def test_a_disk_that_turned_read_only_is_named(tmp_path: Path) -> None:
     lines, words = mounted(tmp_path, "size=8m", 'mount -o remount,ro "$1"', "mount -o remount,rw .")
     assert lines == ["code 5", "again 0"], (lines, words)
     assert "Read-only file system" in words
+
+
+@pytest.mark.parametrize("options", ["size=1m,noexec,nosuid,nodev", "size=4k"], ids=["noexec", "full"])
+def test_a_temporary_folder_that_is_good_for_nothing_does_not_matter(tmp_path: Path, options: str) -> None:
+    """What must be on the project's disk is written there; nothing is made to be executed."""
+    _mountable()
+    linear = CONFIG.replace("SOURCE", "data.csv").replace("[{name: majority, model", "[{name: linear, model")
+    project(tmp_path, table(), config=linear.replace("model: majority", "model: linear"))
+    (tmp_path / "tmp").mkdir()
+    script = 'mount -t tmpfs -o "$1" none tmp; dd if=/dev/zero of=tmp/filler bs=4k 2>/dev/null; shift; exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", options, *COMMAND, "run", "evaluate/linear", "-q"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "tmp")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "artifacts" / "evaluate" / "linear" / "package" / "package.json").is_file()
+
+
+CLOSING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int close(int fd) {
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    readlink(link, path, sizeof path - 1);
+    int writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+    int done = ((int (*)(int))dlsym(RTLD_NEXT, "close"))(fd);
+    if (done == 0 && writes && strstr(path, getenv("FAILING"))) { errno = EIO; return -1; }
+    return done;
+}
+"""
+
+
+@pytest.mark.parametrize("file", ["card.json", "table.parquet", "manifest.json"])
+def test_an_error_on_closing_is_a_failed_write(tmp_path: Path, file: str) -> None:
+    """As a disk behind a network says that what it took before was not kept."""
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("nothing here makes a close() fail")
+    (tmp_path / "closing.c").write_text(CLOSING)
+    library = tmp_path / "closing.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", library, tmp_path / "closing.c"], check=True)
+    folder = project(tmp_path / "p", table())
+    done = breakeven(folder, "run", "collect", "-q", LD_PRELOAD=str(library), FAILING=file)
+    assert done.returncode == 5 and "Traceback" not in done.stderr, done.stderr
+    assert f"{file}: cannot be written: Input/output error" in done.stderr
+    assert not list((folder / "artifacts" / "scratch").glob("*"))
+    assert not (folder / "artifacts" / "collect").exists()
+    assert breakeven(folder, "run", "collect", "-q").returncode == 0
 
 
 def test_an_absent_temporary_folder_does_not_matter(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +30,13 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """The server while the block runs; a path that is not in its table is a 404."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """The server while the block runs; a path that is not in its table is a 404. With `tls` it speaks https."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
-        http.table = Server(f"http://127.0.0.1:{http.server_address[1]}", {})  # type: ignore[attr-defined]
+        scheme = "https" if tls else "http"
+        if tls is not None:
+            http.socket = tls.wrap_socket(http.socket, server_side=True)
+        http.table = Server(f"{scheme}://127.0.0.1:{http.server_address[1]}", {})  # type: ignore[attr-defined]
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -113,13 +113,28 @@ def test_prices_that_cannot_be_are_refused(write: Any, number: str) -> None:
     ("text", "match"),
     [("", "config is empty"), ("# only words\n---\n", "config is empty"), ("[1, 2]", "the file holds a list"),
      ("a: [1\n", r":2:1: is not valid YAML"), ("a: 1\na: 2", "key 'a' stands twice"), ("? [1]\n: 2", "a key is a list"),
-     ("a: !!python/object/apply:os.system [id]", "tag"), ("a: !custom 1", "tag"), ("a: \x00b", "not valid YAML"),
-     ("a: *nothing", "not valid YAML"), ("[" * 10_000, "nested more than 64"), (b"version: \xff", "not UTF-8")],
+     ("a: !!python/object/apply:os.system [id]", "tag"), ("a: !custom 1", "tag"), ("a: \x00b", "control character"),
+     ("a: *nothing", "not valid YAML"), ("[" * 10_000, "nested more than 64"),
+     (b"version: 1\na: \xff", r":2: is not UTF-8")],
 )  # fmt: skip
 def test_files_that_are_no_config(write: Any, text: str | bytes, match: str) -> None:
     path = write(text)
     with pytest.raises(ConfigError, match=match):
         load(path, Root)
+
+
+@pytest.mark.parametrize(("text", "match"), [
+    ("\x00", r"yaml:1:1: .*U\+0000"), ("a: 1\nb: two\x00", r"yaml:2:7: holds the control character U\+0000"),
+    ("a: 中\x1b", r"yaml:1:5: .*U\+001B"), ("a: 1\n\n\x07", r"yaml:3:1: .*U\+0007"),
+])  # fmt: skip
+def test_a_control_character_is_shown_where_it_stands(write: Any, text: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        load(write(text), Root)
+
+
+def test_aliases_that_lead_to_themselves_are_too_deep(write: Any) -> None:
+    with pytest.raises(ConfigError, match="nested more than 64"):
+        read(write("a: &a [*a]\n"))
 
 
 def test_aliases_cannot_multiply(write: Any) -> None:

@@ -32,6 +32,7 @@ def init(directory: Path, recipe: str, as_json: bool) -> None:
     from breakeven import recipes as shelf
     from breakeven.packaging.signing import make_key
 
+    directory = directory.expanduser()  # a shell leaves `~` alone inside quotes
     written = shelf.write(recipe, directory)
     key = directory / "keys" / "release.key"
     if not key.exists():

@@ -42,6 +42,7 @@ def run(
 
     Exit code 1 when no candidate passes its gates and pays: everything is measured and reported all the same.
     """
+    from breakeven.cli.interrupts import second_leaves
     from breakeven.cli.progress import shown
 
     project = open_project(folder, overrides)
@@ -49,7 +50,7 @@ def run(
     if dry_run:
         _dry_run(project, chosen, as_json)
         return
-    with shown(quiet=quiet) as progress:
+    with second_leaves(), shown(quiet=quiet) as progress:
         ran = project.run(chosen, refresh=refresh, progress=progress)
     snapshot = project.snapshot()
     written = _write_report(project, snapshot, ran)

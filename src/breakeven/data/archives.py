@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zipfile
 
 from breakeven.data.limits import MB, Limits
+from breakeven.data.zips import BROKEN, opened
 from breakeven.errors import DataError, Place
 
 NESTING = 3
@@ -19,16 +19,8 @@ def member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
         raise DataError("archive-nesting", at=Place(file=name), member=path, limit=NESTING)
     for step in steps:
         try:
-            data = _zip_member(data, step, name, limits) if data[:2] == b"PK" else _tar_member(data, step, name, limits)
-        except (
-            tarfile.TarError,
-            zipfile.BadZipFile,
-            EOFError,
-            OSError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+            data = (_zip_member if data[:2] == b"PK" else _tar_member)(data, step, name, limits)
+        except (tarfile.TarError, *BROKEN) as error:
             raise DataError("archive-broken", at=Place(file=name), member=step, reason=str(error)) from error
     return data
 
@@ -51,16 +43,10 @@ def _tar_member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
 
 
 def _zip_member(data: bytes, path: str, name: str, limits: Limits) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if path not in archive.namelist():
-            raise DataError(
-                "archive-no-member", at=Place(file=name), member=path, names=_near(path, archive.namelist())
-            )
-        with archive.open(path) as stream:
-            content = stream.read(limits.max_mb * MB + 1)
-    if len(content) > limits.max_mb * MB:
-        raise DataError("source-too-large", at=Place(file=name), limit=limits.max_mb)
-    return content
+    archive = opened(data, name)
+    if path not in archive.members:
+        raise DataError("archive-no-member", at=Place(file=name), member=path, names=_near(path, list(archive.members)))
+    return archive.read(path, limits.max_mb * MB)
 
 
 def _near(path: str, names: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ Where the environment sets a proxy, the proxy resolves names; literal private ad
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from breakeven.data.limits import MB
-from breakeven.errors import DataError, EnvironmentFault, Place
+from breakeven.errors import DataError, EnvironmentFault, IntegrityError, Place
 
 if TYPE_CHECKING:
     import httpx
@@ -72,6 +73,8 @@ class Web:
                 if attempt == ATTEMPTS or time.monotonic() > deadline:
                     raise EnvironmentFault("web-slow", at=Place(file=shown(url)), limit=self.timeout_seconds) from error
             except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+                if (reason := _untrusted(error)) is not None:
+                    raise IntegrityError("web-certificate", at=Place(file=shown(url)), reason=reason) from error
                 if attempt == ATTEMPTS:
                     raise EnvironmentFault("web-unreachable", at=Place(file=shown(url)), reason=_said(error)) from error
             time.sleep(self.wait_seconds * attempt)
@@ -87,11 +90,10 @@ class Web:
         left = deadline - time.monotonic()
         if left <= 0:
             raise httpx.ReadTimeout("the time limit is used up")
-        verify: Any = ssl.create_default_context(cafile=self.certificates) if self.certificates else True
         with (
             httpx.Client(
                 transport=self.transport,
-                verify=verify,
+                verify=self._trusted(),
                 follow_redirects=False,
                 timeout=min(left, 30.0),
                 trust_env=self._proxied(url),
@@ -100,6 +102,17 @@ class Web:
         ):
             body = self._body(answer, url, deadline)
             return answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        """Whose certificates are taken: those configured, those of SSL_CERT_FILE, else the public ones."""
+        file = self.certificates or os.environ.get("SSL_CERT_FILE")
+        if not file:
+            return True
+        try:
+            return ssl.create_default_context(cafile=file)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise EnvironmentFault("file-unreadable", at=Place(file=file), reason=reason) from error
 
     def _body(self, answer: httpx.Response, url: str, deadline: float) -> bytes:
         import httpx
@@ -176,6 +189,13 @@ def _basic(url: str) -> dict[str, str]:
         return {}
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Why the certificate of the other side is not believed; None where that is not what failed."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return None if error is None else str(error.verify_message).rstrip(".")
 
 
 def _said(error: Exception) -> str:

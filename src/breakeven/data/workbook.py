@@ -11,6 +11,7 @@ from xml.parsers import expat
 
 from breakeven.data.columns import check_names
 from breakeven.data.limits import MB, Limits, check_columns
+from breakeven.data.zips import BROKEN, opened
 from breakeven.errors import DataError, Place, need_package
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def read_excel(data: bytes, name: str, limits: Limits, *, sheet: str | None = No
 def _check_workbook(data: bytes, name: str, limits: Limits) -> None:
     if not data.startswith(b"PK"):
         return
+    most = min(max(len(data), 100_000) * ZIP_RATIO, limits.memory_mb * MB)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        size = opened(data, name).size(most)
+    except BROKEN as error:
         raise DataError("excel-broken", at=Place(file=name), reason=str(error)) from error
-    if size > max(len(data), 100_000) * ZIP_RATIO or size > limits.memory_mb * MB:
-        raise DataError("excel-bomb", at=Place(file=name), size=size // MB, ratio=ZIP_RATIO)
+    if size > most:
+        raise DataError("excel-bomb", at=Place(file=name), size=most // MB, ratio=ZIP_RATIO)
 
 
 @dataclass
