@@ -251,7 +251,7 @@ def test_a_run_that_was_left_twice_over_is_taken_up_again(tmp_path: Path) -> Non
     for _ in range(2):
         run.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    assert run.wait(timeout=10) == 130
+    assert run.wait(timeout=10) in (130, -signal.SIGINT)  # the second may meet a Python that is gone already
     assert "Traceback" not in run.stderr.read()  # type: ignore[union-attr]
     done = breakeven(tmp_path, "run", "train", "-q")
     assert done.returncode == 0, done.stderr

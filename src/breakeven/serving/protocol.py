@@ -43,6 +43,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.head_size = 0
         self.head_start = b""
         self.body_size = 0
+        self.unread = 0  # bytes since a part of a body came out of them
         self.stalled_since: float | None = None
         self.active: Any = None
         if len(self.connections) > self.guard.connections:
@@ -56,7 +57,10 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
                 self.head_start += data[: self.guard.head_bytes]
         else:
             self.body_size += len(data)
+            self.unread += len(data)
         super().data_received(data)
+        if self.unread > self.guard.head_bytes and not self.transport.is_closing():
+            self.refuse(HttpError(400, "http-broken"))  # the extension of a chunk, which nobody reads
         if self.in_head and self.head_size > self.guard.head_bytes and not self.transport.is_closing():
             self.refuse(self._too_large())
 
@@ -76,9 +80,14 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self.in_head = False
-        self.head_size = self.body_size = 0
+        self.head_size = self.body_size = self.unread = 0
         self.head_start = b""
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body: what came with it was read."""
+        self.unread = 0
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         """What follows is the keep-alive wait, which uvicorn ends itself."""
