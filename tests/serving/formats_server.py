@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from breakeven.serving.run import main
 from tests.conformance.test_contract import ENTRIES
 
 
-def opener(folder: Path, threads: int) -> Any:
-    return ENTRIES[folder.name].package(Path(tempfile.mkdtemp(prefix="breakeven-formats-")))
+def opener(folder: Path, threads: int, *, scratch: Path) -> Any:
+    return ENTRIES[folder.name].package(scratch)
 
 
 if __name__ == "__main__":
-    sys.exit(main(opener=opener))
+    with tempfile.TemporaryDirectory(prefix="breakeven-formats-") as made:
+        sys.exit(main(opener=partial(opener, scratch=Path(made))))
