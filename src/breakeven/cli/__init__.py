@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inputs": ("watching", "Kept inputs of customers who consented."),
     "drift": ("watching", "How far requests are from the training rows."),
     "alerts": ("alerts", "Watch by rules; send alerts to a webhook or a command."),
+    "top": ("top", "A running server, live in the terminal."),
     "ledger": ("ledgers", "Prove, correct, close, copy and compare the ledger."),
     "load": ("load", "Load-test a running server, open loop."),
     "doctor": ("machine", "Check this machine: packages, cores, memory, disk, ports."),

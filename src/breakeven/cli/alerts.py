@@ -208,19 +208,30 @@ def shown(alert: Alert, rules: dict[str, Rule]) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]]) -> None:
     """Rows as people read them."""
+    from breakeven.watching.ready_made import SOURCE
+
     order = {"firing": 0, "pending": 1, "cannot-tell": 2, "inactive": 3}
     lines = [
         {
             **row,
             "state": render(STATES[row["state"]], {}),
             "severity": render(_SEVERITIES[row["severity"]], {}) if row["severity"] else "",
-            "value": "" if row["value"] is None else f"{row['value']:.4g}",
-            "limit": "" if row["threshold"] is None else f"{row['threshold']:.4g}",
+            "value": _written(row, row["value"]),
+            "limit": _written(row, row["threshold"]),
             "said": ", ".join([*row["labels"].values(), *(part for part in (row["note"], row["why"]) if part)]),
         }
         for row in sorted(rows, key=lambda row: (order[row["state"]], row["rule"]))
+        if row["rule"] != SOURCE or row["state"] != "inactive"
     ]
     table(lines, _HEADS, empty="nothing is watched yet", right=("value", "limit"))
+
+
+def _written(row: dict[str, Any], value: float | None) -> str:
+    """A value or limit in its measure's own way; of what is so or is not so, nothing."""
+    from breakeven.watching.wording import WATCHED, written
+
+    how = None if row["watch"] is None else WATCHED[row["watch"]][1]
+    return "" if how in (None, "whether") or value is None else written(str(how), value)
 
 
 def _show_kept(watched: Watched, as_json: bool) -> None:

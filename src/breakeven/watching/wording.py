@@ -55,8 +55,8 @@ def said(rule: Rule, alert: Alert, *, resolved: bool = False) -> str:
     if how == "whether":
         return render("alert-not" if resolved else "alert-is", {"what": what, "about": about})
     code = "alert-back" if resolved else "alert-above" if rule.above is not None else "alert-below"
-    fields = {"what": what, "about": about, "value": written(rule, alert.value),
-              "threshold": written(rule, rule.threshold)}  # fmt: skip
+    fields = {"what": what, "about": about, "value": written(how, alert.value),
+              "threshold": written(how, rule.threshold)}  # fmt: skip
     return render(code, fields)
 
 
@@ -65,11 +65,10 @@ def about_labels(labels: Labels) -> str:
     return render("alert-about", {"labels": [f"{key} {value}" for key, value in labels]}) if labels else ""
 
 
-def written(rule: Rule, value: float | None) -> str:
-    """A value in the measure's own way: a share in percent, seconds, a number."""
+def written(how: str, value: float | None) -> str:
+    """A value in its measure's own way (see WATCHED): a share in percent, seconds, a number."""
     if value is None:
         return "-"
-    how = WATCHED[rule.watch][1]
     if how == "share":
         return f"{value * 100:.3g}%"
     return f"{value:.3g} s" if how == "seconds" else f"{value:.4g}"

@@ -1,0 +1,300 @@
+"""The live view of running servers: releases, traffic, errors, money, customers and what fires, on one screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from breakeven.cli.alerts import STATES, rules_by_name, shown, watched_of
+from breakeven.cli.options import answer, console, open_project, project_options
+from breakeven.errors import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from breakeven.watching.overview import Overview
+    from breakeven.watching.watcher import Watched
+
+_NARROW = 76  # columns below which only what matters most stands side by side
+_ROLES = {"current": "top-role-current", "canary": "top-role-canary", "shadow": "top-role-shadow",
+          "beside": "top-role-beside"}  # fmt: skip
+_KINDS = {"marginal": "top-kind-marginal", "at_volume": "top-kind-at-volume"}
+
+
+@click.command()
+@click.argument("servers", nargs=-1, metavar="[URL]...")
+@click.option("--interval", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds a frame.")
+@click.option("--once", is_flag=True, help="One frame, over one interval; so it is where stdout is no terminal.")
+@project_options
+def top(
+    servers: tuple[str, ...], interval: float, once: bool, folder: str, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Show running servers live until Ctrl-C: those at URL, else those of watching.alerts.servers.
+
+    In a project's folder customers (of the last hour) and alerts are shown too. With --json a frame is an object;
+    without --once, one a line.
+    """
+    watched = _watched(folder, overrides)
+    overview = _overview(servers, watched)
+    if once or not (as_json or sys.stdout.isatty()):
+        overview.look()
+        time.sleep(interval)
+        overview.look()
+        frame = _frame(overview, watched)
+        if as_json:
+            answer(frame)
+        else:
+            console().print(drawn(frame, console().width))
+    elif as_json:
+        _lines(overview, watched, interval)
+    else:
+        _live(overview, watched, interval)
+
+
+def _watched(folder: str, overrides: tuple[str, ...]) -> Watched | None:
+    """What the project watches; None where the folder holds no project."""
+    from breakeven.project import FILE
+
+    if not (Path(folder).expanduser() / FILE).is_file() and folder == "." and not overrides:
+        return None
+    return watched_of(open_project(folder, overrides), overrides)
+
+
+def _overview(servers: Sequence[str], watched: Watched | None) -> Overview:
+    from breakeven.errors import UsageError
+    from breakeven.watching.overview import Overview
+    from breakeven.watching.settings import Alerts
+
+    for address in servers:
+        if not address.lower().startswith(("http://", "https://")):
+            raise UsageError("top-address", found=address)
+    known = watched.alerts.servers if watched is not None else Alerts().servers
+    return Overview(servers or known, ledger=None if watched is None else watched.ledger)
+
+
+def _frame(overview: Overview, watched: Watched | None) -> dict[str, Any]:
+    return {**overview.frame(), "alerts": None if watched is None else _alerts(watched)}
+
+
+def _alerts(watched: Watched) -> dict[str, Any] | None:
+    from breakeven.watching import overview
+    from breakeven.watching.alerting import Alert
+
+    found = overview.alerts(watched.folder)
+    if found is None:
+        return None
+    rules = rules_by_name(watched)
+    rows = [shown(Alert.from_json(item, time.time()), rules) for item in found["alerts"]]
+    return {**found, "alerts": rows}
+
+
+def _lines(overview: Overview, watched: Watched | None, interval: float) -> None:
+    overview.look()
+    while True:
+        time.sleep(interval)
+        overview.look()
+        click.echo(json.dumps(_frame(overview, watched), ensure_ascii=False))
+        sys.stdout.flush()
+
+
+def _live(overview: Overview, watched: Watched | None, interval: float) -> None:
+    """Until Ctrl-C; the terminal's own screen comes back however this ends."""
+    from rich.live import Live
+
+    overview.look()
+    screen = console()
+    with Live(console=screen, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(drawn(_frame(overview, watched), screen.width), refresh=True)
+            time.sleep(interval)
+            overview.look()
+
+
+def drawn(frame: Mapping[str, Any], width: int) -> RenderableType:
+    """One frame for a terminal of so many columns."""
+    from rich.console import Group
+
+    parts: list[Callable[[Mapping[str, Any], bool], RenderableType | None]] = [
+        _servers, _firing, _traffic, _releases, _money, _errors, _customers,
+    ]  # fmt: skip
+    found: list[RenderableType] = []
+    for part in parts:
+        made = part(frame, width < _NARROW)
+        if made is not None:
+            found += [made] if not found or part is _firing else ["", made]
+    return Group(*found)
+
+
+def _servers(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
+    table = _grid(("server", "left"), ("state", "left"), ("up", "right"), ("memory", "right"), ("cores", "right"),
+                  *(() if narrow else (("decision", "right"),)))  # fmt: skip
+    for one in frame["servers"]:
+        state = _said("top-ready", "green") if one["ready"] else _plain(one["why"], "bold red")
+        cells = [one["server"], state, _span(one["up_seconds"]), _figure(one["memory_mb"], "MB"),
+                 _figure(one["cores_busy"])]  # fmt: skip
+        decision = _plain("" if one["decision"] is None else str(one["decision"]))
+        if one["decision_refused"]:
+            decision = _said("top-refused", "bold red")
+        _row(table, [*cells, *([] if narrow else [decision])])
+    return table
+
+
+def _firing(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+    found = frame["alerts"]
+    if found is None:
+        return None
+    lines = []
+    for row in sorted(found["alerts"], key=lambda row: not row["fires"]):
+        about = ", ".join([*row["labels"].values(), *([row["note"]] if row["note"] else [])])
+        said = f"{render(STATES[row['state']], {})}: {row['rule']}" + (f" ({about})" if about else "")
+        lines.append(_plain(said, "bold red" if row["fires"] else "yellow"))
+    if found["stale"]:
+        lines.append(_plain(render("top-unwatched", {"time": found["looked"][:19] + "Z"}), "yellow"))
+    if not lines:
+        return None
+    from rich.console import Group
+
+    return Group("", *lines)
+
+
+def _traffic(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
+    found = frame["traffic"]
+    figures = [
+        (render("top-requests", {}), _figure(found["requests_per_second"], "/s")),
+        (render("top-answers", {}), _figure(found["answers_per_second"], "/s")),
+        *((name, _time(found[f"{name}_seconds"])) for name in ("p50", "p95", "p99")),
+        (render("top-batch", {}), _figure(found["batch_cases"])),
+        (render("top-queue", {}), _figure(found["queue_cases"])),
+        (render("top-ledger-queue", {}), _figure(found["ledger_queue"])),
+        (render("top-refusals", {}), _percent(found["refused_share"])),
+    ]
+    if found["first_part_p95_seconds"] is not None:
+        figures.append((render("top-first-part", {}), _time(found["first_part_p95_seconds"])))
+    each = 3 if narrow else 5
+    return _pairs(figures, each)
+
+
+def _releases(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+    if not frame["releases"]:
+        return None
+    table = _grid(("release", "left"), ("role", "left"), ("share", "right"), ("requests/s", "right"),
+                  ("failed/s", "right"),
+                  *(() if narrow else (("answers/s", "right"), ("ms each", "right"), ("memory", "right"))))  # fmt: skip
+    for row in frame["releases"]:
+        role = render(_ROLES[row["role"]], {}) if row["role"] in _ROLES else row["role"]
+        if row["shadow_agrees"] is not None:
+            role += " " + render("top-agrees", {"share": _percent(row["shadow_agrees"])})
+        failed = _plain(_figure(row["failed_per_second"]), "red" if row["failed_per_second"] else "")
+        cells = [row["release"], role, _percent(row["share"]), _figure(row["requests_per_second"]), failed]
+        more = [_figure(row["answers_per_second"]), _figure(row["ms_per_answer"]), _figure(row["memory_mb"], "MB")]
+        _row(table, [*cells, *([] if narrow else more)])
+    return table
+
+
+def _money(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+    figures = [
+        (render("top-units", {"meter": meter}), f"{rate:.4g}") for meter, rate in frame["units_per_minute"].items()
+    ]
+    for currency, found in frame["money"].items():
+        figures.append((render("top-charged", {}), f"{found['charged_per_minute']:.4g} {currency}"))
+        for kind, cost in found["cost_per_minute"].items():
+            words = render(_KINDS[kind], {})
+            share = found["margin_share"].get(kind)
+            figures.append((render("top-cost", {"kind": words}), f"{cost:.4g} {currency}"))
+            if share is not None:
+                figures.append((render("top-margin", {"kind": words}), _percent(share)))
+    return _pairs(figures, 1 if narrow else 3) if figures else None
+
+
+def _errors(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+    if not frame["errors"]:
+        return None
+    table = _grid(("error", "left"), *(() if narrow else (("class", "left"),)), ("a minute", "right"))
+    for row in frame["errors"][:6]:
+        _row(table, [row["code"], *([] if narrow else [row["type"]]), _figure(row["per_minute"])])
+    return table
+
+
+def _customers(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+    if frame["customers"] is None:
+        why = frame["customers_why"]
+        return None if why is None else _plain(render("top-no-customers", {"why": why}), "dim")
+    if not frame["customers"]:
+        return None
+    table = _grid(("customer, last hour", "left"), ("requests", "right"), ("units", "right"), ("price", "right"))
+    for row in frame["customers"][: 3 if narrow else 5]:
+        units = ", ".join(f"{count} {meter}" for meter, count in row["units"].items())
+        price = f"{row['price']:.4g} {row['currency']}" if row["currency"] else ""
+        _row(table, [row["customer"], _figure(row["requests"]), units, price])
+    return table
+
+
+def _grid(*columns: tuple[str, str]) -> Table:
+    from rich.table import Table
+
+    from breakeven.cli.options import spoken
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, (head, side) in enumerate(columns):
+        justify: Any = side
+        table.add_column(spoken(head), justify=justify, overflow="ellipsis", no_wrap=place == 0)
+    return table
+
+
+def _row(table: Table, cells: Sequence[str | Text]) -> None:
+    """What a server or a customer named is text: no markup in it is obeyed."""
+    table.add_row(*(_plain(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def _pairs(figures: Sequence[tuple[str, str]], each: int) -> Table:
+    """Names with their values, so many side by side."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for start in range(0, len(figures), each):
+        cells = [part for name, value in figures[start : start + each]
+                 for part in (_plain(name, "dim"), _plain(value, "bold"))]  # fmt: skip
+        table.add_row(*cells)
+    return table
+
+
+def _plain(text: str | None, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text or "", style=style)
+
+
+def _said(code: str, style: str) -> Text:
+    return _plain(render(code, {}), style)
+
+
+def _figure(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    said = f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.3g}"
+    return f"{said} {unit}".rstrip() if unit != "/s" else f"{said}/s"
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share * 100:.3g}%"
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    days, rest = divmod(int(seconds), 86400)
+    hours, minutes, left = rest // 3600, rest % 3600 // 60, rest % 60
+    return f"{days}d {hours}h" if days else f"{hours}h {minutes}m" if hours else f"{minutes}m {left}s"
