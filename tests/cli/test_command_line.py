@@ -1,4 +1,4 @@
-"""The command line as a person meets it: real processes, exit codes, words on stderr, JSON on stdout."""
+"""The command line as a person meets it: exit codes, words on stderr, JSON on stdout; processes where they matter."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from tests.inprocess import breakeven as run
+
 COMMAND = [sys.executable, "-m", "breakeven"]
-
-
-def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
-    )
 
 
 def test_help_lists_every_command_and_version_answers() -> None:
@@ -27,6 +24,13 @@ def test_help_lists_every_command_and_version_answers() -> None:
     for name in ("init", "check", "status", "run", "show", "compare", "serve", "predict", "keys", "usage", "simulate"):
         assert f"  {name}" in done.stdout
     assert run("--version").stdout.startswith("breakeven, version ")
+
+
+def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "check", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    here = run("check", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (here.returncode, here.stdout, here.stderr)
+    assert done.returncode == 2 and "breakeven.yaml" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -94,23 +98,19 @@ def test_a_chinese_terminal_is_answered_in_chinese(tmp_path: Path, environment: 
     assert "collect：完成，用时 " in ran.stderr and " 秒" in ran.stderr
 
 
-def test_check_and_dry_run_warn_of_an_extra_that_is_not_installed(tmp_path: Path) -> None:
+def test_check_and_dry_run_warn_of_an_extra_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "breakeven.yaml").write_text(PROJECT + "process: {personal_names: true}\n")
     (tmp_path / "rows.csv").write_text("text,label\na,b\n")
     # An installation that lacks the package: its metadata names what no one installed.
-    code = (
-        "from importlib import metadata; from breakeven import extras, cli;"
-        "metadata.requires = lambda name: [\"no-such-package>=1; extra == 'pii'\", 'click>=8'];"
-        "import sys; cli.main(sys.argv[1:])"
-    )
+    monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-package>=1; extra == 'pii'", "click>=8"])
     for command in (["check"], ["run", "--dry-run"]):
-        done = subprocess.run([sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True)
+        done = run(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "process.personal_names needs the extra 'pii', of which is not installed: no-such-package" in done.stderr
         assert "pip install 'breakeven[pii]'" in done.stderr
-    told = subprocess.run(
-        [sys.executable, "-c", code, "check", "--json"], cwd=tmp_path, capture_output=True, text=True
-    ).stdout
+    told = run("check", "--json", cwd=tmp_path).stdout
     assert [finding["code"] for finding in json.loads(told)["findings"]] == ["extra-absent"]
 
 
@@ -167,8 +167,19 @@ def test_signals_leave_with_their_codes(tmp_path: Path, sent: signal.Signals, co
     process = subprocess.Popen(
         [*COMMAND, "predict", "--file", str(tmp_path / "inputs")], cwd=tmp_path / "p", stderr=subprocess.PIPE, text=True
     )
-    time.sleep(1.5)
+    pipe = opened_for_writing(tmp_path / "inputs", process)  # so it reads
     process.send_signal(sent)
-    _, words = process.communicate(timeout=20)
+    _, words = process.communicate(timeout=60)
+    os.close(pipe)
     assert process.returncode == code, words
     assert "Traceback" not in words
+
+
+def opened_for_writing(pipe: Path, process: subprocess.Popen[str]) -> int:
+    """The pipe, as soon as the process reads it."""
+    while process.poll() is None:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            time.sleep(0.02)
+    raise AssertionError(process.communicate()[1])

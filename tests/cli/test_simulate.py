@@ -1,9 +1,10 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.inprocess import breakeven
 
 SECTION = """version: 1
 business:
@@ -24,8 +25,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "breakeven.cli", "simulate", *more]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    return breakeven("simulate", *more, cwd=folder)
 
 
 def test_a_section_alone_becomes_a_plan_that_one_can_read(project: Path) -> None:

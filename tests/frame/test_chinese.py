@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import string
-import subprocess
-import sys
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.inprocess import breakeven
 
 from breakeven.economics.forms import FORMS
 from breakeven.errors import ConfigError, Finding, Place, catalogue, message, reader_language, render, translated
@@ -205,17 +203,6 @@ def test_findings_of_a_step_are_rendered_in_the_language_of_the_report(tmp_path:
     assert "## 收集" in page and "− " not in page.split("## 处理")[0]
 
 
-def breakeven(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "breakeven", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONUTF8": "1", **environment},
-    )
-
-
 def test_the_command_line_speaks_chinese_and_its_codes_do_not_change(tmp_path: Path) -> None:
     (tmp_path / "breakeven.yaml").write_text("version: 1\nprodukt: {}\nseed: x\n")
     told = breakeven("check", cwd=tmp_path, BREAKEVEN_LANG="zh")
@@ -236,19 +223,11 @@ def test_a_project_in_chinese_is_answered_in_chinese(tmp_path: Path) -> None:
     assert wrong.returncode == 2 and "错误：没有名为“trian”的阶段、步骤或候选" in wrong.stderr
 
 
-def test_http_errors_speak_the_language_of_the_server(tmp_path: Path) -> None:
-    code = """if True:
-        from breakeven.errors import Place
-        from breakeven.serving.wire import HttpError, error_response
-        wrong = HttpError(422, "inputs-count", at=Place(field="inputs"), found=9, limit=8)
-        print(error_response(wrong, "r").body.decode())
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONUTF8": "1", "BREAKEVEN_LANG": "zh"},
-    )
-    error = json.loads(done.stdout)["error"]
+def test_http_errors_speak_the_language_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    from breakeven.errors import Place
+    from breakeven.serving.wire import HttpError, error_response
+
+    monkeypatch.setenv("BREAKEVEN_LANG", "zh")
+    wrong = HttpError(422, "inputs-count", at=Place(field="inputs"), found=9, limit=8)
+    error = json.loads(error_response(wrong, "r").body)["error"]
     assert (error["code"], error["message"]) == ("inputs-count", "字段 inputs: 请求有 9 个输入；应为 1 到 8 个")
