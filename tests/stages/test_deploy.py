@@ -23,6 +23,7 @@ from breakeven.packaging.routing import Desk
 from breakeven.stages import deploy
 from breakeven.task import Cases
 from breakeven.tasks import find
+from breakeven.watching import reference
 
 TASK = find("text-classification")
 TEXTS = [f"text number {i}" for i in range(12)]
@@ -238,6 +239,21 @@ def test_a_key_that_others_can_read_is_a_finding(world: World) -> None:
     world.key.chmod(0o644)
     world.run()
     assert world.findings() == ["key-exposed"]
+
+
+def test_what_drift_is_measured_from_is_made_beside_the_release(world: World) -> None:
+    world.run()
+    release, decision = decisions.open_current(world.root / "releases", world.trust)
+    assert reference.read(reference.place(world.store.root, release.id, decision.rule)).rows == 12
+    assert world.findings() == []
+
+
+def test_a_reference_that_cannot_be_made_is_a_finding_and_the_release_serves(world: World) -> None:
+    (world.root / "artifacts").mkdir()
+    (world.root / "artifacts" / "watching").write_text("a file where the folder belongs")
+    world.run()
+    assert decisions.open_current(world.root / "releases", world.trust)[1].number == 1
+    assert world.findings() == ["deploy-no-reference"]
 
 
 def test_a_release_that_was_changed_is_not_decided_on_again(world: World) -> None:

@@ -12,7 +12,7 @@ from breakeven.errors import IntegrityError, UsageError
 from breakeven.packaging.decisions import open_current
 from breakeven.project import Project
 from breakeven.stages.train import fields_of
-from breakeven.watching.reference import reference
+from breakeven.watching.reference import read, reference
 from tests.watching.world import make, predict, run, served, texts
 
 pytestmark = pytest.mark.slow
@@ -23,6 +23,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make(tmp_path_factory.mktemp("shop"))
     run(root, "run")
     return root
+
+
+def test_a_deployment_makes_the_reference_from_the_answers_of_the_evaluation(shop: Path, tmp_path: Path) -> None:
+    (file,) = (shop / "artifacts" / "watching").iterdir()
+    root = tmp_path / "shop"
+    shutil.copytree(shop, root)
+    shutil.rmtree(root / "artifacts" / "watching")
+    project = Project(root)
+    release, decision = open_current(root / "releases", root / "keys" / "release.pub")
+    anew = reference(project.store, release, decision, task=project.task, fields=fields_of(project.setup()))
+    found = read(file)
+    assert found.rows == anew.rows > 100
+    assert file.name == next((root / "artifacts" / "watching").iterdir()).name
+    for name, values in anew.numbers.items():
+        assert sorted(found.numbers[name]) == pytest.approx(sorted(values), abs=1e-5)
+    assert sorted(found.kinds["label"]) == sorted(anew.kinds["label"])
 
 
 def test_requests_like_the_training_rows_do_not_drift_and_others_do(shop: Path) -> None:

@@ -148,6 +148,26 @@ def run(context: Context, *, receipt: Receipt | None = None) -> None:
             context.find(Finding("deploy-withheld", "problem", "deploy", fields={"reasons": _said(verdict)}))
         else:
             _prune(context, releases)
+    if name is not None:
+        keep_reference(context, verdict, name)
+
+
+def keep_reference(context: Context, verdict: Mapping[str, Any], name: str) -> None:
+    """Makes what drift of a release is measured from, while the rows that it was made from are here.
+
+    It lies outside of the signed release, and a release without it serves as well: what goes wrong is a finding.
+    """
+    from breakeven.watching import reference
+
+    chosen, root = str(verdict["chosen"]), context.setup.root
+    try:
+        found = release.open_release(root / RELEASES / name, signing.public_path(key_path(context.setup)))
+        fields = train.fields_of(context.setup)
+        rows = reference.Rows(context.store, context.setup.task, fields, context.need(f"evaluate/{chosen}"))
+        reference.ensure(root / "artifacts", found, verdict["candidates"][chosen].get("rule"), rows)
+    except Exception as error:  # a task's own code may raise anything
+        about = {"release": name, "reason": str(error) or type(error).__name__}
+        context.find(Finding("deploy-no-reference", "warning", "deploy", fields=about))
 
 
 def _served_beside(context: Context, releases: Path, name: str | None) -> decisions.Decision | None:
