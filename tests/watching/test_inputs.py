@@ -23,12 +23,17 @@ from breakeven.ledger.writer import Between
 from breakeven.serving import inputs as serving_inputs
 from breakeven.serving.inputs import InputLog, Keep, drawn
 from tests.serving.conftest import Caller
-from tests.serving.fakes import EchoPackage, FakeTask, Streaming
+from tests.serving.fakes import EchoPackage, FakeTask, Stateful, Streaming
 
 CONSENT = Terms(consent=True)
 
 
 class Task(FakeTask):
+    def payload(self, item: Any) -> Any:
+        return item
+
+
+class StatefulTask(Stateful):
     def payload(self, item: Any) -> Any:
         return item
 
@@ -86,6 +91,23 @@ def test_nothing_is_kept_where_the_project_keeps_nothing(
 ) -> None:
     assert make(EchoPackage(Task())).predict("a").status == 200
     assert kept(ledger) == []
+
+
+@pytest.mark.parametrize("consent", [True, False])
+def test_a_sessions_observations_are_kept_like_any_input(
+    make: Callable[..., Caller], ledger: Ledger, consent: bool
+) -> None:
+    ledger.customers.set_terms("acme", Terms(consent=consent))
+    caller = make(EchoPackage(StatefulTask()))
+    log = Log(ledger)
+    caller.service.inputs = log.log
+    state = caller("POST", "/v1/session/start", {"seed": 5}).json["state"]
+    found = caller("POST", "/v1/session/step", {"state": state, "observation": "abc"}).json
+    broken = caller("POST", "/v1/session/step", {"state": {"mine": 1}, "observation": "a"})
+    assert (found["outputs"], broken.status) == ([{"sum": 8}], 422)
+    assert log.close() == {"kept" if consent else "no-consent": 1}
+    rows = [(row["event"], row["input"], row["output"]) for row in kept(ledger)]
+    assert rows == ([(found["id"], "abc", {"sum": 8})] if consent else []), "the state is the customer's"
 
 
 def test_a_consenting_customers_requests_are_kept_with_their_feedback(

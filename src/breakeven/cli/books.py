@@ -177,8 +177,12 @@ def customers_export(
         sys.stdout.buffer.write(part)
 
 
-def _erase_batches(ledger: str, found: dict[str, Any], *, everything: bool) -> None:
-    """Batch files lie beside the ledger. Who is erased whole leaves none; of one person's lines somebody must look."""
+def _erase_batches(ledger: str, found: dict[str, Any], *, everything: bool, containing: str | None) -> None:
+    """Batch files lie beside the ledger. Who is erased whole leaves none; of one person the lines are written over,
+    and what the ledger knows of them goes as well.
+    """
+    from breakeven.ledger import commands
+    from breakeven.serving import batch_erase
     from breakeven.serving.batch_files import BatchFolder
 
     path = None if ledger.startswith("postgres") else Path(ledger.removeprefix("sqlite:///")).absolute()
@@ -187,8 +191,18 @@ def _erase_batches(ledger: str, found: dict[str, Any], *, everything: bool) -> N
         return
     if everything:
         found["erased"]["batches"] = kept.forget(found["customer"])
-    else:
-        found["copies"] += [str(batch.folder) for batch in kept.list(found["customer"])]
+        return
+    lines = batch_erase.erase(kept, found["customer"], found["events"], containing)
+    found["erased"]["batch_lines"] = lines.count
+    found["copies"] += lines.left
+    more = sorted(lines.events - {*found["events"]})
+    if more:
+        asked: dict[str, Any] = {"customer": found["customer"], "events": [], "containing": None, "lines": more}
+        again = commands.call(ledger, "subjects.erase", **asked)
+        found["events"] = sorted({*found["events"], *again["events"]})
+        found["requests"] = len(found["events"])
+        for table, rows in again["erased"].items():
+            found["erased"][table] = found["erased"].get(table, 0) + rows
 
 
 @customers.command("erase")
@@ -211,7 +225,8 @@ def customers_erase(
         click.confirm(spoken(f"erase {customer} for ever?"), abort=True, err=True)
     arguments: dict[str, Any] = {"customer": customer, "events": list(requests), "containing": containing}
     found = commands.call(_ledger(folder), "subjects.erase", **arguments)
-    _erase_batches(_ledger(folder), found, everything=not requests and containing is None)
+    everything = not requests and containing is None
+    _erase_batches(_ledger(folder), found, everything=everything, containing=containing)
     if as_json:
         answer(found)
         return

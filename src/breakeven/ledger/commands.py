@@ -7,7 +7,7 @@ Every function takes the ledger's place (a path or URL, see `ledger_place`) and 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,11 @@ def _export_subject(ledger: Ledger, customer: str, events: list[str], containing
     return subjects.export(ledger, customer, subjects.Selection(tuple(events), containing))
 
 
-def _erase(ledger: Ledger, customer: str, events: list[str], containing: str | None) -> dict[str, Any]:
-    return subjects.erase(ledger, customer, subjects.Selection(tuple(events), containing), actor="command")
+def _erase(
+    ledger: Ledger, customer: str, events: list[str], containing: str | None, lines: Sequence[str] = ()
+) -> dict[str, Any]:
+    selection = subjects.Selection(tuple(events), containing, tuple(lines))
+    return subjects.erase(ledger, customer, selection, actor="command")
 
 
 def _erased(ledger: Ledger, after: int = 0) -> dict[str, Any]:

@@ -33,15 +33,18 @@ _PATIENCE = 5.0  # seconds that readers may hold the write-ahead log
 
 @dataclass(frozen=True)
 class Selection:
-    """A person among a customer's requests: by the ids of answers, or by a text (an address) that they contain."""
+    """A person among a customer's requests: by the ids of answers, or by a text (an address) that they contain.
+    `lines`: ids of lines of batch files, of which not all were charged.
+    """
 
     events: tuple[str, ...] = ()
     containing: str | None = None
+    lines: tuple[str, ...] = ()
 
     @property
     def everything(self) -> bool:
         """Whether all of the customer is meant."""
-        return not self.events and self.containing is None
+        return not self.events and not self.lines and self.containing is None
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,10 @@ def _chosen(connection: Connection, private: Connection, customer: str, selectio
     """Ids of the requests that are meant; each must be this customer's."""
     found: set[str] = set()
     for event in selection.events:
-        query = sa.select(schema.events.c.id).where(schema.events.c.id == event, schema.events.c.customer == customer)
-        if connection.execute(query).first() is None:
+        if not _is_of(connection, event, customer):
             raise InputError("request-not-found", at=Place(field="request"), id=event[:64])
         found.add(event)
+    found |= {event for event in selection.lines if _is_of(connection, event, customer)}
     if selection.containing is not None:
         if not selection.containing.strip():
             raise InputError("erase-text", at=Place(field="containing"))
@@ -145,18 +148,28 @@ def _chosen(connection: Connection, private: Connection, customer: str, selectio
     return found - {""}
 
 
+def _is_of(connection: Connection, event: str, customer: str) -> bool:
+    query = sa.select(schema.events.c.id).where(schema.events.c.id == event, schema.events.c.customer == customer)
+    return connection.execute(query).first() is not None
+
+
 def _says(row: dict[str, Any], text: str) -> bool:
-    """Whether a row contains a text, in any case, also where JSON has escaped it."""
+    return any(contains(str(value), text) for value in row.values())
+
+
+def contains(value: str, text: str) -> bool:
+    """Whether a value contains a text, in any case, also where JSON has escaped it."""
     forms = {form.casefold() for form in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])}
-    values = [str(value).casefold() for value in row.values()]
-    return any(form in value for form in forms for value in values)
+    folded = value.casefold()
+    return any(form in folded for form in forms)
 
 
 def erase(ledger: Ledger, customer: str, selection: Selection | None = None, *, actor: str = "local") -> dict[str, Any]:
     """Erases a customer (id or name), or what belongs to some of their requests, so that no byte of it is left.
 
-    Result: `{customer, erased: {table: rows}, requests, lines, copies}`; `copies` are older copies of the files, which
-    still hold it and which somebody must delete. Doing it again finishes what was cut off.
+    Result: `{customer, erased: {table: rows}, requests, events, lines, copies}`; `events` are the ids of those
+    requests, `copies` older copies of the files, which still hold it and which somebody must delete. Doing it again
+    finishes what was cut off.
     """
     chosen = selection or Selection()
     work = _erase_all if chosen.everything else _erase_requests
@@ -193,7 +206,7 @@ def _erase_all(
     )
     connection.execute(sa.insert(schema.erasures), {"time": moment, "customer": customer, "event": ""})
     write_audit(connection, actor, "customer.erase", customer, {"rows": erased, "lines": lines})
-    return {"customer": customer, "erased": erased, "requests": None, "lines": len(lines)}
+    return {"customer": customer, "erased": erased, "requests": None, "events": [], "lines": len(lines)}
 
 
 def _redact(connection: Connection, customer: str, name: str) -> list[int]:
@@ -221,7 +234,7 @@ def _erase_requests(
     for event in sorted(events):
         connection.execute(sa.insert(schema.erasures), {"time": moment, "customer": customer, "event": event})
     write_audit(connection, actor, "request.erase", customer, {"rows": erased, "requests": len(events)})
-    return {"customer": customer, "erased": erased, "requests": len(events), "lines": 0}
+    return {"customer": customer, "erased": erased, "requests": len(events), "events": sorted(events), "lines": 0}
 
 
 def purge(stores: Stores) -> None:

@@ -75,6 +75,8 @@ async def _stepped(
         raise
     await service.commit(admission, charge)
     service.answered(deployment, charge)
+    if service.inputs is not None:  # the observation and the answer; the state stays the customer's
+        service.inputs.offer(charge, deployment.package.task, [item], [output])
     return response
 
 
