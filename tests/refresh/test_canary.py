@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 from http.client import HTTPConnection
@@ -12,58 +11,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from breakeven.ledger import open_ledger
-from breakeven.ledger.commands import audit
+from breakeven.ledger.commands import audit, kept_inputs
 from breakeven.packaging.routing import Desk
-from breakeven.refresh.canary import Limits, Tally, bounds, feedback_of, look, wrong
+from breakeven.refresh.canary import WATCHES, Limits, concluded, feedback_of, wrong
+from breakeven.refresh.watches import Tally, Watched
 from breakeven.serving.launch import ServerProcess
 from tests.refresh.customers import answered
 from tests.refresh.world import breakeven
 from tests.serving.shelf import Shelf
 
-NOTHING = {"feedback": Tally(), "failures": Tally()}
+QUIET = {name: Watched() for name in WATCHES}
 
 
-@given(st.integers(0, 400), st.integers(0, 400), st.floats(0.001, 0.5))
-def test_bounds_hold_the_rate_found_and_a_smaller_alarm_widens_them(bad: int, good: int, alarm: float) -> None:
-    tally = Tally(bad, bad + good)
-    low, high = bounds(tally, alarm)
-    wider = bounds(tally, alarm / 4)
-    rate = bad / tally.all if tally.all else 0.5
-    assert 0 <= wider[0] <= low <= rate <= high <= wider[1] <= 1
-
-
-def test_bounds_narrow_and_know_nothing_of_nothing() -> None:
-    assert bounds(Tally(), 0.05) == (0.0, 1.0)
-    few, many = bounds(Tally(2, 20), 0.05), bounds(Tally(200, 2000), 0.05)
-    assert many[1] - many[0] < (few[1] - few[0]) / 4
-
-
-@pytest.mark.parametrize("rate", [0.05, 0.3])
-def test_looking_after_every_answer_raises_few_false_alarms(rate: float) -> None:
-    draw, runs, alarms = random.Random(4), 150, 0
-    for _ in range(runs):
-        bad = [0, 0]
-        for count in range(1, 201):
-            bad = [found + (draw.random() < rate) for found in bad]
-            sides = [{"feedback": Tally(found, count), "failures": Tally()} for found in bad]
-            if look(sides[0], sides[1], Limits(answers=None), hours=0, answers=0).step == "back":
-                alarms += 1
-                break
-    assert alarms <= 0.05 * runs
-
-
-def test_harm_is_seen_by_either_watch() -> None:
-    worse, good = Tally(60, 100), Tally(10, 100)
-    for name in NOTHING:
-        found = look({**NOTHING, name: worse}, {**NOTHING, name: good}, Limits(), hours=0, answers=10**6)
-        assert (found.step, found.watch) == ("back", name)
-    assert (
-        look({**NOTHING, "feedback": good}, {**NOTHING, "feedback": worse}, Limits(), hours=0, answers=0).step == "wait"
-    )
+def test_any_watch_that_fires_ends_it_whatever_else_is_true() -> None:
+    for name in WATCHES:
+        found = concluded({**QUIET, name: Watched({"bad": 9}, True)}, Limits(), hours=0, answers=10**6)
+        assert (found.step, found.watch, found.figures[name]) == ("back", name, {"bad": 9})
 
 
 @pytest.mark.parametrize(("limits", "hours", "answers", "step"), [
@@ -71,7 +36,7 @@ def test_harm_is_seen_by_either_watch() -> None:
     (Limits(answers=None), 9.0, 10**6, "wait"), (Limits(answers=None, hours=8), 9.0, 0, "promote"),
 ])  # fmt: skip
 def test_it_serves_everybody_after_answers_or_hours(limits: Limits, hours: float, answers: int, step: str) -> None:
-    assert look(NOTHING, NOTHING, limits, hours=hours, answers=answers).step == step
+    assert concluded(QUIET, limits, hours=hours, answers=answers).step == step
 
 
 @pytest.mark.parametrize(("words", "found"), [
@@ -123,9 +88,61 @@ def test_a_canary_called_wrong_is_rolled_back_without_a_dropped_request(shelf: S
         assert done["watches"]["feedback"]["canary"]["bad"] == 60
         assert (done["server"]["decision"], done["server"]["canary"]) == (done["decision"]["number"], None)
         assert set(statuses) == {200}
-    assert feedback_of(place, (red, green), "2020-01-01")[red] == Tally(0, 60)
+        record = done["decision"]["watch"]
+        assert (record["fired"], record["figures"]["feedback"]["canary"]["bad"]) == ("feedback", 60)
+    assert feedback_of(kept_inputs(place), (red, green))[red] == Tally(0, 60)
     lines = [line for line in audit(place) if line["action"] == "releases.canary"]
     assert [line["subject"] for line in lines] == [red]
+
+
+@pytest.mark.slow
+def test_a_canary_that_answers_otherwise_is_rolled_back_and_one_that_does_not_waits(shelf: Shelf) -> None:
+    red, green = shelf.names["red"], shelf.names["green"]
+    time.sleep(1.1)  # a decision's time is in whole seconds
+    answered(shelf.root, "Ann", [(f"text {n}", "red", None) for n in range(50)], release=green)
+    waits = breakeven(shelf.root, "refresh", "--watch")
+    assert (waits["outcome"], waits["watches"]["answers"]["all"]) == ("waits", 50)
+    assert breakeven(shelf.root, "refresh", "--watch")["watches"] == waits["watches"], "no case is counted twice"
+    answered(shelf.root, "Eve", [(f"more {n}", "green", None) for n in range(100)], release=green)
+    allowed = breakeven(shelf.root, "refresh", "--watch", "--differ", "0.9")
+    assert (allowed["outcome"], allowed["watches"]["answers"]["bad"]) == ("waits", 100)
+    done = breakeven(shelf.root, "refresh", "--watch", code=1)
+    assert (done["outcome"], done["watch"], done["champion"]) == ("rolled-back", "answers", red)
+    seen = done["decision"]["watch"]
+    assert (seen["fired"], seen["figures"]["answers"]["bad"]) == ("answers", 100)
+    assert seen["figures"]["answers"]["low"] > 0.3
+
+
+@pytest.mark.slow
+def test_a_canary_that_is_slower_is_rolled_back(tmp_path: Path) -> None:
+    """The majority class is known without reading; the other model reads every word of a long text."""
+    shelf = Shelf(tmp_path / "project").fill(("red",)).add("red", "naive-bayes", ("some", "words", "here"))
+    shelf.ship("red")
+    Desk(shelf.releases, shelf.key).canary(shelf.names["naive-bayes"], 0.5)
+    text = " ".join(f"word{number % 997} {number}" for number in range(6000))
+    with ServerProcess(shelf.releases, trust=shelf.trust, ledger=shelf.root / "ledger.sqlite") as server:
+        statuses: list[int] = []
+        send(server, shelf.names["red"], text, 400, statuses)
+        fine = breakeven(shelf.root, "refresh", "--watch", "--answers", "100000")
+        assert (fine["outcome"], fine["watches"]["latency"]) == ("waits", {})
+        send(server, shelf.names["naive-bayes"], text, 60, statuses)
+        done = breakeven(shelf.root, "refresh", "--watch", code=1)
+        assert set(statuses) == {200}
+    assert (done["outcome"], done["watch"]) == ("rolled-back", "latency")
+    assert (done["server"]["canary"], done["server"]["latency"]) == (None, {})
+    seen = done["decision"]["watch"]["figures"]["latency"]
+    assert seen["canary"]["low_ms"] > 1.5 * seen["champion"]["high_ms"]
+
+
+def send(server: ServerProcess, model: str, text: str, count: int, statuses: list[int]) -> None:
+    """So many requests to a release, one after another."""
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    head = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    for _ in range(count):
+        connection.request("POST", "/v1/predict", json.dumps({"inputs": [text], "model": model}), head)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
 
 
 def ask(server: ServerProcess, stop: threading.Event, statuses: list[int]) -> None:

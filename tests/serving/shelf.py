@@ -50,6 +50,11 @@ class Shelf:
             self.names[label] = self._release(label)
         return self
 
+    def add(self, label: str, model: str, words: tuple[str, ...]) -> Shelf:
+        """One more release, of a model that learnt a label's texts from the others'."""
+        self.names[model] = self._release(label, model, words)
+        return self
+
     def copy(self, root: Path) -> Shelf:
         """The same releases and decisions in another folder."""
         shutil.copytree(self.root, root)
@@ -67,15 +72,15 @@ class Shelf:
             number: int = decisions.decide(self.releases, scratch, given, key=self.key)["number"]
         return number
 
-    def _release(self, label: str) -> str:
+    def _release(self, label: str, kind: str = "majority", words: tuple[str, ...] = ("text",)) -> str:
         scratch = self.root / "scratch" / label
         (scratch / "trained").mkdir(parents=True)
         others = [name for name in LABELS if name != label]
-        cases = Cases([str(number) for number in range(40)], [f"text {number}" for number in range(40)],
-                      [label, label, *others] * 10)  # fmt: skip
-        model = create(TASK, "majority", {})
+        texts = [f"{words[number % len(words)]} {number}" for number in range(40)]
+        cases = Cases([str(number) for number in range(40)], texts, [label, label, *others] * 10)
+        model = create(TASK, kind, {})
         model.fit(cases, cases, Quiet(scratch / "trained"))  # type: ignore[arg-type]
-        build(model, trained=scratch / "trained", folder=scratch / "package", candidate=label, model_name="majority",
+        build(model, trained=scratch / "trained", folder=scratch / "package", candidate=label, model_name=kind,
               facts=TASK.facts(cases), chain=None, cases=cases, task=TASK, seconds=0.02, example="good")  # fmt: skip
         digest = release.copy_package(scratch / "package", scratch / "made")
         name = release.release_id("demo", digest)

@@ -25,7 +25,13 @@ OUTCOMES = {
     "waits": "refresh-waits",
     "rolled-back": "refresh-rolled-back",
 }
-WATCHES = {"feedback": "refresh-watch-feedback", "failures": "refresh-watch-failures"}
+WATCHES = {
+    "feedback": "refresh-watch-feedback",
+    "failures": "refresh-watch-failures",
+    "latency": "refresh-watch-latency",
+    "answers": "refresh-watch-answers",
+}
+NOTHING_SEEN = {"latency": "refresh-watch-no-latency", "answers": "refresh-watch-no-answers"}
 COMPARED = {
     "all": "refresh-compared-all",
     "fresh": "refresh-compared-fresh",
@@ -42,6 +48,10 @@ COMPARED = {
 @click.option("--hours", type=click.FloatRange(min=0), help="With --watch: or so many hours after its decision.")
 @click.option("--alarm", type=click.FloatRange(0, 0.5, min_open=True), default=0.05, show_default=True,
               help="With --watch: the chance that a canary as good as the champion is rolled back.")  # fmt: skip
+@click.option("--slower", type=click.FloatRange(min=1), default=1.5, show_default=True,
+              help="With --watch: how many times the champion's 95th percentile it may surely take.")  # fmt: skip
+@click.option("--differ", type=click.FloatRange(0, 1), default=0.3, show_default=True,
+              help="With --watch: the share of its labels that may surely be others than the champion's.")  # fmt: skip
 @click.option("--share", metavar="SHARE", default="10%", show_default=True,
               help="The customers who meet the challenger first (0.1 or 10%); 100%: everybody at once.")  # fmt: skip
 @click.option("--probability", type=float, default=0.9, show_default=True,
@@ -86,18 +96,18 @@ def _done(folder: str, overrides: tuple[str, ...], asked: Mapping[str, Any]) -> 
         line = Refresh(folder, overrides=overrides, wish=wish, progress=progress)
         speak(line.project.language)
         if asked["watch"]:
-            return _look(line, asked["answers"], asked["hours"], asked["alarm"])
+            return _look(line, asked)
         return line.plan() if asked["dry_run"] else line.forget() if asked["forget"] else line.run()
 
 
-def _look(line: Refresh, answers: int, hours: float | None, alarm: float) -> dict[str, Any]:
+def _look(line: Refresh, asked: Mapping[str, Any]) -> dict[str, Any]:
     """One look at the running canary, and the decision that follows from it."""
     from breakeven.cli.releases import status_of
     from breakeven.ledger.book import ledger_place
-    from breakeven.refresh.canary import Limits
+    from breakeven.refresh.canary import Counted, Limits
 
-    status = status_of(ledger_place(line.root))
-    return line.watch(Limits(answers, hours, alarm), (status or {}).get("requests") or {})
+    limits = Limits(asked["answers"], asked["hours"], asked["alarm"], asked["slower"], asked["differ"])
+    return line.watch(limits, Counted.of(status_of(ledger_place(line.root))))
 
 
 def _share(text: str) -> float:
@@ -128,15 +138,35 @@ def _tell(done: dict[str, Any]) -> None:
         if part is not None:
             _tell_part(name, part)
     for name, figures in (done.get("watches") or {}).items():
-        sides = {f"{side}_{key}": value for side, found in figures.items() for key, value in found.items()}
-        shown = {key: f"{value * 100:.3g}%" if isinstance(value, float) else value for key, value in sides.items()}
-        click.echo(render(WATCHES[name], shown))
+        _tell_watch(name, figures)
     for one in done.get("reasons") or ():
         click.echo(render(one["code"], one["fields"]))
     number = done.get("decision", {}).get("number")
     fields = {"champion": done.get("champion"), "challenger": done.get("challenger"), "number": number,
               "share": f"{done.get('share', 0) * 100:.3g}%"}  # fmt: skip
     click.echo(render(OUTCOMES[done["outcome"]], fields))
+
+
+def _tell_watch(name: str, figures: Mapping[str, Any]) -> None:
+    """What a watch saw; a watch that saw nothing says so."""
+    if "unknown" in figures:
+        click.echo(render("refresh-watch-unknown", {"watch": name, "reason": figures["unknown"]}))
+    elif not figures:
+        click.echo(render(NOTHING_SEEN[name], {}))
+    else:
+        parts = {key: value for key, value in figures.items() if not isinstance(value, Mapping)}
+        parts |= {f"{side}_{key}": value for side, found in figures.items() if isinstance(found, Mapping)
+                  for key, value in found.items()}  # fmt: skip
+        click.echo(render(WATCHES[name], {key: _shown(key, value) for key, value in parts.items()}))
+
+
+def _shown(key: str, value: Any) -> Any:
+    """A figure by its unit: milliseconds, times, a share, or a count."""
+    if key.endswith("_ms"):
+        return "?" if value is None else f"{value:.3g}"
+    if key == "size":
+        return 4 ** (value + 2)
+    return f"{value:g}" if key == "ratio" else f"{value * 100:.3g}%" if isinstance(value, float) else value
 
 
 def _tell_rows(done: dict[str, Any]) -> None:

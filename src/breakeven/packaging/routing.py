@@ -27,17 +27,32 @@ from breakeven.packaging.decisions import (
 from breakeven.packaging.release import NAME, RELEASE, open_release
 from breakeven.packaging.signing import check_key, public_path
 
-_MADE_ANEW = {"format", "number", "decision", "previous", "created", "action", "by", "reason", "back_to", "refresh"}
+_MADE_ANEW = {
+    "format",
+    "number",
+    "decision",
+    "previous",
+    "created",
+    "action",
+    "by",
+    "reason",
+    "back_to",
+    "refresh",
+    "watch",
+}
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Desk:
-    """A releases folder and the key that may change what it serves. `reason` goes into the record."""
+    """A releases folder and the key that may change what it serves. `reason` goes into the record, and `watch`, what
+    was seen that led to it.
+    """
 
     releases: Path
     key: Path
     reason: str | None = None
+    watch: Mapping[str, Any] | None = None
 
     @property
     def trust(self) -> Path:
@@ -162,6 +177,8 @@ class Desk:
         with publishing(self.releases) as scratch:
             now = open_shipping(self.releases, self.trust)
             record = {**change(now), "action": action, "by": _who(), "reason": self.reason}
+            if self.watch is not None:
+                record["watch"] = dict(self.watch)
             return decide(self.releases, scratch, record, key=self.key)
 
 

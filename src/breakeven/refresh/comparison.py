@@ -25,10 +25,10 @@ class Terms:
 
 
 def compared(bench: Bench, champion: Sequence[Any], challenger: Sequence[Any], places: Sequence[int]) -> dict[str, Any]:
-    """The two on some of the cases: `{n, champion, challenger, difference, not_worse, worse}`, values per answer.
+    """The two on some cases: `{n, differ, champion, challenger, difference, not_worse, worse}`, values per answer.
 
     Both meet the same draws of rows and prices, so what is common to them cancels. `not_worse` and `worse` are the
-    shares of draws in which the challenger is worth at least as much, and less.
+    shares of draws in which the challenger is worth at least as much, and less. `differ`: cases answered otherwise.
     """
     import numpy as np
 
@@ -46,6 +46,7 @@ def compared(bench: Bench, champion: Sequence[Any], challenger: Sequence[Any], p
     worse = float(np.mean(drawn < -_ROUNDING))
     return {
         "n": len(places),
+        "differ": sum(str(champion[place]) != str(challenger[place]) for place in places),
         "champion": old.quantity("per answer").as_json(),
         "challenger": new.quantity("per answer").as_json(),
         "difference": difference.as_json(),

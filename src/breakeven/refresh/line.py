@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from breakeven.packaging.decisions import Decision
     from breakeven.packaging.release import Release
     from breakeven.pipeline import Progress
-    from breakeven.refresh.canary import Limits
+    from breakeven.refresh.canary import Counted, Limits
     from breakeven.task import Cases
 
 EVERYBODY = 1.0
@@ -81,20 +81,22 @@ class Refresh:
         with self._held():
             return {"outcome": "forgotten", **self._forget()}
 
-    def watch(self, limits: Limits, requests: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    def watch(self, limits: Limits, counted: Counted) -> dict[str, Any]:
         """One look at the running canary. `outcome`: no-canary, waits, rolled-back or promoted."""
-        from breakeven.refresh.canary import judge
+        from breakeven.refresh.canary import Trial, judge
 
         check_key(self.desk.key)
         with self._held():
-            _, decision = decisions.open_current(self.desk.releases, self.desk.trust)
+            champion, decision = decisions.open_current(self.desk.releases, self.desk.trust)
             if decision.canary is None:
                 return {"outcome": "no-canary", "champion": decision.release}
-            found = judge(ledger_place(self.root), decision, requests, limits)
+            trial = Trial(decision, champion, self.root, self.project.task)
+            found = judge(ledger_place(self.root), trial, counted, limits)
             told = {"champion": decision.release, "challenger": decision.canary.release, "watches": found.figures}
             if found.step == "wait":
                 return {"outcome": "waits", **told}
-            desk = replace(self.desk, reason=self.wish.reason or f"refresh: {found.watch or 'no watch fired'}")
+            reason = self.wish.reason or f"refresh: {found.watch or 'no watch fired'}"
+            desk = replace(self.desk, reason=reason, watch={"fired": found.watch, "figures": found.figures})
             if found.step == "back":
                 return {"outcome": "rolled-back", **told, "watch": found.watch, "decision": desk.canary(None)}
             return {"outcome": "promoted", **told, "decision": desk.promote()}
@@ -232,6 +234,8 @@ class Refresh:
         record = {"verdict": self._verdict(), "refresh": self._facts(champion, told)}
         written = self.desk.introduce(named, "refresh", over=champion.id, facts=record)
         outcome = "canary" if share < EVERYBODY else "promoted"
+        deploy.keep_reference(context, verdict, name)
+        told["findings"] = [finding.as_json() for finding in context.findings]
         return {"outcome": outcome, **told, "challenger": name, "share": share, "decision": written}
 
     def _context(self, scratch: Path) -> Context:

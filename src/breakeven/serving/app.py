@@ -21,7 +21,7 @@ from breakeven.serving import batches, inference, openai, policies, routes
 from breakeven.serving.access import Access
 from breakeven.serving.batch_files import BatchFolder
 from breakeven.serving.batch_work import Batches
-from breakeven.serving.deployment import Deployment, Standing
+from breakeven.serving.deployment import Deployment, Standing, compare
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
 from breakeven.serving.logs import RequestLog
 from breakeven.serving.traces import Traces, current
@@ -157,6 +157,7 @@ class Service:
         """Sends every request from now on where `standing` says."""
         taken = max(one.limits.max_bytes for one in standing.served.values())
         self.limits = replace(self.limits, max_bytes=taken, max_inputs=standing.current.limits.max_inputs)
+        compare(self.standing, standing)
         self.standing = standing
 
     def named(self, model: str) -> Deployment:

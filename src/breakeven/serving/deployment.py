@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.errors import BreakevenError
 from breakeven.serving import traces
 from breakeven.serving.batcher import Batcher, Parts
+from breakeven.serving.latency import Latencies
 
 if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
@@ -51,6 +52,7 @@ class Deployment:
         self.limits = limits
         self.figures = figures
         self.shadow: Shadow | None = None
+        self.latencies: Latencies | None = None  # while it is a canary, or beside one
         self.running = 0
         self.batcher = Batcher(
             self.answer_now,
@@ -74,7 +76,10 @@ class Deployment:
         trace = traces.current.get()
         if trace is not None:
             trace.model = self.name
-        return self.batcher.submit(inputs, lane=lane, seconds=seconds or self.limits.request_seconds)
+        found = self.batcher.submit(inputs, lane=lane, seconds=seconds or self.limits.request_seconds)
+        if self.latencies is not None:
+            self.latencies.follow(inputs, found)
+        return found
 
     def answer_now(self, inputs: list[Any]) -> list[Any]:
         """Outputs of parsed inputs; called on the worker's thread."""
@@ -127,6 +132,15 @@ class Standing:
         if self.canary is not None and in_share(self.canary.name, customer, self.share):
             return self.canary
         return self.current
+
+
+def compare(before: Standing, now: Standing) -> None:
+    """Times a canary and the current release from one moment on, and stops where there is no canary any more."""
+    pair = (now.current, now.canary)
+    if now.canary is not None and pair == (before.current, before.canary):
+        return
+    for deployment in {*before.served.values(), *now.served.values()}:
+        deployment.latencies = Latencies() if now.canary is not None and deployment in pair else None
 
 
 def in_share(release: str, customer: str, share: float) -> bool:

@@ -116,7 +116,7 @@ class Roster:
             return self.status()
 
     def status(self) -> dict[str, Any]:
-        """`{decision, current, canary, share, shadow, beside, refused, requests}` as JSON."""
+        """`{decision, current, canary, share, shadow, beside, refused, requests, latency}` as JSON."""
         standing, shadow = self._service.standing, self._shadow
         refused = None if self.refused is None else {"decision": self.refused[0], **self.refused[1].as_json()}
         return {
@@ -129,6 +129,7 @@ class Roster:
             "beside": [name for name, one in standing.served.items() if one not in (standing.current, standing.canary)],
             "refused": refused,
             "requests": {one.name: one.figures.requests() for one in standing.served.values() if one.figures},
+            "latency": {one.name: one.latencies.as_json() for one in standing.served.values() if one.latencies},
         }
 
     async def end(self) -> None:
