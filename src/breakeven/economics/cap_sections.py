@@ -19,7 +19,7 @@ from breakeven.economics.money import Amount, Share
 from breakeven.economics.proration import DayCount
 from breakeven.economics.rounds import Round, ShareRounding
 from breakeven.economics.securities import Note, NoteMethod, Safe
-from breakeven.economics.vesting import Vesting, add_months
+from breakeven.economics.vesting import Allocation, Vesting, add_months
 from breakeven.errors import BreakevenError
 
 Positive = Annotated[Amount, Field(gt=0)]
@@ -32,10 +32,13 @@ class VestingTerms(Terms):
     months: PositiveInt = Field(48, description="Until all has vested")
     cliff: Annotated[int, Field(ge=0)] = Field(12, description="Months before which nothing vests")
     every: PositiveInt = Field(1, description="Months from one tranche to the next")
+    allocation: Allocation = Field(
+        "CUMULATIVE_ROUND_DOWN", description="How whole shares fall on the dates, as the Open Cap Format names it"
+    )
 
     def of(self, day: Date) -> Vesting:
         """The schedule of something given on a day."""
-        return Vesting(self.start or day, self.months, self.cliff, self.every)
+        return Vesting(self.start or day, self.months, self.cliff, self.every, self.allocation)
 
 
 class ClassTerms(Terms):
@@ -85,10 +88,13 @@ class NoteTerms(Terms):
     day_count: DayCount = Field("ACT/365", description="How interest counts days")
     pro_rata: bool = Field(False, description="May buy its part of the next round")
 
+    def due(self, on: Date) -> Date:
+        """The day on which a note of a day falls due."""
+        return add_months(on, self.maturity_months)
+
     def note(self, name: str, amount: Decimal, on: Date) -> Note:
         """The security."""
-        due = add_months(on, self.maturity_months)
-        return Note(name, amount, on, due, self.rate, self.cap, self.discount, self.method, self.day_count,
+        return Note(name, amount, on, self.due(on), self.rate, self.cap, self.discount, self.method, self.day_count,
                     self.pro_rata, self.investor or name)  # fmt: skip
 
 
@@ -146,12 +152,14 @@ class Issue(Dated):
     stock_class: str = Field("common", description="Their class")
     id: str | None = Field(None, description="Name of the certificate, for later events")
     vesting: VestingTerms | None = None
+    paid: bool = Field(True, description="Whether money was paid for them; false: they came of another security")
 
     def event(self, number: int) -> cap_events.Event:
         """The event of the log; `number` names what has no name."""
         vesting = None if self.vesting is None else self.vesting.of(self.date)
         name = self.id or f"issue-{number}"
-        return cap_events.Issue(self.date, name, self.holder, self.stock_class, self.shares, self.price, vesting)
+        about = (self.holder, self.stock_class, self.shares, self.price, vesting, self.paid)
+        return cap_events.Issue(self.date, name, *about)
 
 
 class Pool(Dated):
@@ -192,6 +200,7 @@ class Change(Dated):
     security: str = Field(description="The id of the shares, grant, promise, SAFE or note")
     shares: PositiveInt | None = Field(None, description="How many; empty: all of a cancelled one")
     to: str | None = Field(None, description="New holder of what is transferred")
+    stock_class: str = Field("common", description="Class of the shares that exercised options become")
     id: str | None = Field(None, description="Name of what comes of it, for later events")
 
     @model_validator(mode="after")
@@ -209,7 +218,7 @@ class Change(Dated):
             return cap_events.Cancel(self.date, self.security, self.shares)
         if self.kind == "transfer":
             return cap_events.Transfer(self.date, name, self.security, self.to or "", self.shares or 0)
-        return cap_events.Exercise(self.date, name, self.security, self.shares or 0)
+        return cap_events.Exercise(self.date, name, self.security, self.shares or 0, self.stock_class)
 
 
 class Split(Dated):
@@ -229,25 +238,37 @@ class SafeEvent(Dated, SafeTerms):
 
     amount: Positive = Field(description="Money")
     id: str | None = Field(None, description="Its name, for later events")
+    paid: bool = Field(True, description="Whether money was paid for it; false: it came of another security")
 
     def event(self, number: int) -> cap_events.Event:
         """The event of the log; `number` names what has no name."""
-        return cap_events.IssueConvertible(
-            self.date, self.safe(self.id or self.investor or f"safe-{number}", self.amount, self.date)
-        )
+        safe = self.safe(self.id or self.investor or f"safe-{number}", self.amount, self.date)
+        return cap_events.IssueConvertible(self.date, safe, self.paid)
 
 
 class NoteEvent(Dated, NoteTerms):
     """A convertible note is signed."""
 
     amount: Positive = Field(description="Money")
+    maturity_months: PositiveInt | None = Field(None, description="When it falls due; or maturity")  # type: ignore[assignment]
+    maturity: Date | None = Field(None, description="The day it falls due; or maturity_months")
     id: str | None = Field(None, description="Its name, for later events")
+    paid: bool = Field(True, description="Whether money was paid for it; false: it came of another security")
+
+    @model_validator(mode="after")
+    def _matures(self) -> NoteEvent:
+        if (self.maturity is None) == (self.maturity_months is None):
+            raise ValueError("maturity_months or maturity, one of them")
+        return self
+
+    def due(self, on: Date) -> Date:
+        """The day on which it falls due."""
+        return self.maturity or super().due(on)
 
     def event(self, number: int) -> cap_events.Event:
         """The event of the log; `number` names what has no name."""
-        return cap_events.IssueConvertible(
-            self.date, self.note(self.id or self.investor or f"note-{number}", self.amount, self.date)
-        )
+        note = self.note(self.id or self.investor or f"note-{number}", self.amount, self.date)
+        return cap_events.IssueConvertible(self.date, note, self.paid)
 
 
 class PricedEvent(Dated, PricedTerms):

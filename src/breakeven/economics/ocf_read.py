@@ -41,10 +41,11 @@ _IGNORED = ("ACCEPTANCE", "VESTING_START", "RETURN_TO_POOL", "AUTHORIZED_SHARES_
 
 @dataclass(frozen=True)
 class OcfTable:
-    """The table, and what of the files it could not take."""
+    """The table, what of the files it could not take, and the currencies of the amounts in them."""
 
     table: CapTable
     left_out: tuple[str, ...]
+    currencies: tuple[str, ...] = ()
 
 
 def read_ocf(files: Mapping[str, str]) -> OcfTable:
@@ -59,7 +60,15 @@ def read_ocf(files: Mapping[str, str]) -> OcfTable:
             raise DataError("ocf-file", at=Place(file=name), reason=str(error)[:200]) from None
     reader = _Reader(objects)
     reader.run()
-    return OcfTable(CapTable(tuple(reader.events)), tuple(reader.left_out))
+    return OcfTable(CapTable(tuple(reader.events)), tuple(reader.left_out), tuple(sorted(_currencies(objects))))
+
+
+def _currencies(node: Any) -> set[str]:
+    """The codes beside every amount of money."""
+    if isinstance(node, Mapping):
+        own = {str(node["currency"])} if "amount" in node and "currency" in node else set()
+        return own.union(*(_currencies(child) for child in node.values()))
+    return set[str]().union(*(_currencies(child) for child in node)) if isinstance(node, list) else set()
 
 
 class _Reader:

@@ -14,6 +14,7 @@ from breakeven.errors import DataError, Finding, Place
 
 if TYPE_CHECKING:
     from breakeven.economics.captable import CapTable
+    from breakeven.economics.ocf_read import OcfTable
     from breakeven.economics.plan import BusinessPlan
     from breakeven.economics.price_studies import Studied
     from breakeven.economics.research_sections import Research
@@ -46,15 +47,25 @@ def _place(root: Path, name: str) -> Path:
 
 def cap_table(root: Path, plan: BusinessPlan) -> tuple[CapTable | None, list[Finding]]:
     """The table of the declared files, and what of them it has no place for; None where the section holds it itself."""
-    from breakeven.economics.ocf_read import read_ocf
-
     if plan.cap_table is None or plan.cap_table.ocf is None:
         return None, []
-    read = read_ocf(_texts(_place(root, plan.cap_table.ocf)))
+    read = ocf(_place(root, plan.cap_table.ocf), plan.currency)
     if not read.left_out:
         return read.table, []
     found = Finding("cap-table-left-out", "warning", "business", None, {"found": list(read.left_out)})
     return read.table, [found]
+
+
+def ocf(place: Path, currency: str | None = None) -> OcfTable:
+    """The cap table in a file or folder of Open Cap Format; DataError where its money is not all in `currency`."""
+    from breakeven.economics.ocf_read import read_ocf
+
+    read = read_ocf(_texts(place))
+    expected = currency or next(iter(read.currencies), "")
+    if set(read.currencies) - {expected}:
+        about = {"found": list(read.currencies), "currency": expected}
+        raise DataError("cap-table-currency", at=Place(file=str(place)), **about)
+    return read
 
 
 def _texts(place: Path) -> Mapping[str, str]:
