@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Level = Literal["info", "warning", "problem"]
+TERM = "report-term-"
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,16 @@ def message(code: str, **fields: Any) -> dict[str, Any]:
     return {"code": code, "fields": fields}
 
 
+def term(name: str) -> dict[str, Any]:
+    """A key of the data (a metric, a reason, a kind) as words within words; in plain words where nobody named it."""
+    return message(f"{TERM}{name}")
+
+
+def counted(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """How many of what, by keys of the data, as words within words."""
+    return [message("counted", count=count, what=term(name)) for name, count in counts.items()]
+
+
 class _Lenient(string.Formatter):
     """Fills `{name}` and leaves `?` for a name nobody gave: a message must never fail to print."""
 
@@ -202,6 +213,8 @@ def fill(text: str, fields: Mapping[str, Any], language: str | None = None) -> s
 def render(code: str, fields: Mapping[str, Any], *, at: Place | None = None, language: str | None = None) -> str:
     """The one sentence form: `where: what; expected ...; hint`."""
     entry = catalogue(language).get(code)
+    if entry is None and code.startswith(TERM):
+        return code.removeprefix(TERM).replace("_", " ")
     if entry is None:
         return f"{code}: " + ", ".join(f"{name}={value}" for name, value in fields.items())
     said = fill(entry["text"], fields, language)

@@ -70,7 +70,7 @@ def test_the_widest_value_less_cost_is_shipped():
         1.0
     )
     assert verdict.sentence.code == "verdict-worth-more-at-same-cost"
-    assert "worth 1.2 USD more per 1,000 answers than 'linear' (2 points better in macro_f1), at the same cost" in str(
+    assert "worth 1.2 USD more per 1,000 answers than 'linear' (2 points better in macro F1), at the same cost" in str(
         verdict.sentence
     )
 

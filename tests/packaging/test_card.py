@@ -34,7 +34,7 @@ TRAINING = {"seconds": 12.34, "steps": 100, "stopped": "budget", "still_improvin
 def card(**changes: Any) -> str:
     given = {"record": RECORD, "judged": JUDGED, "sources": SOURCES, "training": TRAINING, **changes}
     return model_card(given["record"], judged=given["judged"], sources=given["sources"], training=given["training"],
-                      currency="USD")  # fmt: skip
+                      processed=given.get("processed"), currency="USD")  # fmt: skip
 
 
 def test_hugging_face_reads_the_front_matter() -> None:
@@ -67,6 +67,16 @@ def test_rights_that_nobody_stated_are_said_to_be_not_established() -> None:
     assert "| reviews | cdcdcdcdcdcdcdcd | MIT | our own customers, by contract | not established |" in card(
         sources=stated
     )
+
+
+def test_the_rows_add_up_and_tell_their_repeats() -> None:
+    assert "rows read" not in card()
+    dropped = {"exact_duplicate": 100, "near_duplicate": 20}
+    told = card(processed={"rows_in": 1000, "dropped": dropped, "duplicates": {"exact": 100, "near": 20},
+                           "splits": {"train": 616, "validation": 132, "test": 132}})  # fmt: skip
+    for line in ("| rows read | 1,000 |", "| near repeats among the others | 20 (2.0%) |", "| test rows | 132 |",
+                 "| dropped | 100 exact duplicate, 20 near duplicate |"):  # fmt: skip
+        assert line in told
 
 
 def test_names_from_data_stay_text() -> None:

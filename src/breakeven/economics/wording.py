@@ -7,7 +7,7 @@ from typing import Any
 
 from breakeven.economics.costing import World
 from breakeven.economics.verdict import CandidateVerdict, Change, Margin
-from breakeven.errors import Finding, message
+from breakeven.errors import Finding, message, term
 
 IDLE = 0.2
 
@@ -37,7 +37,7 @@ def sentence(
         "cost": short(abs(cost)),
         "points": short(abs(margin.metric_points)) if margin.metric_points is not None else None,
         "direction": message("metric-better" if (margin.metric_points or 0.0) >= 0.0 else "metric-worse"),
-        "metric": world.plan.metric,
+        "metric": term(world.plan.metric),
         "ahead": round(100.0 * margin.probability_chosen_ahead),
     }
     about["gap"] = _gap(margin, world)
@@ -56,7 +56,7 @@ def _gap(margin: Margin, world: World) -> dict[str, Any] | str:
     if margin.metric_points is None:
         return ""
     lead = message("metric-better" if margin.metric_points <= 0.0 else "metric-worse")
-    return message("margin-gap", points=short(abs(margin.metric_points)), lead=lead, metric=world.plan.metric)
+    return message("margin-gap", points=short(abs(margin.metric_points)), lead=lead, metric=term(world.plan.metric))
 
 
 def _instead(margin: Margin) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from breakeven.economics.verdict import Verdict
-from breakeven.errors import Finding, Level
+from breakeven.errors import Finding, Level, term
 from breakeven.measuring.settings import Settings
 from breakeven.measuring.worth import Bench, Worth
 from breakeven.metrics import payoff as paying
@@ -118,7 +118,7 @@ def of_slices(bench: Bench, worths: Mapping[str, Worth], chosen: str | None, met
                 field=field,
                 value=value,
                 n=row["n"],
-                metric=metric,
+                metric=term(metric),
                 found=f"{row[metric]:.3f}",
                 whole=f"{whole:.3f}",
             )
@@ -144,7 +144,7 @@ def _group_gap(name: str, field: str, rows: Mapping[str, Mapping[str, Any]], met
             field=field,
             worst=worst,
             best=best,
-            metric=metric,
+            metric=term(metric),
             gap=round(100 * gap, 1),
         )
     ]

@@ -24,9 +24,10 @@ SPEED = (
 
 
 def model_card(record: Mapping[str, Any], *, judged: Mapping[str, Any], sources: Sequence[Mapping[str, Any]],
-               training: Mapping[str, Any], currency: str | None = None) -> str:  # fmt: skip
+               training: Mapping[str, Any], processed: Mapping[str, Any] | None = None,
+               currency: str | None = None) -> str:  # fmt: skip
     """MODEL_CARD.md of a release. `record`: release.json; `judged`: the verdict's entry of the candidate;
-    `sources`: the data card's; `training`: training.json."""
+    `sources`: the data card's; `training`: training.json; `processed`: report.json of process."""
     base = training.get("base") or {}
     parts = [
         f"---\n{_front_matter(record, judged, base)}---",
@@ -43,6 +44,7 @@ def model_card(record: Mapping[str, Any], *, judged: Mapping[str, Any], sources:
         _limits(record),
         "## Training data",
         _data(sources),
+        *_rows(processed or {}),
         "## Training",
         _training(record, training, base),
         "## Checking this release",
@@ -156,6 +158,21 @@ def _data(sources: Sequence[Mapping[str, Any]]) -> str:
             "transformed inputs in `model/check.json`."
         )
     return _table(["source", "sha256", "licence", "rights in the content", "provenance"], rows) + note
+
+
+def _rows(processed: Mapping[str, Any]) -> Iterable[str]:
+    """What became of the rows: repeats among them, what was dropped, and the sides of the split."""
+    came, repeats = processed.get("rows_in"), processed.get("duplicates") or {}
+    if not came:
+        return
+    rows = [["rows read", number(came)]]
+    for name, words in (("exact", "exact repeats among them"), ("near", "near repeats among the others")):
+        if (found := repeats.get(name)) is not None:
+            rows.append([words, f"{number(found)} ({100 * found / came:.1f}%)"])
+    dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in processed.get("dropped", {}).items())
+    rows.append(["dropped", dropped or "none"])
+    rows += [[f"{side} rows", number(count)] for side, count in processed.get("splits", {}).items()]
+    yield _table(["rows", "how many"], rows)
 
 
 def _training(record: Mapping[str, Any], training: Mapping[str, Any], base: Mapping[str, Any]) -> str:

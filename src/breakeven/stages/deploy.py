@@ -221,6 +221,7 @@ def release_chosen(context: Context, verdict: Mapping[str, Any], scratch: Path, 
     training = read_json(context.need(f"train/{chosen}") / train.RECORD)
     sources = record["lineage"]["sources"]
     card = model_card(record, judged=verdict["candidates"][chosen], sources=sources, training=training,
+                      processed=read_json(context.need("process") / "report.json"),
                       currency=verdict.get("currency"))  # fmt: skip
     release.complete(folder, record=record, parity={**parity, "release": name}, card=card, key=key)
     release.publish(folder, place)

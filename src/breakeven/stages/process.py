@@ -16,7 +16,7 @@ from breakeven.data import duplicates, splits
 from breakeven.data.cases import ROWS, columns_of, fields_of_kind, load_cases
 from breakeven.data.selection import Selection, strings
 from breakeven.data.structured import write_parquet
-from breakeven.errors import DataError, Finding, Level, Place, message
+from breakeven.errors import DataError, Finding, Level, Place, counted, message
 from breakeven.pipeline import Context, Setup, Stage, Step
 
 if TYPE_CHECKING:
@@ -113,35 +113,34 @@ def _start(context: Context) -> Selection:
 def _personal(rows: Selection, settings: Settings, context: Context) -> dict[str, int]:
     """Counts personal data, and drops its rows where asked; masking is left to the transform."""
     fields = fields_of_kind(context.setup.task, rows.roles, "text")
-    counted, holds = rows.count_personal(fields, settings.personal_kinds)
-    if counted:
+    finds, holds = rows.count_personal(fields, settings.personal_kinds)
+    if finds:
         action = {"mask": "personal-masked", "report": "personal-left", "drop": "personal-dropped"}
-        words = {"found": ", ".join(f"{count} {kind}" for kind, count in counted.items()), "rows": sum(holds),
+        words = {"found": counted(finds), "rows": sum(holds),
                  "action": message(action[settings.personal_data])}  # fmt: skip
         level: Level = "warning" if settings.personal_data == "report" else "info"
         context.find(Finding("personal-data", level, "process", fields=words))
     if settings.personal_data == "drop":
         rows.keep([not flag for flag in holds], "personal_data")
-    return counted | _names(rows, fields, settings.personal_names, context)
+    return finds | _names(rows, fields, settings.personal_names, context)
 
 
 def _names(rows: Selection, fields: list[str], wanted: bool | str, context: Context) -> dict[str, int]:
     """Persons and places counted where asked; a model's guesses are told, never masked."""
     if not wanted:
         return {}
-    counted, unread = rows.count_names(fields, wanted if isinstance(wanted, str) else None)
-    if counted:
-        found = ", ".join(f"{count} {kind}" for kind, count in counted.items())
-        context.find(Finding("names-found", "warning", "process", fields={"found": found}))
+    finds, unread = rows.count_names(fields, wanted if isinstance(wanted, str) else None)
+    if finds:
+        context.find(Finding("names-found", "warning", "process", fields={"found": counted(finds)}))
     if unread:
         context.find(Finding("names-unread", "warning", "process", fields={"texts": unread}))
-    return counted
+    return finds
 
 
 def _drop_rare(rows: Selection, settings: Settings, context: Context) -> None:
     """Classes must be two or more, and a class of one row can be learnt or judged, never both."""
     if not len(rows):
-        raise DataError("no-rows-kept", dropped=dict(rows.dropped))
+        raise DataError("no-rows-kept", dropped=counted(rows.dropped))
     if not _is_category(context):
         return
     counts = Counter(rows.targets())
@@ -158,8 +157,7 @@ def _drop_rare(rows: Selection, settings: Settings, context: Context) -> None:
 
 def _dropped(rows: Selection) -> dict[str, Any] | str:
     """What was dropped before, as the end of a sentence; empty where nothing was."""
-    listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in rows.dropped.items())
-    return message("after-dropping", dropped=listed) if listed else ""
+    return message("after-dropping", dropped=counted(rows.dropped)) if rows.dropped else ""
 
 
 def _is_category(context: Context) -> bool:
@@ -299,8 +297,7 @@ def _find(rows: Selection, report: dict[str, Any], context: Context) -> None:
         words = {"pairs": rows.found["skipped"]}
         context.find(Finding("near-duplicates-capped", "warning", "process", fields=words))
     if rows.dropped:
-        dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in rows.dropped.items())
-        words = {"dropped": dropped, "rows_in": report["rows_in"], "rows_out": report["rows_out"]}
+        words = {"dropped": counted(rows.dropped), "rows_in": report["rows_in"], "rows_out": report["rows_out"]}
         context.find(Finding("rows-dropped", "info", "process", fields=words))
 
 

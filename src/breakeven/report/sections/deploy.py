@@ -60,6 +60,8 @@ def _chosen(record: Mapping[str, Any], names: tuple[str, ...], words: Words) -> 
 
 
 def _leaf(name: str, value: Any, words: Words) -> Cell:
+    if name == "decision":
+        return said(words.term(str(value)))
     if quantity(value):
         return loose(value, "")
     if isinstance(value, Mapping):

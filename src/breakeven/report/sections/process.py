@@ -43,6 +43,7 @@ def _split(report: Mapping[str, Any], words: Words) -> Iterator[Table]:
 def _looked_for(report: Mapping[str, Any], words: Words) -> Facts:
     pairs = [
         *_flat("duplicates", report, words),
+        *_shares(report, words),
         (words("conflicts"), number(report.get("conflicts"))),
         (words("near-conflicts"), number(report.get("near_conflicts"))),
         *_flat("personal_data", report, words, unit="found"),
@@ -53,6 +54,16 @@ def _looked_for(report: Mapping[str, Any], words: Words) -> Facts:
     pairs.append((words("columns-constant"), said(", ".join(columns.get("constant") or []), code=True)))
     known = [pair for pair in pairs if pair[1].text != numbers.MISSING]
     return Facts(words("looked-for"), known, step="process")
+
+
+def _shares(report: Mapping[str, Any], words: Words) -> Iterator[tuple[str, Cell]]:
+    """Repeats as shares of what came in."""
+    came, held = report.get("rows_in"), report.get("duplicates") or {}
+    for name in ("exact", "near"):
+        if came and isinstance(held.get(name), int):
+            share = held[name] / came
+            label = f"{words('duplicates')}: {words.term(name)}, {words('share')}"
+            yield label, judged(share, numbers.percent(share), "measured")
 
 
 def _drops(report: Mapping[str, Any], words: Words) -> Table:
