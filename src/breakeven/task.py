@@ -137,9 +137,12 @@ class Predictor(ABC):
     """A loaded model that answers. One object answers one batch at a time; it keeps no state between calls.
 
     `spends`: every call costs money at a provider, so packaging asks about each row once and nothing is timed again.
+    `tokens_per_batch`: of a predictor that takes any number of inputs and makes its own batches, by tokens; it may be
+    set. None: all inputs of a call are one batch.
     """
 
     spends: ClassVar[bool] = False
+    tokens_per_batch: int | None = None
 
     @abstractmethod
     def predict(self, inputs: list[Any]) -> list[Any]:
@@ -227,6 +230,10 @@ class Model(ABC):
     def runtimes(self) -> tuple[str, ...]:
         """Runtimes `package` can write; the first is the portable reference."""
         return ("reference",)
+
+    def runtimes_by_default(self) -> tuple[str, ...]:
+        """Those that are tried where nobody asks for others: what is quickly tried and may win."""
+        return self.runtimes()
 
     @abstractmethod
     def package(self, trained: Path, folder: Path, runtime: str, sample: list[Any]) -> None:

@@ -93,6 +93,7 @@ class ToySettings(BaseModel):
 
     offered: tuple[str, ...] = ("reference",)
     reference_ms: float = 0.0
+    fast_ms: float = 0.0
     fast_error: float = 0.0
     fast_broken: bool = False
     batch_error: dict[str, float] = {}
@@ -136,8 +137,9 @@ class ToyPredictor(Predictor):
 
     def predict(self, inputs: list[Any]) -> list[Any]:
         self.batches.append(len(inputs))
-        if self._runtime == "reference" and self._options.reference_ms:
-            time.sleep(self._options.reference_ms * len(inputs) / 1000)
+        slow_ms = self._options.reference_ms if self._runtime == "reference" else self._options.fast_ms
+        if slow_ms:
+            time.sleep(slow_ms * len(inputs) / 1000)
         error = self._options.fast_error if self._runtime == "fast" else 0.0
         error += self._options.batch_error.get(self._runtime, 0.0) * (len(inputs) - 1)
         if len(inputs[0]) > len(inputs[-1]):

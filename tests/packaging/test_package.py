@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import packaging_toy
 import pytest
 
 from breakeven.artifacts import read_json, write_json
 from breakeven.errors import BreakevenError, DataError, IntegrityError
-from breakeven.packaging.package import Tried, build, choose, identity, open_package
+from breakeven.packaging.package import build, identity, open_package
+from breakeven.packaging.trials import Tried, choose
 from breakeven.task import Cases, Predictor
 
 BOTH = ("reference", "fast")
@@ -193,20 +193,23 @@ def test_rows_to_recheck_are_kept_only_where_a_second_transform_changes_nothing(
 
 
 def test_a_model_whose_calls_cost_money_is_asked_once_a_row(tmp_path: Path) -> None:
-    from breakeven.packaging.package import _measure
-
-    class Paid(Predictor):
+    class Paid(packaging_toy.ToyPredictor):
         spends = True
-        asked = 0
 
-        def predict(self, inputs: list[Any]) -> list[Any]:
-            self.asked += len(inputs)
-            return [[1.0, 0.0] for _ in inputs]
+    made: list[Paid] = []
 
-    class Agreeing:
-        def agree(self, one: Any, other: Any, tolerance: float) -> bool:
-            raise AssertionError("nothing is asked twice, so nothing is compared")
+    class PaidModel(packaging_toy.Toy):
+        def load(self, folder: Path, runtime: str, *, threads: int) -> Predictor:
+            weights = packaging_toy.load_file(folder / "weights.safetensors")["w"]
+            made.append(Paid(weights, runtime, self.options))
+            return made[-1]
 
-    paid, found = Paid(), Tried("reference", 1)
-    _measure(found, paid, ["a"] * 30, task=Agreeing(), tolerance=0.1, seconds=1.0)  # type: ignore[arg-type]
-    assert paid.asked == 30 and found.batch_independent and len(found.raw) == 30
+    model = PaidModel(packaging_toy.ToySettings(), packaging_toy.ToyTask())
+    built = build(
+        model, trained=packaging_toy.trained(tmp_path / "trained"), folder=tmp_path / "p", candidate="small",
+        model_name="toy", facts={"classes": packaging_toy.CLASSES}, chain=None, cases=packaging_toy.cases(30),
+        task=packaging_toy.ToyTask(),
+    )  # fmt: skip
+    assert sum(sum(one.batches) for one in made) == 30
+    assert built.info["runtimes"]["tried"][0]["batch_independent"]
+    assert built.info["runtimes"]["threads"] == {"chosen": 1, "tried": []}

@@ -12,13 +12,17 @@ import torch
 from torch import nn
 
 from breakeven.models.encoder_files import About, read_head
-from breakeven.models.text_learner import vectors_of
+from breakeven.models.text_learner import ANSWER_TOKENS, vectors_of
 from breakeven.models.tokens import Tokeniser
 from breakeven.task import Predictor
+
+ONNX_TOKENS = 512
 
 
 class TorchPredictor(Predictor):
     """Probabilities from an encoder and a head in torch."""
+
+    tokens_per_batch: int
 
     def __init__(self, task: Any, about: About, folder: Path, encoder: nn.Module, *, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -26,6 +30,7 @@ class TorchPredictor(Predictor):
         self._tokens = Tokeniser(folder, max_length=about.max_length, prefix=about.prefix)
         self._head = read_head(folder, about)
         self._device = torch.device("cpu")
+        self.tokens_per_batch = ANSWER_TOKENS
 
     def predict(self, inputs: list[Any]) -> list[Any]:
         """Probabilities over the classes, one list an input."""
@@ -33,7 +38,7 @@ class TorchPredictor(Predictor):
             return []
         ids = self._tokens.encode([self._text_of(item) or "" for item in inputs])
         with torch.inference_mode():
-            logits = self._head(vectors_of(self._encoder, ids, self._device))
+            logits = self._head(vectors_of(self._encoder, ids, self._device, tokens=self.tokens_per_batch))
             found: list[list[float]] = torch.softmax(logits.double(), 1).tolist()
         return found
 
@@ -45,6 +50,8 @@ class TorchPredictor(Predictor):
 class OnnxPredictor(Predictor):
     """Probabilities from ONNX Runtime; texts of equal length share a call, up to a number of tokens."""
 
+    tokens_per_batch: int
+
     def __init__(self, task: Any, about: About, folder: Path, *, threads: int) -> None:
         import onnxruntime
 
@@ -55,6 +62,7 @@ class OnnxPredictor(Predictor):
         )
         self._text_of = task.text_of
         self._tokens = Tokeniser(folder, max_length=about.max_length, prefix=about.prefix)
+        self.tokens_per_batch = ONNX_TOKENS
 
     def predict(self, inputs: list[Any]) -> list[Any]:
         """Probabilities over the classes, one list an input."""
@@ -62,7 +70,7 @@ class OnnxPredictor(Predictor):
 
         ids = self._tokens.encode([self._text_of(item) or "" for item in inputs])
         answers: list[Any] = [None] * len(ids)
-        for places in equal_lengths([len(one) for one in ids], 512):
+        for places in equal_lengths([len(one) for one in ids], self.tokens_per_batch):
             batch = np.array([ids[place] for place in places], np.int64)
             (logits,) = self._session.run(None, {"ids": batch})
             powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))

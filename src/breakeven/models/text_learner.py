@@ -133,13 +133,18 @@ class TextLearner:
 
 
 def vectors_of(
-    encoder: nn.Module, ids: list[list[int]], device: torch.device, *, shown: Callable[[int], None] | None = None
+    encoder: nn.Module,
+    ids: list[list[int]],
+    device: torch.device,
+    *,
+    tokens: int = ANSWER_TOKENS,
+    shown: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """[texts, size] in fp32 and the given order, computed in batches of like length; no gradient."""
+    """[texts, size] in fp32 and the given order, computed in batches of like length and so many tokens; no gradient."""
     order: list[int] = []
     found: list[Tensor] = []
     with torch.inference_mode():
-        for rows in sorted_batches([len(one) for one in ids], ANSWER_TOKENS):
+        for rows in sorted_batches([len(one) for one in ids], tokens):
             found.append(encoder(pack([ids[row] for row in rows]).to(device)))
             order += rows
             if shown:

@@ -48,6 +48,11 @@ def hardware() -> dict[str, Any]:
     return dict(_description())
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def key(described: dict[str, Any]) -> str:
     """A short stable name of what matters for speed and arithmetic: memory and kernel may change under it."""
     matters = {name: described.get(name) for name in ("cpu", "cores", "isa", "gpu", "machine")}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.artifacts import read_json
 from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
 from breakeven.packaging.contents import check_contents
+from breakeven.packaging.hardware import cores, hardware
 
 if TYPE_CHECKING:
     from breakeven.task import Model, Predictor, Scoring, Session, Task
@@ -82,8 +83,8 @@ def batches(
 
 
 def predict_all(predictor: Predictor, inputs: list[Any]) -> list[Any]:
-    """Raw outputs in the order of `inputs`, answered in batches of like sizes."""
-    if len(inputs) == 1:
+    """Raw outputs in the order of `inputs`, answered in batches of like sizes; some predictors make them themselves."""
+    if len(inputs) == 1 or predictor.tokens_per_batch is not None:
         return predictor.predict(inputs)
     outputs: list[Any] = [None] * len(inputs)
     for batch in batches(predictor.sizes(inputs), len(inputs)):
@@ -93,8 +94,12 @@ def predict_all(predictor: Predictor, inputs: list[Any]) -> list[Any]:
 
 
 def open_package(folder: Path, *, runtime: str | None = None, threads: int = 1, task: Task | None = None) -> Package:
-    """Opens a package with its chosen runtime, or with the one named. `task`: only for a task that no table knows."""
+    """Opens a package with its chosen runtime, or with the one named. `task`: only for a task that no table knows.
+
+    `threads` 0: as many as were measured to be best, or all cores on another machine.
+    """
     info = read_info(folder)
+    threads = threads or threads_here(info)
     task = _task(folder, info, task)
     name = runtime or str(info["runtimes"]["chosen"])
     if name not in (info["runtimes"]["reference"], info["runtimes"]["chosen"]):
@@ -106,6 +111,15 @@ def open_package(folder: Path, *, runtime: str | None = None, threads: int = 1, 
         )
     model = _model(folder, info, task)
     return Package(folder, info, task, model, runtime=name, threads=threads)
+
+
+def threads_here(info: Mapping[str, Any]) -> int:
+    """Threads for a package on this machine: as measured here, else all cores."""
+    known = info["runtimes"].get("threads") or {}
+    best = known.get("chosen") if known.get("tried") else None
+    if not isinstance(best, int) or info["hardware"].get("key") != hardware()["key"]:
+        return cores()
+    return min(max(best, 1), cores())
 
 
 def _task(folder: Path, info: Mapping[str, Any], task: Task | None) -> Task:
@@ -185,7 +199,7 @@ class Package:
         self.scoring: Scoring = task.scoring()
         self.model = model
         self.here: dict[str, Any] = {}  # what a check on another machine found: see `recheck`
-        self._predictor = load_predictor(model, folder, runtime, threads)
+        self._predictor = self._batching(load_predictor(model, folder, runtime, threads), runtime)
 
     @property
     def predictor(self) -> Predictor:
@@ -262,7 +276,14 @@ class Package:
     def use(self, predictor: Predictor, runtime: str) -> None:
         """Answers with another of the package's runtimes from now on."""
         self._predictor.close()
-        self._predictor, self.runtime = predictor, runtime
+        self._predictor, self.runtime = self._batching(predictor, runtime), runtime
+
+    def _batching(self, predictor: Predictor, runtime: str) -> Predictor:
+        """Gives a predictor that makes its own batches the tokens that were measured to be best."""
+        for one in self.info["runtimes"].get("tried") or []:
+            if one.get("runtime") == runtime and isinstance(one.get("tokens_per_batch"), int):
+                predictor.tokens_per_batch = max(1, one["tokens_per_batch"])
+        return predictor
 
     def check_here(self) -> dict[str, Any]:
         """Parity and speed on this machine, where it differs from the one measured: see `recheck.check_here`."""

@@ -7,65 +7,35 @@ on record in `package.json`. Rows used here are validation rows only.
 from __future__ import annotations
 
 import random
-import shutil
-import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import fingerprint, hash_tree, write_json
-from breakeven.errors import BreakevenError, DataError, IntegrityError, Place
-from breakeven.packaging.contents import check_finite, not_finite
+from breakeven.errors import BreakevenError, DataError
 from breakeven.packaging.hardware import hardware, library_versions
 from breakeven.packaging.opened import (
     FORMAT,
     PACKAGE,
     Package,
-    batches,
-    load_predictor,
     open_package,
     read_info,
     task_name,
 )
 from breakeven.packaging.recheck import CHECK, as_json
+from breakeven.packaging.trials import Conditions, Tried, threads_of, trials
 
 if TYPE_CHECKING:
-    from breakeven.task import Cases, Model, Predictor, Task
+    from breakeven.task import Cases, Model, Task
 
 __all__ = ["Built", "Package", "build", "identity", "open_package", "read_info"]
 
 LIMITS = {"max_inputs": 256, "max_bytes": 1_000_000}
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers", "tokenizers", "onnxruntime", "scipy", "scikit-learn")
 IMPORTED_AS = {"scikit-learn": "sklearn"}
-FASTER = 1.1  # below this ratio a difference in speed is noise, and the reference is kept
-SINGLE_ROWS = 24
-SHUFFLED_ROWS = 98
 CHECK_ROWS = 8
-
-
-@dataclass
-class Tried:
-    """One runtime, as it was found. Times are milliseconds a case; `agreement` is the share of rows that agree."""
-
-    runtime: str
-    threads: int
-    ms_single: float | None = None
-    ms_batched: float | None = None
-    ms_per_case: float | None = None
-    agreement: float | None = None
-    rows: int = 0
-    batch_independent: bool = False
-    within: bool = False
-    bytes: int = 0
-    failed: str | None = None
-    raw: list[Any] = field(default_factory=list, repr=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """The record in `runtimes.tried`."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "raw"}
 
 
 @dataclass(frozen=True)
@@ -110,20 +80,15 @@ def build(
     if not len(cases):
         raise DataError("package-no-rows", candidate=candidate)
     inputs = cases.inputs if chain is None else list(chain.apply(task, cases.inputs))
-    conditions: dict[str, Any] = {
-        "inputs": inputs,
-        "task": task,
-        "sample": sample or inputs[:256],
-        "allow_not_finite": allow_not_finite,
-    }
-    conditions |= {"tolerance": tolerance, "agreement": agreement, "threads": threads, "seconds": seconds}
-    tried, chosen = _trials(model, trained, folder, runtimes=runtimes, **conditions)
+    given = Conditions(inputs, task, facts, sample or inputs[:256], tolerance, agreement, threads, seconds,
+                       allow_not_finite)  # fmt: skip
+    tried, chosen = trials(model, trained, folder, _named(model, runtimes), given)
     if calibration is None:
         calibration = task.scoring().calibrate(chosen.raw, cases.targets, facts) if cases.targets is not None else {}
     rows = _check_rows(task, chain, inputs, facts)
     info = _about(model, model_name, candidate, task) | {
         "facts": dict(facts),
-        "runtimes": _runtimes(tried, chosen),
+        "runtimes": _runtimes(tried, chosen) | {"threads": threads_of(model, folder, chosen, given)},
         "tolerance": tolerance,
         "agreement": agreement,
         "transforms": None if chain is None else chain.as_json(),
@@ -163,135 +128,16 @@ def _made_here() -> dict[str, Any]:
     return {"hardware": hardware(), "versions": library_versions(_used())}
 
 
+def _named(model: Model, wanted: Sequence[str] | None) -> list[str]:
+    """The reference first, then what is wanted of the others; None: those that are tried by default."""
+    first, *others = model.runtimes()
+    wanted = model.runtimes_by_default() if wanted is None else wanted
+    return [first, *(name for name in others if name in wanted)]
+
+
 def _runtimes(tried: Sequence[Tried], chosen: Tried) -> dict[str, Any]:
     records = [item.as_json() for item in tried]
     return {"reference": tried[0].runtime, "chosen": chosen.runtime, "tried": records}
-
-
-def _trials(
-    model: Model, trained: Path, folder: Path, *, runtimes: Sequence[str] | None, **conditions: Any
-) -> tuple[list[Tried], Tried]:
-    """(what each runtime came to, the chosen one); the folders of the others are removed, the reference's is kept."""
-    first, *others = model.runtimes()
-    tried = [_try(model, trained, folder, first, reference=None, **conditions)]
-    for name in others:
-        if runtimes is None or name in runtimes:
-            tried.append(_try(model, trained, folder, name, reference=tried[0], **conditions))
-    chosen = choose(tried)
-    for item in tried[1:]:
-        if item is not chosen:
-            shutil.rmtree(folder / item.runtime, ignore_errors=True)
-    return tried, chosen
-
-
-def choose(tried: Sequence[Tried]) -> Tried:
-    """The fastest runtime that holds; the reference (the first) unless another is clearly faster."""
-    reference = tried[0]
-    holding = [item for item in tried[1:] if item.within and item.batch_independent and item.ms_per_case]
-    fastest = min(holding, key=lambda item: item.ms_per_case or 0.0, default=reference)
-    if (reference.ms_per_case or 0.0) > FASTER * (fastest.ms_per_case or 0.0):
-        return fastest
-    return reference
-
-
-def _try(
-    model: Model,
-    trained: Path,
-    folder: Path,
-    name: str,
-    *,
-    reference: Tried | None,
-    inputs: list[Any],
-    task: Task,
-    sample: list[Any],
-    tolerance: float,
-    agreement: float,
-    threads: int,
-    seconds: float,
-    allow_not_finite: bool,
-) -> Tried:
-    """Packages, loads, compares and times one runtime. The reference must hold; any other may fail, and says why."""
-    found = Tried(name, threads, rows=len(inputs))
-    place = folder / name
-    try:
-        place.mkdir(parents=True)
-        model.package(trained, place, name, sample)
-        if not allow_not_finite:
-            check_finite(place)
-        found.bytes = sum(entry["bytes"] for entry in hash_tree(place).values())
-        predictor = load_predictor(model, folder, name, threads)
-        try:
-            _measure(found, predictor, inputs, task=task, tolerance=tolerance, seconds=seconds)
-        finally:
-            predictor.close()
-    except Exception as error:
-        # An exporter may fail in any way it likes: the candidate still has its reference.
-        if reference is None:
-            raise
-        found.failed = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        return found
-    if any(not_finite(raw) for raw in found.raw):
-        if reference is None and not allow_not_finite:
-            raise IntegrityError("package-output-not-finite", at=Place(file=str(place)), runtime=name)
-        found.failed = found.failed or (None if allow_not_finite else "answers that are not finite")
-    if reference is None and not found.batch_independent:
-        raise IntegrityError("package-batch-dependent", at=Place(file=str(place)), runtime=name)
-    expected = (reference or found).raw
-    same = sum(bool(task.agree(one, other, tolerance)) for one, other in zip(found.raw, expected, strict=True))
-    found.agreement = round(same / len(inputs), 6)
-    found.within = found.failed is None and found.agreement >= agreement
-    return found
-
-
-def _measure(
-    found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task, tolerance: float, seconds: float
-) -> None:
-    """Answers every row in batches, some alone and some in other company, and times both ways."""
-    plan = batches(predictor.sizes(inputs), len(inputs))
-    if predictor.spends:
-        found.raw, best = _pass(predictor, inputs, plan)
-        found.ms_batched = found.ms_single = found.ms_per_case = round(best * 1000, 5)
-        found.batch_independent = True  # every input is a call of its own
-        return
-    predictor.predict([inputs[index] for index in plan[0]])
-    found.raw, best = _pass(predictor, inputs, plan)
-    # The best of up to five passes: a fast model's single pass is over before the machine has settled.
-    for _ in range(min(4, int(seconds / (best * len(inputs))))):
-        best = min(best, _pass(predictor, inputs, plan)[1])
-    some = random.Random(0).sample(range(len(inputs)), min(SINGLE_ROWS, len(inputs)))
-    alone, times = [], []
-    for index in some:
-        started = time.perf_counter()
-        alone.append(predictor.predict([inputs[index]])[0])
-        times.append(time.perf_counter() - started)
-    found.ms_batched, found.ms_single = round(best * 1000, 5), round(statistics.median(times) * 1000, 5)
-    # Requests come alone at low traffic and together at high: the geometric mean favours neither.
-    found.ms_per_case = round((found.ms_batched * found.ms_single) ** 0.5, 5)
-    same = all(task.agree(one, found.raw[index], tolerance) for one, index in zip(alone, some, strict=True))
-    found.batch_independent = same and _same_in_other_company(found, predictor, inputs, task=task, tolerance=tolerance)
-
-
-def _pass(predictor: Predictor, inputs: list[Any], plan: list[list[int]]) -> tuple[list[Any], float]:
-    """(raw outputs in the order of `inputs`, seconds a case) of one pass over all batches."""
-    outputs: list[Any] = [None] * len(inputs)
-    started = time.perf_counter()
-    for batch in plan:
-        for index, raw in zip(batch, predictor.predict([inputs[i] for i in batch]), strict=True):
-            outputs[index] = raw
-    return outputs, (time.perf_counter() - started) / len(inputs)
-
-
-def _same_in_other_company(
-    found: Tried, predictor: Predictor, inputs: list[Any], *, task: Task, tolerance: float
-) -> bool:
-    """Whether rows answered in shuffled batches of an odd size, short beside long, keep their answers."""
-    some = random.Random(1).sample(range(len(inputs)), min(SHUFFLED_ROWS, len(inputs)))
-    for start in range(0, len(some), 7):
-        batch = some[start : start + 7]
-        for index, raw in zip(batch, predictor.predict([inputs[i] for i in batch]), strict=True):
-            if not task.agree(raw, found.raw[index], tolerance):
-                return False
-    return True
 
 
 def _check_rows(task: Task, chain: Any, inputs: list[Any], facts: Mapping[str, Any]) -> list[tuple[Any, int]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.artifacts import fingerprint, now, read_json, write_json
 from breakeven.errors import BreakevenError, EnvironmentFault, IntegrityError, Place
 from breakeven.packaging.hardware import hardware, library_versions
-from breakeven.packaging.opened import Package, load_predictor, open_package, read_info
+from breakeven.packaging.opened import Package, load_predictor, open_package, read_info, threads_here
 
 if TYPE_CHECKING:
     from breakeven.task import Predictor, Scoring, Task
@@ -45,6 +45,7 @@ def open_here(folder: Path, *, threads: int = 1, beside: Path | None = None, tas
     kept in the folder `beside` (None: nowhere), by machine, versions and threads.
     """
     info = read_info(folder)
+    threads = threads or threads_here(info)
     differs = moved(info)
     if not differs:
         return open_package(folder, threads=threads, task=task)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
-from breakeven.report.blocks import Block, Cell, Facts, Table, Tone
+from breakeven.report.blocks import Block, Cell, Facts, Table
 from breakeven.report.origins import quantity
 from breakeven.report.sections.cells import candidates, cell, loose, machine_words, number, shown_candidate
 from breakeven.report.words import Words
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 STEP = "evaluate/verdict"
 SPEED = "evaluate/speed"
 COUNTS = ("n", "answered")
-MARKS: dict[str, Tone] = {"yes": "good", "no": "bad"}
 
 
 def blocks(snapshot: Snapshot, words: Words) -> list[Block]:
@@ -100,28 +99,64 @@ def _or_missing(held: Quantity | None) -> Cell:
 
 
 def _runtimes(snapshot: Snapshot, words: Words) -> Iterator[Block]:
-    rows = []
+    """What was tried of each candidate, why it was not taken, and what threads do for the one that was."""
+    rows = [
+        _tried(name, tried, package["runtimes"], words)
+        for name, package in snapshot.packages.items()
+        for tried in (package.get("runtimes") or {}).get("tried") or []
+    ]
+    if rows:
+        names = ("candidate", "runtime", "ms-alone", "ms-together", "agreement", "answers-alike", "largest-gap",
+                 "tokens-per-batch", "seconds-to-load", "chosen")  # fmt: skip
+        yield Table(words("runtimes"), [words(name) for name in names], rows, note=words("runtimes-note"))
+    threads = list(_threads(snapshot, words))
+    if threads:
+        heads = [words(name) for name in ("candidate", "runtime", "threads", "ms-alone", "ms-together", "chosen")]
+        yield Table(words("runtime-threads"), heads, threads)
+
+
+def _tried(name: str, tried: Mapping[str, Any], runtimes: Mapping[str, Any], words: Words) -> list[Cell]:
+    chosen = tried.get("runtime") == runtimes.get("chosen")
+    why = "" if chosen else _why_not(tried, runtimes, words)
+    return [
+        Cell(name),
+        Cell(str(tried.get("runtime")), tone="good" if chosen else "", code=True),
+        loose(tried.get("ms_single"), "ms"),
+        loose(tried.get("ms_batched"), "ms"),
+        loose(tried.get("agreement"), "share"),
+        loose(tried.get("answers_alike"), "share"),
+        loose(tried.get("largest_gap"), ""),
+        number(tried.get("tokens_per_batch"), "tokens"),
+        loose(tried.get("load_seconds"), "s"),
+        Cell(words("chosen") if chosen else why, tone="" if chosen or tried.get("within") else "bad"),
+    ]
+
+
+def _why_not(tried: Mapping[str, Any], runtimes: Mapping[str, Any], words: Words) -> str:
+    """The reference needs no reason: it is kept beside what was chosen."""
+    if tried.get("runtime") == runtimes.get("reference"):
+        return ""
+    if tried.get("failed"):
+        return str(tried["failed"])
+    if not tried.get("within"):
+        return words("outside-tolerance")
+    return words("batch-dependent" if not tried.get("batch_independent") else "not-faster")
+
+
+def _threads(snapshot: Snapshot, words: Words) -> Iterator[list[Cell]]:
     for name, package in snapshot.packages.items():
         runtimes = package.get("runtimes") or {}
-        for tried in runtimes.get("tried") or []:
-            chosen = tried.get("runtime") == runtimes.get("chosen")
-            within = "yes" if tried.get("within") else "no"
-            rows.append(
-                [
-                    Cell(name),
-                    Cell(str(tried.get("runtime")), tone="good" if chosen else "", code=True),
-                    number(tried.get("threads"), "threads"),
-                    loose(tried.get("ms_per_case"), "ms"),
-                    loose(tried.get("agreement"), "share"),
-                    Cell(words(within) if tried.get("within") is not None else numbers.MISSING, tone=MARKS[within]),
-                    Cell(words("chosen") if chosen else ""),
-                ]
-            )
-    if rows:
-        heads = [
-            words(name) for name in ("candidate", "runtime", "threads", "ms-per-case", "agreement", "within", "chosen")
-        ]
-        yield Table(words("runtimes"), heads, rows, note=words("runtimes-note"))
+        known = runtimes.get("threads") or {}
+        for tried in known.get("tried") or []:
+            chosen = tried.get("threads") == known.get("chosen")
+            yield [
+                Cell(name),
+                Cell(str(runtimes.get("chosen")), code=True),
+                number(tried.get("threads"), "threads"),
+                loose(tried.get("ms_single"), "ms"),
+                loose(tried.get("ms_batched"), "ms"),
+                Cell(words("chosen") if chosen else ""),
+            ]
 
 
 def _rules(snapshot: Snapshot, words: Words) -> Iterator[Block]:
