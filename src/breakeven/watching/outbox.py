@@ -61,13 +61,18 @@ class Outbox:
 
     def begin(self, now: float) -> None:
         """Starts an attempt for every receiver whose first message is due."""
-        first: dict[str, Letter] = {}
-        for letter in self.letters:
-            first.setdefault(letter.receiver, letter)
-        for receiver, letter in first.items():
-            if letter.due <= now and receiver not in self._running:
+        for receiver, letter in self._first().items():
+            if letter.due <= now:
                 self._running.add(receiver)
                 threading.Thread(target=self._try, args=(letter,), name=f"alert-{receiver}", daemon=True).start()
+
+    def _first(self) -> dict[str, Letter]:
+        """The message that is next for every receiver that none is on its way to."""
+        first: dict[str, Letter] = {}
+        for letter in self.letters:
+            if letter.receiver not in self._running:
+                first.setdefault(letter.receiver, letter)
+        return first
 
     def _try(self, letter: Letter) -> None:
         try:
@@ -111,7 +116,7 @@ class Outbox:
 
     def next_due(self) -> float | None:
         """When the next attempt is due; None where nothing waits."""
-        return min((letter.due for letter in self.letters if letter.receiver not in self._running), default=None)
+        return min((letter.due for letter in self._first().values()), default=None)
 
     def as_json(self) -> list[dict[str, Any]]:
         """What a later process goes on from."""
