@@ -1,8 +1,21 @@
-"""What every test stands on: a terminal of no stated width, as a pipe is."""
+"""What every test stands on: a terminal of no stated width, a core a process, and how many examples properties see."""
 
 from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 # Runners that share the work among processes state the width of their own terminal, which folds tables otherwise.
 os.environ.pop("COLUMNS", None)
+
+# Processes that share the work take a core each: threads that wait for each other's turn only burn time.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `--hypothesis-profile thorough` tries many; no example is timed, since a busy machine is no fault of what it runs.
+for _name, _count in (("quick", 30), ("thorough", 1000)):
+    settings.register_profile(
+        _name, max_examples=_count, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
+settings.load_profile("quick")

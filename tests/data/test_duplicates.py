@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.data import duplicates
@@ -49,7 +49,6 @@ def test_it_finds_what_brute_force_finds(seed: int) -> None:
     assert found(texts) == expected
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("ab c", max_size=12), max_size=25))
 def test_it_agrees_with_brute_force_on_short_texts_of_few_letters(texts: list[str]) -> None:
     assert found(texts) == brute_force(texts)

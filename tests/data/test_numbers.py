@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.data import numbers
@@ -22,7 +22,6 @@ CELLS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=12), st.integers(1, 6))
 def test_the_short_way_gives_the_table_of_the_long_way(rows: list[tuple[str, ...]], sampled: int) -> None:
     data = ("a,b,c\n" + "".join(",".join(row) + ",\n" for row in rows)).replace("a,b,c\n", "a,b,c,last\n").encode()
@@ -36,7 +35,6 @@ def test_the_short_way_gives_the_table_of_the_long_way(rows: list[tuple[str, ...
     assert [str(finding) for finding in found] == [str(finding) for finding in expected]
 
 
-@settings(deadline=None)
 @given(st.text('0015-+., a\n"\t;|', max_size=60), st.sampled_from(",;|\t"), st.integers(4, 40))
 def test_a_leading_zero_is_found_wherever_a_field_may_begin(text: str, delimiter: str, block: int) -> None:
     data = f"ab\n{text}".encode()

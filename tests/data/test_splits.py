@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.data.splits import by_hash, keyed, stratified, temporal
@@ -15,7 +15,6 @@ def test_the_hash_is_fixed_forever() -> None:
     assert keyed(["1", "abc", "书"], 0).round(6).tolist() == expected
 
 
-@settings(deadline=None)  # a busy machine is no fault of the hash
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=30), st.integers(0, 2**31))
 def test_a_key_is_hashed_alike_in_any_company(keys: list[str], seed: int) -> None:
     together = keyed(keys, seed)

@@ -494,7 +494,7 @@ def test_cash_is_conserved():
     assert np.allclose(made.mean["cash_flow"], flow)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0, 50), st.floats(0, 20), st.floats(0, 0.5), st.floats(0, 200), st.floats(0, 5000), st.floats(0, 0.4))
 def test_zero_volatility_equals_the_deterministic_run(start, new, churn, price, rent, tax):
     made = run(
@@ -516,7 +516,7 @@ def test_zero_volatility_equals_the_deterministic_run(start, new, churn, price, 
         assert np.allclose(made.outcomes[name], [value] * 3, rtol=1e-12, equal_nan=True)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0, 200_000), st.floats(0, 200_000), st.integers(0, 5))
 def test_more_capital_never_raises_ruin_at_one_seed(capital, more, seed):
     poor = run(BusinessPlan.model_validate({**UNCERTAIN, "scenarios": 400, "cash": capital}), seed=seed)
@@ -535,7 +535,7 @@ MONEY = (
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0.1, 50))
 def test_multiplying_every_money_input_scales_every_money_output(factor):
     from breakeven.economics.plan import replaced

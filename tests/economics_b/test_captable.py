@@ -67,7 +67,6 @@ def test_allocation_of_eighteen_shares(allocation: Any, tranches: list[Any]) -> 
     assert allocate(18, [1] * 4, allocation) == tranches
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any),
@@ -262,7 +261,7 @@ def test_events_that_cannot_have_happened(event: Any, said: str) -> None:
         START.add(event)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["issue", "grant", "promise", "safe", "cancel", "round"]), st.integers(1, 90_000)),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.economics.finance import irr, loan_payment, mirr, npv, payback, xirr, xnpv
@@ -107,7 +107,6 @@ def test_what_cannot_be_computed(work: object, said: str) -> None:
         work()  # type: ignore[operator]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=30), st.floats(10, 5000))
 def test_every_rate_makes_the_flows_worth_nothing(gains: list[float], cost: float) -> None:
     flows = [-cost, *gains]
@@ -117,7 +116,6 @@ def test_every_rate_makes_the_flows_worth_nothing(gains: list[float], cost: floa
     assert npv(rates[0], flows) == pytest.approx(0.0, abs=1e-5 * size)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-100, 100).map(lambda flow: round(flow, 2)), min_size=2, max_size=12), st.floats(-0.5, 1.0))
 def test_agrees_with_numpy_financial(flows: list[float], rate: float) -> None:
     oracle = pytest.importorskip("numpy_financial")
@@ -127,7 +125,6 @@ def test_agrees_with_numpy_financial(flows: list[float], rate: float) -> None:
         assert mirr(flows, finance=0.1, reinvest=0.12) == pytest.approx(want, rel=1e-7, abs=1e-7)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4000), st.floats(1, 100)), min_size=1, max_size=10), st.floats(1, 1000))
 def test_agrees_with_pyxirr(later: list[tuple[int, float]], cost: float) -> None:
     oracle = pytest.importorskip("pyxirr")

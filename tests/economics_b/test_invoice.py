@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.economics.invoice import Customer, Event, Invoice, invoice
@@ -416,7 +416,6 @@ PLANS = st.fixed_dictionaries(
 ).map(Plan.model_validate)
 
 
-@settings(max_examples=40, deadline=None)
 @given(EVENTS, PLANS, st.randoms(use_true_random=False))
 def test_invoices_conserve_and_do_not_depend_on_arrival(events: list[Any], plan: Plan, random: Any) -> None:
     first = invoice(events, plan, Customer("c"), JANUARY)
@@ -448,7 +447,6 @@ def test_a_statement_follows_the_tiers_in_the_order_of_time() -> None:
     assert [(item.id, item.amount) for item in items] == [("e0", 100), ("other", 0), ("e1", 8)]
 
 
-@settings(max_examples=40, deadline=None)
 @given(EVENTS, FEES, st.booleans())
 def test_a_statement_adds_up_to_the_fees(events: list[Any], fees: list[Any], switched: bool) -> None:
     metered = [fee for fee in fees if fee["kind"] != "flat"]

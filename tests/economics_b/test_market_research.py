@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.economics.demand import (
@@ -94,7 +94,6 @@ def test_other_demand_curves_have_a_best_price_too() -> None:
     assert best_price(endless, unit_cost=0.0).price > 1e10
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.floats(-2, 12), st.floats(0.05, 5), st.floats(0, 5))
 def test_no_price_nearby_earns_more(intercept: float, slope: float, cost: float) -> None:
     demand = LogitDemand(intercept, slope)

@@ -15,7 +15,7 @@ from decimal import (
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -113,7 +113,6 @@ def test_arithmetic_and_order() -> None:
     assert total_of([], "EUR") == Money(0, "EUR")
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(-(10**9), 10**9), st.lists(st.integers(0, 1000), min_size=1, max_size=9).filter(any))
 def test_parts_add_up_to_the_whole(minor: int, weights: list[int]) -> None:
     parts = Money(minor, "USD").split(weights)
@@ -128,7 +127,6 @@ def test_weights_that_cannot_split(weights: list[int]) -> None:
         Money(1, "USD").split(weights)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.decimals(-1000, 1000, places=3), st.sampled_from(sorted(MODES)))
 def test_rounding_agrees_with_decimal(number: Decimal, mode: str) -> None:
     want = int(number.to_integral_value(rounding=MODES[mode]))

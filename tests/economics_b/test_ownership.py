@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -220,7 +220,6 @@ def test_an_mfn_safe_takes_the_best_later_terms_at_an_exit():
 whole = st.integers(min_value=0, max_value=50)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     preferred=st.lists(st.tuples(whole, whole, st.integers(0, 2), st.booleans()), max_size=3),
     options=st.lists(st.tuples(whole, st.integers(0, 5)), max_size=2),

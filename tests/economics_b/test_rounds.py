@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from breakeven.economics.money import InexactNumber, to_places, whole
@@ -233,7 +233,6 @@ ROUNDS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(SAFES, ROUNDS, st.randoms(use_true_random=False))
 def test_any_mix_is_solved_exactly_and_in_any_order(made: list[dict[str, Any]], terms: Round, random: Any) -> None:
     safes = [Safe(f"s{number}", **each) for number, each in enumerate(made)]
@@ -256,7 +255,6 @@ def test_any_mix_is_solved_exactly_and_in_any_order(made: list[dict[str, Any]], 
     assert shares(price_round(YC, shuffled, terms)) == shares(result)
 
 
-@settings(max_examples=30, deadline=None)
 @given(SAFES, ROUNDS, st.integers(2, 9))
 def test_the_unit_of_money_does_not_matter(made: list[dict[str, Any]], terms: Round, factor: int) -> None:
     assume(made)

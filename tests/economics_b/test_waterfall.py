@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.economics.money import Money
@@ -141,7 +141,6 @@ CLAIMS = st.lists(
 CONVERTIBLES = st.lists(st.builds(ExitSafe, st.just("s"), st.integers(1, 900), st.integers(5_000, 30_000)), max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 60_000), CLAIMS, CONVERTIBLES)
 def test_cash_is_conserved_and_nobody_gets_less_than_nothing(value: int, claims: Any, safes: Any) -> None:
     found = distribute(value, claims, safes)
@@ -150,21 +149,18 @@ def test_cash_is_conserved_and_nobody_gets_less_than_nothing(value: int, claims:
     assert sum(amount.minor for _, amount in found.in_money("USD")) == value * 100
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 60_000), st.integers(0, 60_000), CLAIMS)
 def test_a_higher_price_hurts_nobody(one: int, other: int, claims: Any) -> None:
     low, high = (distribute(value, claims) for value in sorted((one, other)))
     assert all(less <= more for (_, less), (_, more) in zip(low.payouts, high.payouts, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 90_000), min_size=1, max_size=9), CLAIMS, st.sampled_from(["founder", "p", "o", "l"]))
 def test_the_curve_for_simulations_is_the_exact_payout(values: list[int], claims: Any, holder: str) -> None:
     exact = [float(distribute(value, claims).of(holder)) for value in values]
     assert payout_curve(claims, holder).at(values) == pytest.approx(exact, rel=1e-9, abs=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60_000), CLAIMS)
 def test_no_preferred_holder_regrets_the_choice(value: int, claims: Any) -> None:
     """Forcing the other choice on one holder never pays him more."""

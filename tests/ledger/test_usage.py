@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.errors import InputError
@@ -25,7 +25,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         yield opened
 
 
-@settings(max_examples=30, deadline=None)
 @given(times=st.lists(TIMES, max_size=30), stretches=st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=5))
 def test_any_stretch_of_time_is_the_sum_of_its_events(
     shared: Ledger, times: list[int], stretches: list[tuple[int, int]]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.metrics.calibration import apply, fit, negative_log_likelihood, softmax
@@ -54,7 +54,6 @@ def test_zeros_and_ones_stay_finite() -> None:
     assert np.isfinite(apply(p, found)).all() and found["nll_after"] < found["nll_before"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.2, 5))
 def test_calibration_never_raises_the_loss_and_sums_to_one(seed: int, sharpness: float) -> None:
     p, truth = sample(300, 2, seed)

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.errors import ConfigError
@@ -73,7 +73,6 @@ def test_equal_gains_are_settled_by_likelihood_not_by_order() -> None:
     assert SCORING.decide([[0.2, 0.3, 0.5]], rule) == ["c"]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=3, max_size=3), st.integers(0, 99))
 def test_the_answer_has_the_highest_expected_payoff(gains: list[list[float]], seed: int) -> None:
     payoff = {f"true_{t}_pred_{s}": gains[i][j] for i, t in enumerate("abc") for j, s in enumerate("abc")}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_fakes import Fitting, cases, plain_task
 from tiny_weights import CONFIG, opinions, tiny_bert
@@ -73,7 +73,6 @@ def test_positions_of_roberta_equal_transformers(tmp_path, kind):
         assert torch.allclose(bert.read(tmp_path).eval()(bert.pack(ids)), wanted, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(2, 20), min_size=1, max_size=40), st.booleans())
 def test_a_training_step_has_the_vectors_and_gradients_of_plain_attention(lengths, merged):
     """Texts on a grid, rounded up and merged, against one call a length differentiated by torch."""

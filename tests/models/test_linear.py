@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -18,14 +18,12 @@ TEXT = st.text(alphabet="abZé 很好吃，.!\t\n-_5", max_size=40)
 
 
 @given(TEXT)
-@settings(max_examples=150, deadline=None)
 def test_characters_are_scikit_learns_char_wb(text):
     theirs = CountVectorizer(analyzer="char_wb", ngram_range=(1, 4)).build_analyzer()
     assert sorted(characters(text, 1, 4)) == sorted(theirs(text))
 
 
 @given(TEXT)
-@settings(max_examples=150, deadline=None)
 def test_words_are_scikit_learns_words(text):
     theirs = CountVectorizer(token_pattern=r"(?u)\w+", ngram_range=(1, 2)).build_analyzer()
     assert sorted(words(text, 1, 2)) == sorted(theirs(text))

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.measuring.worth import Bench, Plan
@@ -81,7 +81,6 @@ def test_market_rates_count_unless_a_part_lacks_a_class() -> None:
     assert compared(market, champion, challenger, goods)["champion"]["value"] == pytest.approx(0.02)
 
 
-@settings(max_examples=50)
 @given(st.lists(st.sampled_from(["train", "validation", "test", None]), max_size=40))
 def test_no_row_that_the_champion_was_trained_or_chosen_on_is_asked(sides: list[str | None]) -> None:
     ids = [str(number) for number in range(len(sides))]

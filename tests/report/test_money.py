@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.quantity import Quantity
@@ -37,7 +37,6 @@ def sheet(value: float | None, price: float | None, costs: list[float]) -> dict[
     }
 
 
-@settings(max_examples=60)
 @given(st.none() | AMOUNTS, AMOUNTS, st.lists(AMOUNTS, min_size=1, max_size=6))
 def test_every_total_of_the_waterfall_is_where_the_steps_before_it_lead(value, price, costs):
     bars = plan_pictures.unit_bars(sheet(value, price, costs), Words())
@@ -64,7 +63,6 @@ def test_amounts_of_the_waterfall_have_the_digits_of_the_largest_and_none_reads_
     assert ">$0.00412<" in small
 
 
-@settings(max_examples=40)
 @given(SHARES)
 def test_shares_that_sum_to_one_fill_their_bar(parts):
     shares = {f"holder {place}": part / sum(parts) for place, part in enumerate(parts)}
@@ -76,7 +74,6 @@ def test_shares_that_sum_to_one_fill_their_bar(parts):
     assert all(x + width <= after + 2.5 for (x, width), (after, _) in pairwise(ends))
 
 
-@settings(max_examples=40)
 @given(st.lists(st.lists(AMOUNTS, min_size=5, max_size=5), min_size=1, max_size=8))
 def test_payouts_of_any_amounts_are_drawn_and_their_names_do_not_overlap(rows):
     paid = [money.Paid(f"holder {place}", row, place) for place, row in enumerate(rows)]

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.quantity import Quantity
@@ -36,7 +36,6 @@ def parsed(svg: str) -> ElementTree.Element:
     return root
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(AMOUNTS, AMOUNTS, st.floats(0, 1e6)), min_size=1, max_size=6), st.none() | st.floats(0, 1e6))
 def test_the_frontier_draws_any_amounts(points, price):
     drawn = [pictures.Point(f"c{i}", money(x), money(y, spread), i) for i, (x, y, spread) in enumerate(points)]
@@ -45,7 +44,6 @@ def test_the_frontier_draws_any_amounts(points, price):
     assert len(marks) == len(points)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(AMOUNTS, st.floats(0, 1e3)), min_size=1, max_size=8), st.booleans(), st.none() | AMOUNTS)
 def test_dots_draw_any_values(values, log, limit):
     rows = [(f"c{i}", i, money(value, spread)) for i, (value, spread) in enumerate(values)]
@@ -73,7 +71,6 @@ def test_wilson_bounds_hold_the_share(share, n):
     assert share - 1e-9 <= high <= 1
 
 
-@settings(max_examples=40)
 @given(st.lists(AMOUNTS, min_size=1, max_size=50))
 def test_lines_draw_any_values(values):
     line = pictures.Line("c", list(range(len(values))), values, 0, [v - 1 for v in values], [v + 1 for v in values])
@@ -116,7 +113,6 @@ def test_lineage_draws_every_step_and_need():
     assert sorted(name for name in classes if name.startswith("box")) == ["box fresh", "box missing", "box stale"]
 
 
-@settings(max_examples=40)
 @given(AMOUNTS, st.lists(st.tuples(AMOUNTS, AMOUNTS), max_size=8))
 def test_a_tornado_of_any_swings(base, ends):
     bars = [(f"driver {place}", low, high) for place, (low, high) in enumerate(ends)]

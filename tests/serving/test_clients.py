@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -101,10 +101,7 @@ def test_length_and_chunks_together_are_400(server: ServerProcess) -> None:
 def test_a_large_body_is_refused_early(server: ServerProcess) -> None:
     with connect(server) as client:
         client.sendall(request(server, f"Content-Length: {10 << 20}"))
-        started = time.monotonic()
-        answer = read_all(client)
-    assert status(answer) == 413
-    assert time.monotonic() - started < 1
+        assert status(read_all(client)) == 413  # nothing of the body was sent; waiting for it ends in 408
 
 
 def test_a_large_body_in_chunks_is_refused_early(server: ServerProcess) -> None:
@@ -126,16 +123,19 @@ def test_heads_are_bounded(server: ServerProcess, data: bytes, expected: int) ->
 
 
 def test_a_slow_head_is_closed_at_its_deadline(server: ServerProcess) -> None:
-    started = time.monotonic()
     with connect(server) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
-        try:
-            while time.monotonic() - started < 8:
-                client.sendall(b"X-A: b\r\n")
-                time.sleep(0.2)
-        except OSError:
-            pass
-    assert time.monotonic() - started < 5
+        assert closes_on(client, b"X-A: b\r\n")
+
+
+def closes_on(client: socket.socket, piece: bytes) -> bool:
+    """Whether the server closes the connection of a client who sends a piece five times a second, in twenty seconds."""
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            client.sendall(piece)
+            time.sleep(0.2)
+        return False
+    return True
 
 
 def upload(server: ServerProcess, rate: float, seconds: float) -> bytes:
@@ -159,34 +159,22 @@ def test_a_long_upload_passes_while_it_keeps_up_its_pace(server: ServerProcess) 
 
 
 def test_a_second_head_has_a_deadline_too(server: ServerProcess) -> None:
-    started = time.monotonic()
     with connect(server) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHo")
         answer = read_all(client)
     assert status(answer) == 200
     assert b"HTTP/1.1 408" in answer
-    assert time.monotonic() - started < 6
 
 
 def test_an_idle_connection_is_closed_at_its_deadline(server: ServerProcess) -> None:
-    started = time.monotonic()
     with connect(server) as client:
-        answer = read_all(client)
-    assert status(answer) == 408
-    assert time.monotonic() - started < 5
+        assert status(read_all(client)) == 408
 
 
 def test_a_slow_body_is_closed_at_its_deadline(server: ServerProcess) -> None:
-    started = time.monotonic()
     with connect(server) as client:
         client.sendall(request(server, "Content-Length: 1000"))
-        try:
-            while time.monotonic() - started < 8:
-                client.sendall(b" ")
-                time.sleep(0.2)
-        except OSError:
-            pass
-    assert time.monotonic() - started < 6
+        assert closes_on(client, b" ")
 
 
 def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
@@ -202,10 +190,16 @@ def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
                 client.sendall(piece)
         except OSError:
             pass
-        deadline = time.monotonic() + 8
-        while time.monotonic() < deadline and connections_of(server, client.getsockname()[1]):
-            time.sleep(0.2)
-        assert not connections_of(server, client.getsockname()[1])
+        port = client.getsockname()[1]
+        assert in_time(lambda: not connections_of(server, port))
+
+
+def in_time(holds: Callable[[], object]) -> bool:
+    """Whether it holds within twenty seconds: a busy machine may take a while."""
+    deadline = time.monotonic() + 20
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(held)
 
 
 def connections_of(server: ServerProcess, port: int) -> list[object]:
@@ -219,9 +213,9 @@ def connections_of(server: ServerProcess, port: int) -> list[object]:
 def test_idle_connections_are_bounded(server: ServerProcess) -> None:
     clients = [connect(server) for _ in range(120)]
     try:
-        time.sleep(0.3)
-        held = [item for item in psutil.Process(server.pid).net_connections("tcp") if item.status == "ESTABLISHED"]
-        assert len(held) <= 60
+        time.sleep(0.3)  # the server takes them all
+        every = psutil.Process(server.pid)
+        assert in_time(lambda: sum(one.status == "ESTABLISHED" for one in every.net_connections("tcp")) <= 60)
     finally:
         for client in clients:
             client.close()
@@ -311,10 +305,7 @@ def test_no_orphan_is_left_when_the_parent_is_killed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid = int(done.stdout)
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    assert in_time(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
 def test_commands_work_while_the_server_runs(server: ServerProcess) -> None:

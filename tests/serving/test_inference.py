@@ -182,7 +182,7 @@ tensors = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_inputs=st.lists(tensors, max_size=5) | values)
 @pytest.mark.parametrize("schema", [TABLE, {"type": "string"}, {"type": "array"}])
 def test_whatever_is_sent_is_read_or_refused_by_name(schema: dict[str, Any], given_inputs: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -31,7 +31,6 @@ def answers(texts: list[str], good: float, seed: int) -> list[dict[str, Any]]:
     return [{"label": "good" if draw.random() < good else "bad", "probability": draw.uniform(0.5, 1)} for _ in texts]
 
 
-@settings(max_examples=60, deadline=None)
 @given(COUNTS, COUNTS)
 def test_psi_is_a_symmetric_distance(one: Any, other: Any) -> None:
     assert psi(one, other) >= 0
@@ -107,7 +106,6 @@ def test_scripts(text: str, name: str) -> None:
     assert script(text) == name
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=8))
 def test_places_are_of_unit_length_and_the_same_for_the_same_text(texts: list[str]) -> None:
     rows = places(texts)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.errors import InputError
@@ -288,7 +288,6 @@ def test_consent_is_a_truth_value() -> None:
         Terms.from_json({"consent": "yes"})
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.floats(0.01, 1.0), st.floats(0.01, 1.0))
 def test_a_larger_share_holds_a_smaller_one(one: float, other: float) -> None:
     small, large = sorted((one, other))
