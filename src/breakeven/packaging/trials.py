@@ -106,10 +106,8 @@ def choose(tried: Sequence[Tried]) -> Tried:
     """The fastest runtime that holds; the reference (the first) unless another is clearly faster."""
     reference = tried[0]
     holding = [item for item in tried[1:] if item.within and item.batch_independent and item.ms_per_case]
-    fastest = min(holding, key=lambda item: item.ms_per_case or 0.0, default=reference)
-    if (reference.ms_per_case or 0.0) > FASTER * (fastest.ms_per_case or 0.0):
-        return fastest
-    return reference
+    best = min(holding, key=lambda item: item.ms_per_case or 0.0, default=reference)
+    return best if (reference.ms_per_case or 0.0) > FASTER * (best.ms_per_case or 0.0) else reference
 
 
 def attempt(
@@ -251,10 +249,13 @@ def _settle_batches(found: Tried, predictor: Predictor, inputs: list[Any], pace:
         predictor.tokens_per_batch = budget
         seen[budget] = _pass(predictor, some)[1]
     found.batches = [{"tokens": budget, "ms": round(spent * 1000, 5)} for budget, spent in seen.items()]
-    fastest = min(seen, key=lambda budget: seen[budget])
-    if default not in seen or seen[default] > FASTER * seen[fastest]:
-        found.tokens_per_batch = fastest
-    predictor.tokens_per_batch = found.tokens_per_batch
+    predictor.tokens_per_batch = found.tokens_per_batch = fastest(seen, default)
+
+
+def fastest(seconds: Mapping[int, float], usual: int) -> int:
+    """The one that takes least, or the usual one where that is not clearly slower."""
+    best = min(seconds, key=lambda one: seconds[one])
+    return usual if usual in seconds and seconds[usual] <= FASTER * seconds[best] else best
 
 
 def _pass(predictor: Predictor, inputs: list[Any]) -> tuple[list[Any], float]:
@@ -293,11 +294,7 @@ def threads_of(model: Model, folder: Path, chosen: Tried, given: Conditions) -> 
         counts.append(min(2 * counts[-1], cores()))
     wanted = len(counts) > 1 and not chosen.spends
     tried = [_on_threads(model, folder, chosen, count, given) for count in counts] if wanted else []
-    best = chosen.threads
-    if tried:
-        first, *more = tried
-        fastest = min(more, key=lambda one: one.ms_per_case or 0.0)
-        best = fastest.threads if (first.ms_per_case or 0.0) > FASTER * (fastest.ms_per_case or 0.0) else 1
+    best = fastest({one.threads: one.ms_per_case or 0.0 for one in tried}, 1) if tried else chosen.threads
     names = ("threads", "ms_single", "ms_batched", "ms_per_case")
     return {"chosen": best, "tried": [{name: getattr(one, name) for name in names} for one in tried]}
 
