@@ -24,12 +24,27 @@ def collected(billed: Floats, days: Value) -> Floats:
     lag = np.asarray(days, dtype=float) / DAYS_PER_MONTH
     whole, part = np.floor(lag).astype(int), lag - np.floor(lag)
     months, size = billed.shape
+    if not lag.ndim:  # one lag for all scenarios: rows move as they are
+        came, late = np.zeros_like(billed), int(whole)
+        came[late:] = billed[: max(0, months - late)] * (1.0 - part)
+        came[late + 1 :] += billed[: max(0, months - late - 1)] * part
+        return came
     padded = np.concatenate([np.zeros((1, size)), billed])
     rows = np.arange(1, months + 1)[:, None]
     columns = np.arange(size)[None, :]
     now = padded[np.clip(rows - whole, 0, months), columns]
     before = padded[np.clip(rows - whole - 1, 0, months), columns]
     return np.asarray(now * (1.0 - part) + before * part)
+
+
+def nothing(shape: tuple[int, ...]) -> Floats:
+    """A stream of zeros that takes no room, and that `is_nothing` knows without looking at every cell."""
+    return np.broadcast_to(np.zeros(()), shape)
+
+
+def is_nothing(stream: Floats) -> bool:
+    """Whether it is such a stream."""
+    return not any(stream.strides) and stream.size > 0 and not stream.flat[0]
 
 
 def tax_due(profit: Floats, rate: Value, losses: Value) -> Floats:
@@ -56,7 +71,11 @@ def running(rows: Floats, step: np.ufunc = np.add) -> Floats:
 
 def first_month(reached: NDArray[np.bool_]) -> Floats:
     """[n]: the first month (from 1) in which it is so; inf where it never is."""
-    return np.where(reached.any(axis=0), np.argmax(reached, axis=0) + 1.0, NOT_REACHED)
+    found = np.full(reached.shape[1], NOT_REACHED)
+    # From the last month back, row by row: several times as fast as `any` and `argmax` down the columns.
+    for month in range(len(reached), 0, -1):
+        np.copyto(found, float(month), where=reached[month - 1])
+    return found
 
 
 def three_running(flow: Floats, alive: NDArray[np.bool_] | None = None) -> Floats:
@@ -100,6 +119,9 @@ def closes(item: Funding, inputs: Inputs, met: Mapping[str, Floats]) -> Floats:
 def funding(plan: BusinessPlan, inputs: Inputs, met: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats, Floats]:
     """(money on day one [n], money in each month, loan repayments, interest in them)."""
     months, size = inputs.months, inputs.size
+    if not plan.funding:
+        none = nothing((months, size))
+        return np.zeros(size), none, none, none
     first, came = np.zeros(size), np.zeros((months, size))
     repaid, interest = np.zeros((months, size)), np.zeros((months, size))
     for item in plan.funding:
@@ -148,6 +170,8 @@ def events(plan: BusinessPlan, inputs: Inputs) -> tuple[dict[str, Value], Floats
     """
     months, size = inputs.months, inputs.size
     factors: dict[str, Value] = {}
+    if not plan.risks:
+        return factors, nothing((months, size))
     paid = np.zeros((months, size))
     number = np.arange(1, months + 1)[:, None]
     for risk in plan.risks:

@@ -87,11 +87,10 @@ def flows(
 def _offered(name: str, customers: Customers, inputs: Inputs, growth_in_month_1: bool) -> tuple[Floats, Floats]:
     """(customers who would come of themselves or through channels, money spent on channels), [months, n]."""
     months, size = inputs.months, inputs.size
-    steps = np.arange(months)[:, None] + (1.0 if growth_in_month_1 else 0.0)
     offered = np.zeros((months, size)) + inputs[f"{name}new_per_month"]
     growth = inputs[f"{name}new_growth_per_month"]
     if np.any(growth):
-        offered = offered * (1.0 + growth) ** steps
+        offered *= _compounded(growth, 1.0 if growth_in_month_1 else 0.0, months)
     spent = np.zeros((months, size))
     for label, channel in customers.channels.items():
         here = f"{name}channels.{label}."
@@ -105,6 +104,16 @@ def _offered(name: str, customers: Customers, inputs: Inputs, growth_in_month_1:
             won = most * -np.expm1(-won / np.maximum(most, 1e-12))
         offered, spent = offered + won, spent + spend
     return offered, spent
+
+
+def _compounded(growth: Value, first: float, months: int) -> Floats:
+    """[months, n] or [months, 1]: (1 + growth) to the power of `first`, first + 1 ...; the growth is drawn once."""
+    rise = 1.0 + np.atleast_1d(growth)
+    made = np.empty((months, len(rise)))
+    made[0] = rise**first
+    for month in range(1, months):
+        np.multiply(made[month - 1], rise, out=made[month])
+    return made
 
 
 def _sales_limit(name: str, customers: Customers, inputs: Inputs, sellers: Mapping[str, Value]) -> Floats | None:
@@ -198,12 +207,17 @@ class Counted(Expected):
         return self._stream("go", month, cohort).binomial(present.astype(np.int64), rate).astype(float)
 
 
+def _drawn_once(value: Value) -> bool:
+    return not isinstance(value, np.ndarray) or value.ndim < 2
+
+
 class Leaving:
     """Who churns: one rate for all ages, or a rate by age, for which the cohorts are kept apart."""
 
     def __init__(self, rate: Value, by_age: Floats | None, factor: Value, counted: Expected) -> None:
         self._rate, self._by_age, self._factor, self._counted = rate, by_age, factor, counted
         self._cohorts: list[Floats] = []
+        self._constant: Floats | None = None
 
     @classmethod
     def of(cls, name: str, customers: Customers, inputs: Inputs, factor: Value, counted: Expected) -> Leaving:
@@ -231,7 +245,10 @@ class Leaving:
         """(customers lost in the month, the share of all that is)."""
         factor = at(self._factor, month)
         if self._by_age is None:
-            rate = np.minimum(np.zeros_like(active) + at(self._rate, month) * factor, 1.0)
+            rate = self._constant
+            if rate is None:
+                rate = np.minimum(np.zeros_like(active) + at(self._rate, month) * factor, 1.0)
+                self._constant = rate if _drawn_once(self._rate) and _drawn_once(self._factor) else None
             lost = self._counted.leaving(active, rate, month)
             if not self._counted.whole:
                 return lost, rate

@@ -95,9 +95,14 @@ def normals(names: Sequence[str], seed: int, count: int, *, block: int = 0, fact
     return z if factor is None else factor @ z
 
 
+def quasi_count(scenarios: int) -> int:
+    """Scenarios rounded up to 16 times a power of two."""
+    return SCRAMBLINGS << max(0, math.ceil(math.log2(max(1, scenarios) / SCRAMBLINGS)))
+
+
 def quasi_normals(dimensions: int, seed: int, scenarios: int, *, factor: Floats | None = None) -> Floats:
     """[dimensions, 16 * m] normals from 16 independent scramblings of a Sobol sequence, m a power of two."""
-    each = 1 << max(0, math.ceil(math.log2(max(1, scenarios) / SCRAMBLINGS)))
+    each = quasi_count(scenarios) // SCRAMBLINGS
     parts = [sobol(dimensions, each, stream(seed, "quasi", number)) for number in range(SCRAMBLINGS)]
     z = normal.ppf(np.concatenate(parts, axis=1))
     return z if factor is None else factor @ z

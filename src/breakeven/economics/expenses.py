@@ -116,7 +116,7 @@ def training(plan: BusinessPlan, inputs: Inputs) -> tuple[Value, Floats]:
     """(money before month 1, money in each month [months, 1] or [months, n])."""
     declared = plan.costs.training
     if declared is None:
-        return 0.0, np.zeros((inputs.months, 1))
+        return 0.0, np.broadcast_to(np.zeros(()), (inputs.months, 1))
     cost = inputs["costs.training.per_run"]
     again = np.zeros((inputs.months, 1))
     if declared.every_months:

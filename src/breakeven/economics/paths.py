@@ -179,7 +179,7 @@ REST = ("payroll_general", "payroll_development", "fixed_general", "fixed_develo
 def _sum(streams: Mapping[str, Floats], names: tuple[str, ...], shape: tuple[int, ...]) -> Floats:
     total = np.zeros(shape)
     for name in names:
-        if name in streams:
+        if name in streams and not cash.is_nothing(streams[name]):
             total += streams[name]
     return total
 
@@ -203,17 +203,19 @@ def _cash(
     """Tax, funding, the account, ruin, and the months that matter."""
     months, size = inputs.months, inputs.size
     opened, came, repaid, interest = cash.funding(plan, inputs, met)
-    taxed = streams["ebitda"] - streams["depreciation"] - interest
+    taxed = streams["ebitda"] - streams["depreciation"]
+    taxed = taxed if cash.is_nothing(interest) else taxed - interest
     streams["tax"] = cash.tax_due(taxed, inputs["tax.rate"], inputs["tax.losses"])
     # What is billed and not yet collected is the only difference between EBITDA and the money of the month.
     late = streams["revenue"] - streams["bad_debt"] - streams["collected"]
     streams["cash_flow"] = streams["ebitda"] - late - streams["capital"] - streams["tax"]
-    streams["funding"] = came - repaid
+    streams["funding"] = came if cash.is_nothing(repaid) else came - repaid
     start = np.zeros(size) - first
     summed = start + cash.running(streams["cash_flow"])
     has_cash = plan.cash is not None or bool(plan.funding)
     opening = start + opened + (inputs["cash"] if plan.cash is not None else 0.0)
-    account = cash.balance(opening, streams["cash_flow"] + streams["funding"], inputs["interest_on_cash_per_year"])
+    moved = streams["cash_flow"] if cash.is_nothing(streams["funding"]) else streams["cash_flow"] + streams["funding"]
+    account = cash.balance(opening, moved, inputs["interest_on_cash_per_year"])
     ruin = cash.first_month(account < 0.0) if has_cash else np.full(size, cash.NOT_REACHED)
     number = np.arange(1, months + 1)[:, None]
     outcomes = {
@@ -262,7 +264,7 @@ def _absorb(streams: dict[str, Floats], alive: np.ndarray[tuple[int, ...], np.dt
         return
     factor, done = alive.astype(float), dict[int, Floats]()
     for name, stream in streams.items():
-        if name in KEPT_AFTER_RUIN:
+        if name in KEPT_AFTER_RUIN or cash.is_nothing(stream):
             continue
         if id(stream) not in done:
             done[id(stream)] = np.multiply(stream, factor, out=stream if stream.flags.writeable else None)

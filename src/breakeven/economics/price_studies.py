@@ -282,7 +282,7 @@ def respond(plan: BusinessPlan, studied: Studied, advice: Advice | None) -> Busi
 
     A declared response stays; so does a price plan by meters, of which nobody was asked.
     """
-    if advice is None or studied.demand is None:
+    if advice is None or studied.demand is None or plan.segments:
         return plan
     recommended = {studied.unit: Driver.of(advice.price.value, origin=advice.price.origin)}
     price = plan.price or Pricing.model_validate(recommended)

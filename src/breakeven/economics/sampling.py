@@ -91,6 +91,10 @@ class Sampler:
                 values[name] = driver.from_normal(z[places[name]])
         return Inputs(values, self.plan.months, size, self.seed, block)
 
+    def rounded(self, scenarios: int) -> int:
+        """How many scenarios a run of so many has: quasi-random points come in powers of two."""
+        return draws.quasi_count(scenarios) if self.plan.random == "quasi" and self.doubtful else scenarios
+
     def blocks(self, scenarios: int) -> Iterator[Inputs]:
         """All blocks of a run of so many scenarios."""
         if self.plan.random == "quasi" and self.doubtful:

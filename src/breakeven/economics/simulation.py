@@ -8,7 +8,7 @@ figures (LTV, NRR ...) are of the first `EXACT` scenarios.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,33 +61,41 @@ def share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], groups: int = 0
 
 @dataclass
 class Gathered:
-    """Sums and kept arrays of the blocks seen so far."""
+    """Sums and kept arrays of the blocks seen so far. What is kept of every scenario has its room from the start: a
+    block's arrays are copied into it and let go, for a view into one would hold all of it."""
 
     exact: bool
+    total: int
     count: int = 0
     sums: dict[str, Floats] = field(default_factory=dict)
     headline: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in HEADLINE})
     sizes: list[int] = field(default_factory=list)
-    outcomes: dict[str, list[Floats]] = field(default_factory=dict)
+    outcomes: dict[str, Floats] = field(default_factory=dict)
 
     def add(self, paths: Paths, figures: Mapping[str, Floats], size: int) -> None:
-        """One more block."""
-        self.count += size
-        self.sizes.append(size)
+        """One more block, whose headline streams are sorted in place where they are not kept whole."""
         # One array may stand under two names (revenue that all recurs): it is summed and sorted once.
         totals = {id(stream): stream for stream in paths.streams.values()}
         summed = {place: stream.sum(axis=1) for place, stream in totals.items()}
         for name, stream in paths.streams.items():
             total = summed[id(stream)]
             self.sums[name] = self.sums[name] + total if name in self.sums else total
+        self._keep(paths.outcomes, size, self.total)
+        self._keep(figures, size, min(self.total, EXACT))
         sorted_: dict[int, Floats] = {}
         for name in HEADLINE:
             stream = paths.streams[name]
             if not self.exact and id(stream) not in sorted_:
-                sorted_[id(stream)] = row_quantiles(stream.copy())
+                sorted_[id(stream)] = row_quantiles(stream if stream.flags.writeable else stream.copy())
             self.headline[name].append(stream if self.exact else sorted_[id(stream)])
-        for name, values in (*paths.outcomes.items(), *figures.items()):
-            self.outcomes.setdefault(name, []).append(values)
+        self.count += size
+        self.sizes.append(size)
+
+    def _keep(self, found: Mapping[str, Floats], size: int, room: int) -> None:
+        for name, values in found.items():
+            if name not in self.outcomes:
+                self.outcomes[name] = np.empty(room)
+            self.outcomes[name][self.count : self.count + size] = values
 
     def quantiles(self) -> dict[str, Floats]:
         """[3, months] by headline stream."""
@@ -125,9 +133,13 @@ def run(plan: BusinessPlan, *, seed: int | None = None, scenarios: int | None = 
     sampler = Sampler.of(plan, plan.seed or 0 if seed is None else seed)
     priced = tables(plan)
     wanted = scenarios or plan.scenarios
-    gathered = _gather(plan, sampler.blocks(wanted), priced, exact=wanted <= EXACT)
+    gathered = Gathered(wanted <= EXACT, sampler.rounded(wanted))
+    for inputs in sampler.blocks(wanted):
+        paths = simulate_block(plan, inputs, priced)
+        # The spread of a ratio is known well enough from these; what decides (ruin, NPV ...) is kept of all.
+        figures = scenario_figures(plan, inputs, paths.streams) if gathered.count < EXACT else {}
+        gathered.add(paths, figures, inputs.size)
     base, base_figures = _one(plan, sampler.base(), priced)
-    outcomes = {name: np.concatenate(parts) for name, parts in gathered.outcomes.items()}
     groups = SCRAMBLINGS if plan.random == "quasi" and sampler.doubtful else 0
     return Run(
         plan,
@@ -137,19 +149,9 @@ def run(plan: BusinessPlan, *, seed: int | None = None, scenarios: int | None = 
         {name: float(values[0]) for name, values in (*base.outcomes.items(), *base_figures.items())},
         {name: total / gathered.count for name, total in gathered.sums.items()},
         gathered.quantiles(),
-        outcomes,
+        gathered.outcomes,
         groups,
     )
-
-
-def _gather(plan: BusinessPlan, blocks: Iterable[Inputs], priced: Tables, *, exact: bool) -> Gathered:
-    gathered = Gathered(exact)
-    for inputs in blocks:
-        paths = simulate_block(plan, inputs, priced)
-        # The spread of a ratio is known well enough from these; what decides (ruin, NPV ...) is kept of all.
-        figures = scenario_figures(plan, inputs, paths.streams) if gathered.count < EXACT else {}
-        gathered.add(paths, figures, inputs.size)
-    return gathered
 
 
 def _one(plan: BusinessPlan, inputs: Inputs, priced: Tables) -> tuple[Paths, dict[str, Floats]]:
