@@ -77,7 +77,7 @@ def test_its_answers_need_a_key_and_its_probes_do_not(call: Caller) -> None:
     assert call("GET", "/v2/models/echo", authorization=None).status == 401
     for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/echo/ready", "/v2/models/echo/versions/1/ready"):
         assert call("GET", path, authorization=None).status == 200
-    assert call("GET", "/v2", authorization=None).json["extensions"] == []
+    assert call("GET", "/v2", authorization=None).json["extensions"] == ["binary_tensor_data"]
     call.service.draining = True
     assert (call("GET", "/v2/health/ready").status, call("GET", "/v2/models/echo/ready").status) == (503, 503)
 

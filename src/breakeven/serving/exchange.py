@@ -20,9 +20,18 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _ANSWERS = frozenset(
-    {"application/json", "application/*", "text/event-stream", "application/x-ndjson", "application/jsonl"}
+    {
+        "application/json",
+        "application/*",
+        "text/event-stream",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/octet-stream",
+    }
 )
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
+_FORMS = ("multipart/form-data",)
+_BYTES = ("application/octet-stream", "")  # some clients name no type
 _CLOSE = {"connection": "close"}
 _IDS_AT_ONCE = 256
 _JSON = b"application/json"
@@ -43,8 +52,8 @@ class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
     __slots__ = (
-        "began", "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send", "status",
-        "trace",
+        "began", "binary", "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send",
+        "status", "trace",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +70,7 @@ class Exchange:
         self.failure: str | None = None  # the code of the error that answered it
         self.status = 200  # of an answer that its handler sends itself
         self.forms = False  # whether a form may be the body
+        self.binary = False  # whether bytes may follow a JSON object
 
     def _request_id(self) -> str:
         given = self.headers.get(b"x-request-id", b"").decode("latin-1")
@@ -122,7 +132,7 @@ class Exchange:
         """The whole body; 415 for what is neither JSON nor a form where forms are taken, 413 as soon as it is known
         to be too large.
         """
-        self.check_body(limit, "application/json", *(("multipart/form-data",) if self.forms else ()))
+        self.check_body(limit, "application/json", *(_FORMS if self.forms else _BYTES if self.binary else ()))
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body"):  # nearly always: all of it in one piece
             whole: bytes = message.get("body", b"")

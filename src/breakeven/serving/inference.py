@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2, over HTTP with JSON: the same keys, queue, charge and errors as /v1/predict.
 
-Binary tensors are not taken. Errors have this service's one shape.
+Tensors may stand as bytes behind the JSON object, in requests and in answers (`binary_tensors`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from breakeven.errors import InputError, Place
+from breakeven.serving import binary_tensors as binary
 from breakeven.serving import routes, tensors
 from breakeven.serving.exchange import Exchange, read_object
 from breakeven.serving.wire import Response, json_response, wrong_field
@@ -27,10 +28,10 @@ _LONGEST_ID = 200
 
 
 async def server(_service: Service, _exchange: Exchange) -> Response:
-    """GET /v2: who answers; no extension is offered."""
+    """GET /v2: who answers, and the one extension."""
     from breakeven import __version__
 
-    return json_response(200, {"name": "breakeven", "version": __version__, "extensions": []})
+    return json_response(200, {"name": "breakeven", "version": __version__, "extensions": [binary.EXTENSION]})
 
 
 async def live(_service: Service, _exchange: Exchange) -> Response:
@@ -90,6 +91,7 @@ def _model_of(exchange: Exchange) -> str:
 async def infer(service: Service, exchange: Exchange) -> Response:
     """POST /v2/models/{model}/infer: tensors in, tensors out; `parameters` of the answer hold its charge."""
     model = _model_of(exchange)
+    exchange.binary = binary.HEADER.encode() in exchange.headers
     key, rates, body = await routes.taken(service, exchange, model)
     with service.deployment(model, key) as deployment:
         return await _inferred(service, deployment, exchange, key, body=body, rates=rates)
@@ -98,25 +100,34 @@ async def infer(service: Service, exchange: Exchange) -> Response:
 async def _inferred(
     service: Service, deployment: Deployment, exchange: Exchange, key: Key, *, body: bytes, rates: Mapping[str, str]
 ) -> Response:
-    request, inputs = await routes.parsed(body, lambda: _parse(deployment, body))
+    length = exchange.header(binary.HEADER.encode()) if exchange.binary else None
+    request, inputs = await routes.parsed(body, lambda: _parse(deployment, body, length))
+    as_bytes = binary.wanted(request)
     asked = [item["name"] for item in request["outputs"]] if request.get("outputs") else None
 
-    def shape(deployment: Deployment, charge: str, outputs: list[Any], quantities: Mapping[str, int]) -> dict[str, Any]:
+    def shape(deployment: Deployment, charge: str, outputs: list[Any], quantities: Mapping[str, int]) -> Any:
         own = routes.answer_body(deployment, charge, [], quantities)
         paid = {name: own[name] for name in ("price", "currency") if own.get(name) is not None}
-        return {
+        answer = {
             "model_name": deployment.name,
             "model_version": VERSION,
             "id": request.get("id", charge),
             "parameters": {"charge": charge, **{f"usage_{meter}": n for meter, n in quantities.items()}, **paid},
             "outputs": tensors.written(outputs_of(deployment), outputs, asked),
         }
+        return binary.joined(answer, as_bytes) if any(as_bytes.values()) else answer
 
-    return await routes.charged(service, deployment, exchange, key, inputs, body=body, rates=rates, shape=shape)
+    response = await routes.charged(service, deployment, exchange, key, inputs, body=body, rates=rates, shape=shape)
+    if any(as_bytes.values()):
+        length = str(binary.header_of(response.body))
+        others = [header for header in response.headers if header[0] != b"content-type"]
+        response.headers = [(b"content-type", binary.KIND.encode()), (binary.HEADER.encode(), length.encode()), *others]
+    return response
 
 
-def _parse(deployment: Deployment, body: bytes) -> tuple[dict[str, Any], list[Any]]:
-    request = read_object(body, _FIELDS, _EXAMPLE)
+def _parse(deployment: Deployment, body: bytes, length: str | None) -> tuple[dict[str, Any], list[Any]]:
+    head, rest = binary.split(body, length)
+    request = read_object(head, _FIELDS, _EXAMPLE)
     name = request.get("id", "-")
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_ID:
         raise wrong_field("id", "expects-shorter", max_length=_LONGEST_ID)
@@ -125,7 +136,7 @@ def _parse(deployment: Deployment, body: bytes) -> tuple[dict[str, Any], list[An
     _check_wanted(request.get("outputs", []), [tensor.name for tensor in outputs_of(deployment).tensors])
     layout = inputs_of(deployment)
     try:
-        return request, routes.items(deployment, tensors.payloads(layout, request.get("inputs")))
+        return request, routes.items(deployment, tensors.payloads(layout, binary.filled(request.get("inputs"), rest)))
     except InputError as error:
         raise InputError(error.code, at=Place(field=_placed(error.at.field or "", layout)), **error.fields) from error
 

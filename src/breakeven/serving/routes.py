@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("breakeven.serving")
 
 Parsed = TypeVar("Parsed")
-Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], dict[str, Any]]
+Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], "dict[str, Any] | bytes"]
 
 _PREDICT = frozenset({"inputs", "model", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
@@ -149,7 +149,8 @@ async def answer(
         quantities = package.usage(inputs, outputs)
         charge_id = new_id()
         try:
-            body = encode(shape(deployment, charge_id, outputs, quantities)).encode()
+            shaped = shape(deployment, charge_id, outputs, quantities)
+            body = shaped if isinstance(shaped, bytes) else encode(shaped).encode()
         except (ValueError, TypeError) as error:  # NaN, or something JSON cannot carry
             log.error("the model's outputs are not JSON: %s", type(error).__name__)
             raise HttpError(500, "answer-broken") from error

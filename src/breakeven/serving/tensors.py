@@ -8,11 +8,14 @@ columns are named by the parameter `labels`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from breakeven.serving.wire import encode, read_json, wrong_field
+from breakeven.errors import Place
+from breakeven.serving.multipart import holds_bytes
+from breakeven.serving.wire import HttpError, encode, read_json, wrong_field
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 DATATYPES = {"string": "BYTES", "number": "FP64", "integer": "INT64", "boolean": "BOOL"}
@@ -22,13 +25,16 @@ _TAKEN = {"BYTES": ("BYTES",), "FP64": ("FP16", "FP32", "FP64", *WHOLE), "INT64"
 
 @dataclass(frozen=True)
 class Tensor:
-    """One named tensor. `is_json`: its elements are texts that hold JSON. `labels`: the columns of a matrix."""
+    """One named tensor. `is_json`: its elements are texts that hold JSON. `is_bytes`: in JSON they are base64, behind
+    it the bytes themselves. `labels`: the columns of a matrix.
+    """
 
     name: str
     datatype: str
     is_json: bool = False
     labels: tuple[str, ...] = ()
     required: bool = True
+    is_bytes: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As the model's metadata show it; -1 stands for the number of cases."""
@@ -51,7 +57,7 @@ def layout(schema: Mapping[str, Any], name: str) -> Layout:
     fields = schema.get("properties") if schema.get("type") == "object" else None
     if not fields:
         kind = _datatype(schema)
-        return Layout((Tensor(name, kind or "BYTES", is_json=kind is None),), True)
+        return Layout((Tensor(name, kind or "BYTES", is_json=kind is None, is_bytes=holds_bytes(schema)),), True)
     required = schema.get("required", list(fields))
     return Layout(tuple(_field(field, part, field in required) for field, part in fields.items()), False)
 
@@ -59,7 +65,7 @@ def layout(schema: Mapping[str, Any], name: str) -> Layout:
 def _field(name: str, schema: Mapping[str, Any], required: bool) -> Tensor:
     kind = _datatype(schema)
     if kind is not None:
-        return Tensor(name, kind, required=required)
+        return Tensor(name, kind, required=required, is_bytes=holds_bytes(schema))
     columns = schema.get("properties", {}) if schema.get("type") == "object" else {}
     if columns and all(_datatype(part) in ("FP64", "INT64") for part in columns.values()):
         return Tensor(name, "FP64", labels=tuple(columns), required=required)
@@ -123,16 +129,32 @@ def _flat(data: Sequence[Any]) -> Iterable[Any]:
 
 
 def _element(value: Any, expected: Tensor, place: str) -> Any:
+    if isinstance(value, bytes):  # it stood behind the JSON object
+        return _of_bytes(value, expected, place)
     whole = isinstance(value, int) and not isinstance(value, bool)
     fits = {
         "BYTES": isinstance(value, str),
         "INT64": whole,
-        "FP64": whole or isinstance(value, float),
+        "FP64": whole or (isinstance(value, float) and math.isfinite(value)),
         "BOOL": isinstance(value, bool),
     }
     if not fits[expected.datatype]:
         raise wrong_field(place, _ELEMENTS[expected.datatype])
     return read_json(value.encode()) if expected.is_json else value
+
+
+def _of_bytes(value: bytes, expected: Tensor, place: str) -> Any:
+    if expected.is_bytes:
+        return value
+    if expected.is_json:
+        return read_json(value)
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise wrong_field(place, "expects-text") from error
+    if "\0" in text:
+        raise HttpError(422, "json-character", at=Place(field=place), character="NUL")
+    return text
 
 
 def written(expected: Layout, outputs: Sequence[Any], wanted: Sequence[str] | None = None) -> list[dict[str, Any]]:
