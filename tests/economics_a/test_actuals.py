@@ -149,6 +149,7 @@ def test_use_keeps_its_spread_where_a_price_plan_bends():
     assert unfitted.customers.answers_each.mean == plan.customers.answers_each.mean
 
 
+@pytest.mark.slow
 def test_fitting_doubt_covers_what_comes():
     """150 ventures with hidden churn and growth: the 80% band of month 24 covers the truth about as often."""
     generator, hits = np.random.default_rng(3), 0
@@ -266,3 +267,82 @@ def test_milestones_that_were_met_stand_open_no_more():
     assert [(item.role, item.needs) for item in rest.team] == [("met", None), ("open", "open"), ("endless", "endless")]
     every = {**DECLARED, "costs": {"training": {"per_run": 5, "every_months": 6}}}
     assert advance(BusinessPlan.model_validate(every), 3).costs.training.every_months == 6
+
+
+# ------------------------------------------------------------------ segments
+
+SPLIT = BusinessPlan.model_validate(
+    {
+        "months": 24,
+        "scenarios": 300,
+        "cash": 5000,
+        "segments": {
+            "b2b": {
+                "price": {"per_customer": 100},
+                "customers": {"start": 2, "new_per_month": {"low": 1, "mode": 2, "high": 4},
+                              "churn_per_month": {"mean": 0.02, "sd": 0.01}, "first_month": 11},
+            },
+            "b2c": {
+                "price": {"plan": {"currency": "USD", "fees": [{"kind": "per_unit", "price": "0.01", "included": 50}]}},
+                "customers": {"start": 20, "new_per_month": {"low": 5, "mode": 10, "high": 20},
+                              "churn_per_year": 0.5, "answers_each": {"median": 80, "p90": 200}},
+            },
+        },
+        "correlations": [["segments.b2b.customers.new_per_month", "segments.b2c.customers.new_per_month", 0.5]],
+    }
+)  # fmt: skip
+B2B = Counted(2.0, (2, 3, 1), (0, 0, 1), {"answers": (9.0, 9.0, 9.0)}, revenue=(400.0, 700.0, 700.0), cash=4000.0)
+B2C = Counted(20.0, (8, 9, 12), (2, 1, 2), {"answers": (5.0, 6.0, 7.0), "days": (1.0, 1.0, 1.0)},
+              revenue=(1.0, 2.0, 3.0), each=(60.0, 90.0, 140.0))  # fmt: skip
+
+
+def test_the_company_is_the_sum_of_its_segments():
+    whole = together({"b2b": B2B, "b2c": B2C})
+    assert (whole.opening, whole.new, whole.lost, whole.cash) == (22.0, (10, 12, 13), (2, 1, 3), 4000.0)
+    assert whole.meters == {"answers": (14.0, 15.0, 16.0), "days": (1.0, 1.0, 1.0)}
+    assert whole.revenue == (401.0, 702.0, 703.0)
+    assert together({"b2b": B2B, "b2c": Counted(0.0, (1, 1, 1), (0, 0, 0))}).revenue == ()
+
+
+def test_each_segment_stands_beside_its_own_forecast():
+    one = alone(SPLIT, "b2b")
+    assert list(one.segments) == ["b2b"] and one.correlations == []
+    found, whole = beside(one, B2B), beside(SPLIT, together({"b2b": B2B, "b2c": B2C}))
+    other = beside(alone(SPLIT, "b2c"), B2C)
+    assert found["customers"][2].base + other["customers"][2].base == pytest.approx(whole["customers"][2].base)
+    assert found["revenue"][0].base == pytest.approx(100 * found["customers"][0].base)
+
+
+def test_each_segment_goes_on_from_its_own_months():
+    parts = {"b2b": (B2B, fitted(B2B)), "b2c": (B2C, fitted(B2C))}
+    whole = together({"b2b": B2B, "b2c": B2C})
+    rest = go_on(SPLIT, whole, fitted(whole), parts)
+    known = rest.drivers()
+    assert rest.months == 21 and rest.correlations == []
+    assert (known["segments.b2b.customers.start"].mean, known["segments.b2c.customers.start"].mean) == (7.0, 44.0)
+    assert known["segments.b2b.customers.new_per_month"].origin == "measured"
+    assert known["segments.b2b.customers.new_per_month"].mean == pytest.approx(6.5 / 3)
+    assert rest.segments["b2c"].customers.churn_per_year is None
+    assert rest.segments["b2b"].customers.first_month == 2 and rest.segments["b2b"].customers.counting == "whole"
+    # Use keeps its spread where the segment's price bends, and stays declared where nobody's use was counted.
+    assert known["segments.b2c.customers.answers_each"].each == "customer"
+    assert known["segments.b2b.customers.answers_each"].mean == 0.0
+    assert known["cash"].mean == 4000.0
+    made = economics.simulate(rest)
+    assert made.figure("customers_end").high > made.figure("customers_end").low
+
+
+def test_a_segment_nobody_counted_is_named():
+    with pytest.raises(UsageError, match=r"nothing was counted of \['b2c'\]|nothing was counted of b2c"):
+        go_on(SPLIT, B2B, fitted(B2B), {"b2b": (B2B, fitted(B2B))})
+
+
+def test_revenue_of_a_segment_is_at_its_own_price_and_a_customers_age():
+    plan = {"currency": "USD", "fees": [{"kind": "flat", "price": 40}, {"kind": "one_off", "price": 7}],
+            "coupons": [{"rate": "0.5", "periods": 2}], "trial_days": 15}  # fmt: skip
+    split = BusinessPlan.model_validate({"segments": {"a": {"price": {"plan": plan}, "customers": {}}}})
+    used = use(x=[(1, 1), (2, 1), (3, 1)])
+    free = 15 / (365 / 12)
+    # Half price on the first two invoices; the one-off fee comes with the first, at its half.
+    assert revenue(split, used, 3, prefix="segments.a.") == pytest.approx(((1 - free) * 20 + 3.5, 20, 40))
+    assert revenue(split, used, 3) == ()

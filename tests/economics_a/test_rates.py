@@ -168,3 +168,50 @@ def test_counted_meters_fill_what_a_plan_charges_for_and_nobody_declared():
 def test_use_that_cannot_be_meant_is_refused(meters, said):
     with pytest.raises(ValidationError, match=said):
         BusinessPlan.model_validate({"customers": {"meters": meters}})
+
+
+# ------------------------------------------------------------------ discounts that end
+
+
+FLAT = {"kind": "flat", "price": 100}
+
+
+def months(customers, **more):
+    section = sold(FLAT, customers=customers, **more)
+    return economics.simulate({"months": 6, "scenarios": 16, **section}).run.base["mrr"].tolist()
+
+
+def test_a_discount_that_ends_is_taken_off_each_new_customers_first_invoices():
+    half = {"coupons": [{"rate": "0.5", "periods": 3}]}
+    # Those who were there before have had theirs: 4 x 100, and of each two new ones three half months.
+    assert months({"start": 4, "new_per_month": 2}, **half) == [500, 600, 700, 900, 1100, 1300]
+    assert months({"start": 4, "new_per_month": 2}) == [600, 800, 1000, 1200, 1400, 1600]
+
+
+def test_discounts_of_different_length_end_one_after_the_other_and_leavers_take_theirs_along():
+    offs = {"discounts": [{"rate": "0.5", "periods": 3}], "coupons": [{"amount": 10, "periods": 2}]}
+    found = months({"new_per_month": 2, "churn_per_month": 0.5}, **offs)
+    # Ages 0 and 1 pay 40, age 2 pays 50, later 100; half of each age leaves every month.
+    paid = [40, 40, 50, 100, 100, 100]
+    expected = [sum(2 * 0.5**age * paid[age] for age in range(month + 1)) for month in range(6)]
+    assert found == pytest.approx(expected)
+
+
+def test_a_trial_comes_before_the_discount_on_what_is_left_of_it():
+    found = months({"new_per_month": 2}, trial_days=31, coupons=[{"rate": "0.5", "periods": 2}])
+    free = 31 / (365 / 12) - 1
+    assert found[:3] == pytest.approx([0, 2 * (1 - free) * 50, 2 * (1 - free) * 50 + 2 * 100])
+
+
+def test_the_invoice_and_the_simulation_agree_on_when_a_discount_ends():
+    billed = plan(FLAT, coupons=[{"rate": "0.5", "periods": 3}])
+    assert [revenue_of(billed, 0, billed=number) for number in range(5)] == [50, 50, 50, 100, 100]
+    assert revenue_of(billed, 0) == 100
+
+
+def test_a_discount_on_use_and_seats_ends_too():
+    fees = ({"kind": "per_unit", "price": "0.01"}, {"kind": "seats", "price": 10})
+    customers = {"new_per_month": 1, "answers_each": 1000, "seats_each": {"values": [1, 3], "weights": [0.5, 0.5]}}
+    section = sold(*fees, customers=customers, discounts=[{"rate": "0.2", "periods": 1}])
+    assert month(section) == pytest.approx(0.8 * (10 + 20), rel=1e-3)
+    assert month(section, n=1) == pytest.approx(1.8 * (10 + 20), rel=1e-3)

@@ -100,3 +100,18 @@ def test_whole_customers_have_the_same_expectation_and_more_spread():
     assert expected.outcomes["customers_end"].std() < 1e-9
     by_age = ended("whole", churn_per_month=None, churn_by_month=[0.1])
     assert by_age.mean["customers"][-1] == pytest.approx(expected.mean["customers"][-1], rel=0.01)
+
+
+def test_each_segment_is_weighed_by_its_own_months():
+    part = {"price": {"per_customer": 5}, "customers": DECLARED["customers"]}
+    plan = BusinessPlan.model_validate({"months": 24, "scenarios": 50, "segments": {"a": part, "b": part}})
+    months = {"a": History(10, [2, 2], [0, 0]), "b": History(10, [14, 14], [3, 2], [500.0])}
+    rest = refit(plan, History(20, [16, 16], [3, 2]), months)
+    known = rest.drivers()
+    assert known["segments.a.customers.new_per_month"].mean < 6 < known["segments.b.customers.new_per_month"].mean
+    assert known["segments.a.customers.churn_per_month"].mean < known["segments.b.customers.churn_per_month"].mean
+    assert known["segments.b.customers.start"].mean == 33.0
+    assert known["segments.b.customers.answers_each"].each == "customer"
+    assert {segment.customers.counting for segment in rest.segments.values()} == {"whole"}
+    with pytest.raises(ValueError, match="the counted months of every segment, also of b"):
+        refit(plan, History(20, [16], [3]), {"a": months["a"]})

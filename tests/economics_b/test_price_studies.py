@@ -226,3 +226,34 @@ def test_prices_that_are_for_nothing_named_are_refused():
 def test_research_that_cannot_be_meant_is_refused(settings, said):
     with pytest.raises(ValidationError, match=said):
         Research.model_validate(settings)
+
+
+def test_each_segment_answers_to_its_price_by_its_own_answers():
+    found = studied({"gabor_granger": "g"})
+    part = {"price": {"per_customer": 60}, "customers": {"new_per_month": 5, "churn_per_month": 0.05}}
+    asked = {**part, "research": {"gabor_granger": "g"}}
+    split = {"months": 12, "scenarios": 200, "segments": {"b2b": asked, "b2c": part}}
+    plan = economics.simulate(split, studied={"b2b": found})
+    response = plan.settings.segments["b2b"].price.response
+    assert response.demand is not None and plan.settings.segments["b2c"].price.response is None
+    names = {name for pair in plan.settings.correlations for name in pair[:2]}
+    assert names == {f"segments.b2b.price.response.demand.{end}" for end in ("intercept", "slope")}
+    advised = plan.as_json()["price_advice_by_segment"]["b2b"]
+    assert advised["price"]["low"] < advised["price"]["value"] < advised["price"]["high"] < 60
+    codes = {finding.code: str(finding) for finding in plan.findings}
+    assert "segment b2b: by the answers" in codes["research-better-price-of-segment"]
+    assert "research-unread" not in codes
+    # The same price as for a plan of that segment alone, and a dearer one brings fewer customers.
+    single = economics.simulate({"price": {"per_customer": 60}, "scenarios": 200}, studied=found)
+    assert advised["price"]["value"] == pytest.approx(single.advice.price.value)
+    dear = {**split, "segments": {**split["segments"], "b2b": {**asked, "price": {"per_customer": 90, "response": {
+        "reference": 60, "demand": {"intercept": 6.0, "slope": 0.1}}}}}}  # fmt: skip
+    assert economics.simulate(dear).run.base["new_customers"][0] < plan.run.base["new_customers"][0]
+
+
+def test_research_of_a_segment_that_was_not_read_is_told():
+    part = {"price": {"per_customer": 60}, "customers": {"start": 1}, "research": {"gabor_granger": "g"}}
+    plan = economics.simulate({"months": 3, "scenarios": 20, "segments": {"b2b": part}})
+    assert "research-unread" in {finding.code for finding in plan.findings}
+    with pytest.raises(ValueError, match="market and research; found both"):
+        BusinessPlan.model_validate({"segments": {"b2b": part}, "research": {"gabor_granger": "g"}})
