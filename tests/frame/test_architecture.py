@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,15 @@ def modules() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))
 
 
+@functools.cache
+def read(path: Path) -> tuple[list[str], list[tuple[str, int]]]:
+    """What a module imports, and the lines of its functions. The tree itself would burden every later collection."""
+    tree = ast.parse(path.read_text())
+    functions = [(node.name, (node.end_lineno or 0) - node.lineno) for node in ast.walk(tree)
+                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]  # fmt: skip
+    return imports(tree), functions
+
+
 def room(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
@@ -66,7 +76,7 @@ def imports(tree: ast.AST) -> list[str]:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_point_down_only(path: Path) -> None:
     here = room(path)
-    for name in imports(ast.parse(path.read_text())):
+    for name in read(path)[0]:
         if not name.startswith("breakeven."):
             continue
         other = name.split(".")[1]
@@ -115,7 +125,7 @@ def test_economics_knows_no_file_clock_or_network() -> None:
         "random",
     }
     for path in (SOURCE / "economics").rglob("*.py"):
-        names = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+        names = {name.split(".")[0] for name in read(path)[0]}
         assert not names & forbidden, f"{path.name} imports {sorted(names & forbidden)}"
         assert "now(" not in path.read_text(), f"{path.name} reads a clock"
 
@@ -130,7 +140,7 @@ def test_stages_name_no_concrete_task() -> None:
 
 def test_nothing_is_pickled() -> None:
     for path in modules():
-        names = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+        names = {name.split(".")[0] for name in read(path)[0]}
         assert not names & {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}, path.name
         assert "torch.load(" not in path.read_text(), path.name
 
@@ -148,6 +158,5 @@ def test_files_and_functions_stay_small() -> None:
     for path in modules():
         text = path.read_text()
         assert text.count("\n") <= 400, f"{path.relative_to(SOURCE)} has {text.count(chr(10))} lines"
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name} is too long"
+        for name, lines in read(path)[1]:
+            assert lines < 60, f"{path.name}: {name} is too long"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -42,13 +43,10 @@ def all_settings() -> list[type[BaseModel]]:
 
 
 def test_every_field_of_the_schema_is_read_by_something() -> None:
+    # A field's declaration is `name: type`; a reader is an attribute access, or a (dotted) key in a string.
     text = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    unread = []
-    for model in all_settings():
-        for name in model.model_fields:
-            # Its declaration is `name: type`; a reader is an attribute access, or a (dotted) key in a string.
-            if not re.search(rf"[.}}\"']{name}\b(?!\s*:)", text):
-                unread.append(f"{model.__name__}.{name}")
+    read = set(re.findall(r"[.}\"'](\w+)\b(?!\s*:)", text))
+    unread = [f"{model.__name__}.{name}" for model in all_settings() for name in model.model_fields if name not in read]
     assert not unread, f"settings that nothing reads: {unread}"
 
 
@@ -68,13 +66,22 @@ def test_unknown_keys_are_refused_everywhere() -> None:
     assert set(lenient) <= {"Candidate", "Fields"}, lenient
 
 
+@functools.cache
+def checker() -> Any:
+    """What validates against the schema, made once."""
+    made = schema()
+    kind = jsonschema.validators.validator_for(made)
+    kind.check_schema(made)
+    return kind(made)
+
+
 @pytest.mark.parametrize("name", recipes.names())
 def test_the_json_schema_takes_every_recipe(name: str, tmp_path: Path) -> None:
     recipes.write(name, tmp_path)
     data = read(tmp_path / "breakeven.yaml").data
-    jsonschema.validate(json.loads(json.dumps(data, default=str)), schema())
+    checker().validate(json.loads(json.dumps(data, default=str)))
 
 
 def test_the_json_schema_refuses_what_the_program_refuses() -> None:
-    with pytest.raises(jsonschema.ValidationError, match="trian"):
-        jsonschema.validate({"version": 1, "trian": {}}, schema())
+    (said,) = checker().iter_errors({"version": 1, "trian": {}})
+    assert "trian" in said.message
