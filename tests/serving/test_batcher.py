@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from breakeven.serving.batcher import Batcher
+from breakeven.serving.batcher import Batcher, _cut
 from breakeven.serving.wire import HttpError
 
 
@@ -172,7 +174,7 @@ def test_a_slow_model_keeps_four_batches_waiting(batchers: list[Batcher]) -> Non
 
 def test_a_pace_measured_before_counts_from_the_first_request(batchers: list[Batcher]) -> None:
     hold = threading.Event()
-    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_cases=1, pace=10.0)
+    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_cases=1, pace={"single": 10.0, "batched": 10.0})
     batchers.append(batcher)
 
     async def crowd() -> int:
@@ -186,7 +188,7 @@ def test_a_pace_measured_before_counts_from_the_first_request(batchers: list[Bat
         await asyncio.gather(*asks)
         return int(caught.value.fields["retry_after"])
 
-    assert run(crowd()) == 10
+    assert run(crowd()) == 20  # what runs, and what waits
 
 
 def test_what_waited_past_its_deadline_is_not_computed(batchers: list[Batcher]) -> None:
@@ -291,3 +293,90 @@ def test_who_is_alone_waits_for_company_no_longer_than_the_window(batchers: list
 
     waited, alone = run(story())
     assert alone < 0.15 < waited  # of five at least one is not held up by the machine
+
+
+@pytest.mark.parametrize("clients", [64, 8])
+def test_a_slow_model_refuses_none_of_its_first_clients(batchers: list[Batcher], clients: int) -> None:
+    hold = threading.Event()
+    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], pace={"single": 0.034, "batched": 0.028})
+    batchers.append(batcher)
+
+    async def crowd() -> list[Any]:
+        asks = [asyncio.ensure_future(_one(batcher, number)) for number in range(clients)]
+        await asyncio.sleep(0.02)
+        hold.set()
+        return await asyncio.gather(*asks)
+
+    assert run(crowd()) == [[number] for number in range(clients)]
+
+
+def test_a_case_that_was_held_up_makes_the_queue_no_shorter(batchers: list[Batcher]) -> None:
+    """A stall says that one case was late, not that each of three hundred will be."""
+    stall, hold = threading.Event(), threading.Event()
+
+    def answer(inputs: list[Any]) -> list[Any]:
+        if inputs == ["held up"]:
+            stall.wait(1.0)
+        elif "after" in inputs:
+            hold.wait(5)
+        return inputs
+
+    batcher = Batcher(answer, pace={"single": 2e-5, "batched": 2e-5})
+    batchers.append(batcher)
+
+    async def story() -> int:
+        await batcher.submit(["usual"] * 64, lane="a", seconds=30)
+        await _one(batcher, "held up")
+        asks = [batcher.submit(["after"] * 20, lane="a", seconds=30) for _ in range(15)]
+        hold.set()
+        return sum(len(found) for found in await asyncio.gather(*asks))
+
+    assert run(story()) == 300
+
+
+def test_a_long_batch_is_answered_in_pieces_of_like_length(batchers: list[Batcher]) -> None:
+    hold, seen = threading.Event(), list[list[int]]()
+
+    def answer(inputs: list[int]) -> list[int]:
+        hold.wait(5)
+        seen.append(inputs)
+        return inputs
+
+    batcher = Batcher(answer, sizes=lambda inputs: inputs, pace={"single": 0.0075, "batched": 0.0075})
+    batchers.append(batcher)
+    lengths = [(place * 37) % 101 + 1 for place in range(20)]
+
+    async def crowd() -> list[int]:
+        first = asyncio.ensure_future(_one(batcher, 0))
+        await asyncio.sleep(0.02)
+        asks = [asyncio.ensure_future(_one(batcher, length)) for length in lengths]
+        await asyncio.sleep(0.02)
+        hold.set()
+        await first
+        return [found[0] for found in await asyncio.gather(*asks)]
+
+    assert run(crowd()) == lengths
+    assert [item for piece in seen[1:] for item in piece] == sorted(lengths)
+    assert 2 <= len(seen[1:]) <= 3  # 0.15 s of work, 0.06 s a piece
+    work = [sum(piece) for piece in seen[1:]]
+    assert max(work) < 2 * min(work)
+
+
+@pytest.mark.parametrize("sizes", [lambda inputs: None, lambda inputs: [][1]])
+def test_sizes_that_are_not_known_cut_nothing(
+    batchers: list[Batcher], sizes: Callable[[list[Any]], list[int] | None]
+) -> None:
+    batcher = Batcher(lambda inputs: inputs, sizes=sizes, pace={"single": 0.1, "batched": 0.0078})
+    batchers.append(batcher)
+
+    async def ask() -> list[Any]:
+        return list(await batcher.submit(list(range(30)), lane="a", seconds=30))
+
+    assert run(ask()) == list(range(30))
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=64), st.integers(1, 64))
+def test_pieces_hold_every_place_once_and_none_is_empty(sizes: list[int], count: int) -> None:
+    pieces = _cut(sizes, count)
+    assert sorted(place for piece in pieces for place in piece) == list(range(len(sizes)))
+    assert all(pieces) and len(pieces) <= count

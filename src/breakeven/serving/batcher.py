@@ -1,8 +1,9 @@
 """Inference off the event loop: one thread a package answers whatever queued while it was busy, together.
 
 Nothing waits while nothing runs. Only right after a batch of several cases does the worker wait, at most `window`
-seconds, for the company that those callers are about to send. Keys take turns, so that one noisy key does not
-slow the others. What may wait (batch files) goes when nobody else waits, a little at a time.
+seconds, for the company that those callers are about to send. Keys take turns (`lanes`). A batch ends soon (`pace`); a
+long one is answered in pieces of like length, each handed back when it is done. What may wait (batch files) goes when
+nobody else waits, a little at a time.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from breakeven.serving import traces
+from breakeven.serving.lanes import Lanes
+from breakeven.serving.pace import Pace
+from breakeven.serving.parts import Parts
 from breakeven.serving.wire import HttpError
 
 log = logging.getLogger("breakeven.serving")
 
 Answer = Callable[[list[Any]], list[Any]]
-_UNREAD_PARTS = 64
+Sizes = Callable[[list[Any]], Sequence[int] | None]
+_BATCH_SECONDS = 0.25  # of work that is taken at once: who comes meanwhile waits no longer before it is looked at
+_PIECE_SECONDS = 0.06  # of a batch of unlike lengths, after which answers go out
 _BATCHES_AHEAD = 4
+_PATIENT = 2.0  # times the usual patience, for a full batch's cases, and while little is known of the pace
+_UNKNOWN = MappingProxyType({"single": 0.0, "batched": 0.0})
 _LANES_LOOKED_AT = 256
 _LAST_BATCH_SECONDS = 10.0
-_FADE = 0.8  # what a full batch leaves of what was known of the pace
 _LATER_SECONDS = 0.025  # of work that may wait, at most, before somebody who waits is looked for again
 _LATER_EVERY = 1.0  # seconds after which it gets a turn though others wait, so that it ends some day
 
@@ -50,73 +58,45 @@ class Job:
             self.trace.cases = len(inputs)
 
 
-class Parts:
-    """A stream's parts as they come: iterate over it on the event loop. Leaving early stops the model."""
-
-    def __init__(self, make: Callable[[], Iterator[Any]], loop: asyncio.AbstractEventLoop, lane: str = "") -> None:
-        self.make = make
-        self.lane = lane
-        self.loop = loop
-        self.iterator: Iterator[Any] | None = None
-        self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        self.left = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether a step makes sense: its reader is not far behind, or has left."""
-        return self.left or self.queue.qsize() < _UNREAD_PARTS
-
-    def __aiter__(self) -> Parts:
-        return self
-
-    async def __anext__(self) -> Any:
-        kind, value = await self.queue.get()
-        if kind == "part":
-            return value
-        if kind == "error":
-            raise value
-        raise StopAsyncIteration
-
-    def tell(self, kind: str, value: Any = None) -> None:
-        """Called on the worker's thread."""
-        try:
-            self.loop.call_soon_threadsafe(self.queue.put_nowait, (kind, value))
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            self.left = True
+Case = tuple[Job, int]  # a request and the place of one of its inputs
 
 
 class Batcher:
-    """A bounded queue before one worker thread. All its methods but the worker's run on the event loop."""
+    """A bounded queue before one worker thread. All its methods but the worker's run on the event loop.
+
+    `sizes`: work by input in any unit, called on the worker's thread where a batch is long; None of it: all alike.
+    `pace`: `{single, batched}` seconds a case, where they were measured before; see `pace.measured`.
+    """
 
     def __init__(
         self,
         answer: Answer,
         *,
+        sizes: Sizes | None = None,
         max_cases: int = 64,
         max_queue: int = 2048,
         window: float = 0.002,
         patience: float = 1.0,
-        pace: float = 0.0,
+        pace: Mapping[str, float] = _UNKNOWN,
         observe: Callable[[int, float], None] = lambda cases, seconds: None,
     ) -> None:
         self._answer = answer
+        self._sizes = sizes
         self._max_cases = max_cases
         self._max_queue = max_queue
         self._window = window
         self._patience = patience
         self._observe = observe
-        self._lanes: dict[str, deque[tuple[Job, int]]] = {}
-        self._turns: deque[str] = deque()
-        self._queued = 0
-        self._later: deque[tuple[Job, int]] = deque()
+        self._lanes: Lanes[Case] = Lanes()
+        self._later: deque[Case] = deque()
         self._later_at = 0.0
         self._streams: list[Parts] = []
         self._wake = threading.Condition()
         self._closing = False
-        self._last: tuple[float, int] = (0.0, 0)  # when the last batch ended, how many cases it had
-        self._seconds_per_case = pace  # known before the first batch where the package was measured on this machine
-        self._worked = (pace * max_cases, float(max_cases)) if pace else (0.0, 0.0)  # seconds, cases: both fade
-        self._seconds_per_batch = 0.0
+        self._last: tuple[float, int] = (0.0, 0)  # when answers last went out, and how many
+        self._free_at = 0.0  # when the batch that runs should end
+        self._pace = Pace(max_cases, _BATCH_SECONDS)
+        self._pace.seed(**pace)
         self.busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
@@ -124,39 +104,49 @@ class Batcher:
     @property
     def queued(self) -> int:
         """Cases that wait."""
-        return self._queued
+        return len(self._lanes)
 
     @property
     def pace(self) -> float:
         """Seconds a case of late; 0 where nothing is known yet."""
-        return self._seconds_per_case
+        return self._pace.per_case
+
+    def learn(self, cases: int, seconds: float) -> None:
+        """Takes into account a batch that was answered elsewhere, before the first request comes."""
+        self._pace.learn(cases, seconds)
 
     def wait_seconds(self, lane: str | None = None) -> float:
         """How long a case of `lane` that came now would wait, by the pace of late; None: behind everybody.
 
         Lanes take turns, so of every other lane only as many cases go first as this one has already.
         """
-        if lane is None or len(self._lanes) > _LANES_LOOKED_AT:
-            return self._queued * self._seconds_per_case
+        running = max(0.0, self._free_at - time.monotonic())
+        if lane is None or self._lanes.lanes > _LANES_LOOKED_AT:
+            return running + len(self._lanes) * self._pace.per_case
         with self._wake:
-            mine = len(self._lanes.get(lane, ()))
-            ahead = sum(
-                len(queue) if name == lane else min(len(queue), mine + 1) for name, queue in self._lanes.items()
-            )
-        return ahead * self._seconds_per_case
+            ahead = self._lanes.ahead(lane)
+        return running + ahead * self._pace.per_case
 
     def check(self, cases: int, seconds: float, *, lane: str | None = None) -> None:
         """HttpError 503 when `cases` more of a lane would wait too long, or could hardly be answered in `seconds`.
 
-        A queue that is longer than it needs to be serves nobody: it only makes everybody late. It holds `patience`
-        seconds of work, or four batches where batches take longer, and never more than half of `seconds`.
+        A queue that is longer than it needs to be serves nobody: it only makes everybody late. See `room`.
         """
-        patience = min(0.5 * seconds, max(self._patience, _BATCHES_AHEAD * self._seconds_per_batch))
-        wait = self._queued * self._seconds_per_case  # at most: who goes first is counted only where it matters
-        if wait > patience:
+        room = self.room(seconds)
+        wait = self.wait_seconds()  # at most: who goes first is counted only where it matters
+        if wait > room:
             wait = self.wait_seconds(lane)
-        if self._closing or wait > patience or self._queued + cases > self._max_queue:
+        if self._closing or wait > room or len(self._lanes) + cases > self._max_queue:
             raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))
+
+    def room(self, seconds: float) -> float:
+        """Seconds of work that may wait: `patience`; four batches where they take longer; `max_cases` up to twice
+        `patience`, and that much as well before as many cases were answered, while the pace is hearsay. Never more
+        than half of `seconds`.
+        """
+        full = self._max_cases * self._pace.per_case if self._pace.cases >= self._max_cases else math.inf
+        batch = self._pace.largest * self._pace.per_case
+        return min(0.5 * seconds, max(self._patience, _BATCHES_AHEAD * batch, min(full, _PATIENT * self._patience)))
 
     def submit(self, inputs: list[Any], *, lane: str, seconds: float) -> asyncio.Future[list[Any]]:
         """The outputs of some cases, in order. HttpError 503 at once when they could not be answered within
@@ -166,12 +156,7 @@ class Batcher:
         job = Job(inputs, asyncio.get_running_loop().create_future(), time.monotonic() + seconds)
         job.timer = job.future.get_loop().call_later(seconds, _expire, job)
         with self._wake:
-            queue = self._lanes.get(lane)
-            if queue is None:
-                queue = self._lanes[lane] = deque()
-                self._turns.append(lane)
-            queue.extend((job, index) for index in range(len(inputs)))
-            self._queued += len(inputs)
+            self._lanes.put(lane, ((job, index) for index in range(len(inputs))))
             self._wake.notify()
         return job.future
 
@@ -201,7 +186,7 @@ class Batcher:
     @property
     def idle(self) -> bool:
         """Whether nothing is being answered and nothing waits."""
-        return self.busy_since is None and not (self._queued or self._later or self._streams)
+        return self.busy_since is None and not (len(self._lanes) or self._later or self._streams)
 
     def close(self, seconds: float = _LAST_BATCH_SECONDS) -> bool:
         """Answers what is queued, cuts streams, ends the worker. False: the model hangs longer than `seconds`."""
@@ -217,28 +202,27 @@ class Batcher:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._queued and not self._later and not self._ready_streams() and not self._closing:
+                while not (len(self._lanes) or self._later or self._ready_streams() or self._closing):
                     self._wake.wait(0.01 if self._streams else None)
                 if self._closing:
                     self._give_up_later()
-                    if not self._queued and not self._streams:
+                    if not len(self._lanes) and not self._streams:
                         return
                 self._gather()
                 batch = self._take()
             self.busy_since = time.monotonic()
             if batch:
                 self._work(batch)
-            for parts in self._stream_turns():
-                self._step(parts)
+            self._step_streams()
             self.busy_since = None
 
     def _ready_streams(self) -> bool:
         return any(parts.ready for parts in self._streams)
 
-    def _stream_turns(self) -> list[Parts]:
-        """One stream of every lane that has one to go on with; who had a turn goes to the back."""
+    def _step_streams(self) -> None:
+        """A part of one stream of every lane that has one to go on with; who had a turn goes to the back."""
         if not self._streams:
-            return []
+            return
         with self._wake:
             turns: dict[str, Parts] = {}
             for parts in self._streams:
@@ -246,14 +230,17 @@ class Batcher:
                     turns.setdefault(parts.lane, parts)
             chosen = list(turns.values())
             self._streams = [parts for parts in self._streams if parts not in chosen] + chosen
-        return chosen
+        for parts in chosen:
+            if not parts.step():
+                with self._wake:
+                    self._streams.remove(parts)
 
     def _gather(self) -> None:
         ended, cases = self._last
         until = ended + self._window
         if cases < 2 or self._streams or self._closing:
             return
-        while self._queued < min(cases, self._max_cases):
+        while len(self._lanes) < min(cases, self._pace.largest):
             left = until - time.monotonic()
             if left <= 0 or not self._wake.wait(left):
                 return
@@ -265,32 +252,51 @@ class Batcher:
             job.error = HttpError(503, "shutting-down")
         self._hand_back(left)
 
-    def _take_later(self) -> list[tuple[Job, int]]:
+    def _take(self) -> list[Case]:
+        if self._later and (not len(self._lanes) or time.monotonic() - self._later_at > _LATER_EVERY):
+            return self._take_later()
+        return self._lanes.take(self._pace.largest)
+
+    def _take_later(self) -> list[Case]:
         """As many as take a moment, so that who comes meanwhile hardly waits."""
         self._later_at = time.monotonic()
-        fitting = int(_LATER_SECONDS / self._seconds_per_case) if self._seconds_per_case else 1
+        fitting = int(_LATER_SECONDS / self._pace.per_case) if self._pace.per_case else 1
         count = min(len(self._later), self._max_cases, max(2, fitting))
         return [self._later.popleft() for _ in range(count)]
 
-    def _take(self) -> list[tuple[Job, int]]:
-        if self._later and (not self._turns or time.monotonic() - self._later_at > _LATER_EVERY):
-            return self._take_later()
-        batch: list[tuple[Job, int]] = []
-        while self._turns and len(batch) < self._max_cases:
-            lane = self._turns.popleft()
-            queue = self._lanes[lane]
-            batch.append(queue.popleft())
-            if queue:
-                self._turns.append(lane)
-            else:
-                del self._lanes[lane]
-        self._queued -= len(batch)
-        return batch
+    def _work(self, batch: list[Case]) -> None:
+        answered, worked = 0, 0.0
+        expected = self._pace.seconds(len(batch))
+        self._free_at = time.monotonic() + expected
+        for number, piece in enumerate(self._pieces(batch, expected)):
+            if number:
+                self._step_streams()  # who reads parts waits for a piece, not for the whole
+            self.busy_since = time.monotonic()
+            cases, seconds = self._work_piece(piece)
+            answered, worked = answered + cases, worked + seconds
+        self._free_at = 0.0
+        if answered:
+            self._pace.learn(answered, worked)
 
-    def _work(self, batch: list[tuple[Job, int]]) -> None:
+    def _pieces(self, batch: list[Case], expected: float) -> list[list[Case]]:
+        """A long batch cut into pieces of like length and like work; all are done before anything that comes meanwhile,
+        so that long cases are not overtaken for ever.
+        """
+        count = min(round(expected / _PIECE_SECONDS), len(batch) // 2)
+        if self._sizes is None or count < 2:
+            return [batch]
+        try:
+            sizes = self._sizes([job.inputs[index] for job, index in batch])
+        except Exception as error:  # whoever is at fault fails alone, when it is answered
+            log.warning("the sizes of %d cases are not known (%s)", len(batch), type(error).__name__)
+            return [batch]
+        return [batch] if sizes is None else [[batch[place] for place in piece] for piece in _cut(sizes, count)]
+
+    def _work_piece(self, piece: list[Case]) -> tuple[int, float]:
+        """Answers and hands back; (cases for which somebody still waited, seconds)."""
         started = time.monotonic()
         live = []
-        for job, index in batch:
+        for job, index in piece:
             if started > job.deadline and job.error is None:
                 job.error = HttpError(504, "deadline-passed")
             if job.error is None:
@@ -304,20 +310,13 @@ class Batcher:
                 job.outputs[index] = output
         ended = time.monotonic()
         if live:
-            self.learn(len(live), ended - started)
-            self._seconds_per_batch = _smooth(self._seconds_per_batch, ended - started)
             self._observe(len(live), ended - started)
-        if batch[0][0].deadline != math.inf:  # who may wait sends no company
+        if piece[0][0].deadline != math.inf:  # who may wait sends no company
             self._last = (ended, len(live))
-        self._hand_back(batch)
+        self._hand_back(piece)
+        return len(live), ended - started
 
-    def learn(self, cases: int, seconds: float) -> None:
-        """Takes a batch into the pace, by its cases: one that came alone and was held up says little of many."""
-        kept = _FADE ** (cases / self._max_cases)
-        self._worked = (kept * self._worked[0] + seconds, kept * self._worked[1] + cases)
-        self._seconds_per_case = self._worked[0] / self._worked[1]
-
-    def _outputs(self, live: list[tuple[Job, int]]) -> list[Any]:
+    def _outputs(self, live: list[Case]) -> list[Any]:
         inputs = [job.inputs[index] for job, index in live]
         if not inputs:
             return []
@@ -333,7 +332,7 @@ class Batcher:
         # One bad case must not fail its neighbours.
         return [self._outputs([place])[0] for place in live]
 
-    def _hand_back(self, batch: list[tuple[Job, int]]) -> None:
+    def _hand_back(self, batch: list[Case]) -> None:
         finished: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         for job, _ in batch:
             job.missing -= 1
@@ -345,31 +344,18 @@ class Batcher:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 log.warning("%d answers had nobody left to take them", len(jobs))
 
-    def _step(self, parts: Parts) -> None:
-        try:
-            if parts.left:
-                raise StopIteration
-            if parts.queue.qsize() >= _UNREAD_PARTS:
-                return
-            if parts.iterator is None:
-                parts.iterator = parts.make()
-            parts.tell("part", next(parts.iterator))
-            if not parts.left:
-                return
-            raise StopIteration
-        except StopIteration:
-            parts.tell("end")
-        except Exception as error:
-            parts.tell("error", error)
-        close = getattr(parts.iterator, "close", None)
-        if close is not None:
-            close()
-        with self._wake:
-            self._streams.remove(parts)
 
-
-def _smooth(before: float, found: float) -> float:
-    return found if not before else 0.8 * before + 0.2 * found
+def _cut(sizes: Sequence[int], count: int) -> list[list[int]]:
+    """Places in the order of their sizes, in at most `count` pieces of about equal work, none empty."""
+    share = max(sum(sizes), 1) / count
+    pieces: list[list[int]] = []
+    done = 0.0
+    for place in sorted(range(len(sizes)), key=lambda place: sizes[place]):
+        if not pieces or (done >= share * len(pieces) and len(pieces) < count):
+            pieces.append([])
+        pieces[-1].append(place)
+        done += sizes[place]
+    return pieces
 
 
 def _expire(job: Job) -> None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from breakeven.errors import BreakevenError
 from breakeven.serving import traces
-from breakeven.serving.batcher import Batcher, Parts
+from breakeven.serving.batcher import Batcher
 from breakeven.serving.latency import Latencies
+from breakeven.serving.pace import measured
+from breakeven.serving.parts import Parts
 
 if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
@@ -56,11 +58,12 @@ class Deployment:
         self.running = 0
         self.batcher = Batcher(
             self.answer_now,
+            sizes=getattr(package, "sizes", None),
             max_cases=limits.max_batch,
             max_queue=limits.max_queue,
             window=limits.window_ms / 1000,
             patience=limits.queue_seconds,
-            pace=_measured_pace(package),
+            pace=measured(package),
             **({} if figures is None else {"observe": figures.batch}),
         )
 
@@ -149,10 +152,3 @@ def in_share(release: str, customer: str, share: float) -> bool:
     """
     digest = hashlib.blake2b(f"{release}\0{customer}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2.0**64
-
-
-def _measured_pace(package: Any) -> float:
-    """Seconds a case of the chosen runtime, as the package was measured; 0 where it was not."""
-    runtimes = getattr(package, "info", {}).get("runtimes", {})
-    found = [item.get("ms_per_case") for item in runtimes.get("tried", []) if item["runtime"] == runtimes.get("chosen")]
-    return (found[0] or 0.0) / 1000 if found else 0.0

@@ -1,8 +1,7 @@
 """The load generator, a process of its own: prepared bodies in, latencies out. It checks its own punctuality.
 
-Standard library only, so that it starts at once and takes little of the machine. Reads one JSON job on stdin,
-writes one
-JSON result on stdout.
+Standard library only, so that it starts at once and takes little of the machine. Reads one JSON job on stdin, writes
+one JSON result on stdout.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import collections
 import json
 import os
 import random
+import re
 import sys
 import time
 from typing import Any
@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 
 _SPIN_SECONDS = 0.0015  # timers of an event loop are a millisecond coarse: the last of the wait is spent awake
 _LATENCIES = 20_000
+_EXAMPLES = 50  # different texts of errors that are kept
+_EXAMPLE = 500  # characters of each
+_REQUEST_ID = re.compile(r',?\s*"request_id":\s*"[^"]*"')
 
 
 class Connection(asyncio.Protocol):
@@ -45,7 +48,9 @@ class Connection(asyncio.Protocol):
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Counts a response when its last byte is here."""
+        """Counts a response when its last byte is here. What a server says as it closes an idle connection is none."""
+        if not self.busy:
+            return
         self.buffer = self.buffer + data if self.buffer else data
         head = self.buffer.find(b"\r\n\r\n")
         if head < 0:
@@ -81,8 +86,9 @@ class Load:
         self.requests = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in job["bodies"]]
         self.latencies: list[tuple[float, float]] = []  # due (seconds from the start), latency
         self.refusals: list[float] = []
+        self.waits: list[float] = []  # for a free connection
         self.errors: collections.Counter[str] = collections.Counter()
-        self.examples: list[str] = []
+        self.examples: collections.Counter[str] = collections.Counter()
         self.free: collections.deque[Connection] = collections.deque()
         self.waiting: collections.deque[tuple[bytes, float]] = collections.deque()
         self.running = 0
@@ -117,7 +123,9 @@ class Load:
         while self.waiting and self.free:
             connection = self.free.popleft()
             if connection.transport is not None and not connection.transport.is_closing():
-                connection.send(*self.waiting.popleft())
+                request, due = self.waiting.popleft()
+                self.waits.append(time.perf_counter() - due)
+                connection.send(request, due)
 
     def answered(self, connection: Connection, status: int, body: bytes) -> None:
         """A whole response is here."""
@@ -141,8 +149,9 @@ class Load:
 
     def _error(self, name: str, example: str) -> None:
         self.errors[name] += 1
-        if len(self.examples) < 3:
-            self.examples.append(f"{name}: {example[:200]}")
+        told = _REQUEST_ID.sub("", f"{name}: {example[:_EXAMPLE]}")
+        if told in self.examples or len(self.examples) < _EXAMPLES:
+            self.examples[told] += 1
 
     def lost(self, connection: Connection) -> None:
         """Opens a new connection for a lost one."""
@@ -209,7 +218,7 @@ def _result(load: Load, lags: list[float], *, sending: float, behind: int) -> di
         "sent": load.sent,
         "answers": len(values),
         "errors": dict(load.errors),
-        "examples": load.examples,
+        "examples": dict(load.examples),
         "seconds": sending,
         "achieved": inside / sending if sending > 0 else 0.0,
         "last": last,
@@ -219,6 +228,7 @@ def _result(load: Load, lags: list[float], *, sending: float, behind: int) -> di
             for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
         },
         "refused_p99_ms": None if refused is None else refused * 1000,
+        "connection_wait_ms": (_quantile(sorted(load.waits), 0.99) or 0.0) * 1000,
         "growth_ms": _growth(load.latencies),
         "lag_ms": {"p99": (_quantile(lags, 0.99) or 0.0) * 1000, "max": (lags[-1] if lags else 0.0) * 1000},
         "latencies_ms": [round(value * 1000, 3) for _, value in sorted(load.latencies)[:_LATENCIES]],

@@ -4,10 +4,9 @@
     closed_loop(url, key, bodies, connections, seconds, cpu=1) -> LoadResult
     find_capacity(server, bodies, latency_gate_ms, seconds_budget=10, cpu=1) -> Capacity
 
-Arrivals are a Poisson stream; a latency counts from the moment a request was due, so a server that stalls
-cannot hide the
-requests it kept from being sent. The generator is another process on another core (`cpu`; the server is pinned by its
-ServerProcess); a run in which it was late itself is refused.
+Arrivals are a Poisson stream; a latency counts from the moment a request was due, so a server that stalls cannot hide
+the requests it kept from being sent. The generator is another process on another core (`cpu`; the server is pinned by
+its ServerProcess); a run in which it was late itself is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +31,10 @@ _GROWTH_SHARE = 0.2  # a queue that grows by more than this share of the gate du
 
 @dataclass(frozen=True)
 class LoadResult:
-    """One run. Latencies in ms from when a request was due; `achieved` is answers a second while sending."""
+    """One run. Latencies in ms from when a request was due; `achieved` is answers a second while sending. `lag_ms` and
+    `connection_wait_ms` (99th percentiles) are the generator's own share: how late it sent, and how long a request
+    waited for a free connection. `examples`: each text of an error, and how often it came.
+    """
 
     rate: float | None
     seconds: float
@@ -47,6 +49,8 @@ class LoadResult:
     growth_ms: float
     lag_ms: float
     refused_p99_ms: float | None = None  # how long a client waited to hear no
+    connection_wait_ms: float = 0.0
+    examples: dict[str, int] = field(default_factory=dict)
     latencies_ms: list[float] = field(repr=False, default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -143,6 +147,8 @@ def _generate(job: dict[str, Any], url: str, key: str, bodies: Sequence[str], cp
         found["growth_ms"],
         found["lag_ms"]["p99"],
         found["refused_p99_ms"],
+        found["connection_wait_ms"],
+        found["examples"],
         found["latencies_ms"],
     )
 
