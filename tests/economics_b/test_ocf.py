@@ -1,18 +1,24 @@
 """Open Cap Format: a table survives the way out and back, and what the format cannot carry is named.
 
-With BREAKEVEN_OCF_SCHEMAS naming the `schema` folder of the published format, every file is checked against it.
+Every file is checked against the published JSON schemas: those of 28 June 2026 (commit d5226fb of
+github.com/Open-Cap-Table-Coalition/Open-Cap-Format-OCF, unmodified, with their licence, in the archive beside this
+file), or the copy whose `schema` folder BREAKEVEN_OCF_SCHEMAS names.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tarfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from breakeven.economics.cap_declared import declared
 from breakeven.economics.cap_events import (
     AddClass,
     Cancel,
@@ -28,7 +34,8 @@ from breakeven.economics.cap_events import (
     StockClass,
     Transfer,
 )
-from breakeven.economics.captable import CapTable
+from breakeven.economics.cap_sections import CapTableSettings
+from breakeven.economics.captable import CapTable, State
 from breakeven.economics.ocf_read import read_ocf
 from breakeven.economics.ocf_write import Issuer, OcfFiles, write_ocf
 from breakeven.economics.rounds import Round, ShareRounding
@@ -314,13 +321,21 @@ def test_files_that_cannot_be_meant(files: dict[str, str], said: str) -> None:
         read_ocf(files)
 
 
-@pytest.mark.skipif("BREAKEVEN_OCF_SCHEMAS" not in os.environ, reason="BREAKEVEN_OCF_SCHEMAS names no schema folder")
+def published() -> list[dict[str, Any]]:
+    if "BREAKEVEN_OCF_SCHEMAS" in os.environ:
+        folder = Path(os.environ["BREAKEVEN_OCF_SCHEMAS"])
+        return [json.loads(path.read_text()) for path in folder.rglob("*.schema.json")]
+    with tarfile.open(Path(__file__).with_name("ocf-schema-d5226fb.tar.gz")) as archive:
+        names = [name for name in archive.getnames() if name.endswith(".schema.json")]
+        return [json.loads(archive.extractfile(name).read()) for name in names]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("events", [BASE, BASE + MORE], ids=["before the round", "after it"])
 def test_files_are_what_the_published_schemas_ask(events: tuple[Event, ...]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     referencing = pytest.importorskip("referencing")
-    folder = Path(os.environ["BREAKEVEN_OCF_SCHEMAS"])
-    schemas = [json.loads(path.read_text()) for path in folder.rglob("*.schema.json")]
+    schemas = published()
+    assert len(schemas) >= 175
     registry = referencing.Registry().with_resources(
         [(schema["$id"], referencing.Resource.from_contents(schema)) for schema in schemas]
     )
@@ -341,3 +356,86 @@ def test_a_day_count_of_others_is_refused_by_name() -> None:
     rows = json.loads(written(*BASE).files["Transactions.ocf.json"].replace("30_360", "LUNAR"))["items"]
     with pytest.raises(DataError, match="LUNAR"):
         read_ocf(transactions(*[row for row in rows if row["object_type"] == "TX_CONVERTIBLE_ISSUANCE"]))
+
+
+# ------------------------------------------------------------------ any table: out, back, and into a file
+
+MONEY = st.decimals(0, 10, places=4, allow_nan=False)
+SHARES = st.integers(1, 10**9)
+VESTINGS = st.none() | st.builds(
+    Vesting,
+    st.dates(date(2020, 1, 1), date(2024, 1, 1)),
+    st.sampled_from([12, 48]),
+    st.sampled_from([0, 12]),
+    st.sampled_from([1, 3, 12]),
+    st.sampled_from(["CUMULATIVE_ROUNDING", "CUMULATIVE_ROUND_DOWN", "FRONT_LOADED", "BACK_LOADED_TO_SINGLE_TRANCHE"]),
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Event]:
+    """A table and what became of some of it."""
+    classes = draw(st.lists(st.sampled_from(["A", "B"]), unique=True))
+    log: list[Event] = []
+    for rank, name in enumerate(classes):
+        multiple, cap = draw(st.sampled_from(["1", "1.5"])), draw(st.sampled_from([None, "2"]))
+        participates = cap is not None or draw(st.booleans())
+        log.append(AddClass(DAY, StockClass(name, True, multiple, rank, participates, cap)))
+    for number in range(draw(st.integers(1, 4))):
+        kind, holder = draw(st.sampled_from(["common", *classes])), draw(st.sampled_from(["Ann", "Bob", "Cy"]))
+        log.append(Issue(DAY, f"i{number}", holder, kind, draw(SHARES), str(draw(MONEY)), draw(VESTINGS)))
+    pool = draw(st.integers(0, 10**6))
+    if pool:
+        log.append(ReservePool(DAY, pool))
+        log.append(Grant(DAY, "g", "Dee", draw(st.integers(1, pool)), str(draw(MONEY)), draw(VESTINGS)))
+    for number in range(draw(st.integers(0, 2))):
+        amount, discount = draw(st.integers(1, 10**6)), draw(st.sampled_from(["0", "0.2"]))
+        cap = draw(st.none() | st.integers(10**6, 10**8))
+        money, mfn = draw(st.sampled_from(["post", "pre"])), draw(st.booleans())
+        log.append(IssueConvertible(DAY, Safe(f"s{number}", amount, cap, discount, money, mfn, mfn, DAY, "Eve")))
+    if draw(st.booleans()):
+        due = draw(st.dates(date(2024, 2, 1), date(2030, 1, 1)))
+        note = Note("n", draw(st.integers(1, 10**6)), DAY, due, str(draw(MONEY)), day_count="30/360", holder="Fay")
+        log.append(IssueConvertible(DAY, note))
+    if draw(st.booleans()):
+        log.append(Split(LATER, draw(st.integers(1, 5))))
+    if draw(st.booleans()):
+        shares = CapTable(tuple(log)).state().holdings["i0"].shares
+        log.append(Transfer(LATER, "t", "i0", "Gus", draw(st.integers(1, shares))))
+    return log
+
+
+def same(one: State, other: State) -> None:
+    assert {name: shares for name, shares in one.by_holder().items() if shares} == {
+        name: shares for name, shares in other.by_holder().items() if shares
+    }
+    assert (one.pool, one.raised) == (other.pool, other.raised)
+    assert one.convertibles.keys() == other.convertibles.keys()
+    for value in (10_000, 50_000_000):
+        assert dict(one.exit(value, LATER).payouts) == dict(other.exit(value, LATER).payouts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs())
+def test_any_table_survives_the_way_out_back_and_into_a_file(log: list[Event]) -> None:
+    before = CapTable(tuple(log)).state()
+    back = read_ocf(written(*log).files)
+    assert back.left_out == () and back.currencies in ((), ("USD",))
+    same(back.table.state(), before)
+    settings_ = CapTableSettings.model_validate({"events": [declared(event) for event in back.table.events]})
+    same(settings_.table().state(), before)
+
+
+def test_every_form_of_an_event_is_read_again_as_it_was() -> None:
+    log = (*BASE, *MORE[:-1])
+    again = CapTableSettings.model_validate({"events": [declared(event) for event in log]})
+    same(again.table().state(), CapTable(log).state())
+    assert declared(Issue(DAY, "s", "a", "common", 5, raises=False))["paid"] is False
+    odd = Exercise(DAY, "x", "g", 1, "B")
+    assert declared(odd) | {"date": ""} == {
+        "kind": "exercise", "date": "", "id": "x", "security": "g", "shares": 1, "stock_class": "B"
+    }  # fmt: skip
+    for wrong in ({"maturity": "2027-01-01", "maturity_months": 3}, {}):
+        note = {"kind": "note", "date": "2025-01-01", "amount": 5, **wrong}
+        with pytest.raises(ValueError, match="maturity_months or maturity, one of them"):
+            CapTableSettings.model_validate({"events": [note]})
