@@ -204,5 +204,5 @@ def test_the_document_describes_what_is_answered(make: Make) -> None:
     jsonschema.validate(request, told["requestBody"]["content"]["application/json"]["schema"])
     answer = call("POST", "/v2/models/echo/infer", request).json
     jsonschema.validate(answer, told["responses"]["200"]["content"]["application/json"]["schema"])
-    assert told["parameters"][0]["schema"] == {"const": "echo"}
+    assert told["parameters"][0]["schema"] == {"enum": ["echo"]}
     assert "security" not in paths["/v2/models/{model}/ready"]["get"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import batches, inference, openai, policies, routes
+from breakeven.serving import batches, documents, inference, openai, policies, routes
 from breakeven.serving.access import Access
 from breakeven.serving.batch_files import BatchFolder
 from breakeven.serving.batch_work import Batches
@@ -79,8 +79,8 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "/v1/models/{model}": ("model", {"GET": openai.model}),
     "/v1/session/start": ("session-start", {"POST": policies.start}),
     "/v1/session/step": ("session-step", {"POST": policies.step}),
-    "/openapi.json": ("openapi", {"GET": routes.openapi}),
-    "/docs": ("docs", {"GET": routes.docs}),
+    "/openapi.json": ("openapi", {"GET": documents.openapi}),
+    "/docs": ("docs", {"GET": documents.docs}),
     "/v2": ("v2-server", {"GET": inference.server}),
     "/v2/health/live": ("v2-live", {"GET": inference.live}),
     "/v2/health/ready": ("v2-ready", {"GET": inference.ready}),

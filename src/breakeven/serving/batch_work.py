@@ -187,7 +187,7 @@ class Batches:
 
     async def _answer(self, batch: Batch, deployment: Deployment, key: Key, lines: list[Line]) -> None:
         service = self.service
-        await _aside(lambda: _parse(lines, deployment, longest=service.limits.max_bytes))
+        await _aside(lambda: _parse(lines, deployment, longest=deployment.limits.max_bytes))
         await _aside(lambda: self._charged_before(batch, lines))
         try:
             await self._admit(deployment, key, lines)
@@ -332,7 +332,7 @@ def _parse(lines: list[Line], deployment: Deployment, *, longest: int) -> None:
 
 
 def _read_line(line: Line, longest: int) -> None:
-    if line.text is None:
+    if line.text is None or len(line.text) > longest:
         raise HttpError(413, "body-too-large", limit=longest)
     text = line.text.removeprefix(b"\xef\xbb\xbf") if line.number == 1 else line.text
     found = read_object(text, _FIELDS, _EXAMPLE)

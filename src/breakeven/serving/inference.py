@@ -100,6 +100,7 @@ async def infer(service: Service, exchange: Exchange) -> Response:
 async def _inferred(
     service: Service, deployment: Deployment, exchange: Exchange, key: Key, *, body: bytes, rates: Mapping[str, str]
 ) -> Response:
+    routes.check_size(deployment, len(body))
     length = exchange.header(binary.HEADER.encode()) if exchange.binary else None
     request, inputs = await routes.parsed(body, lambda: _parse(deployment, body, length))
     as_bytes = binary.wanted(request)

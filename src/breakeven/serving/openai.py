@@ -100,6 +100,7 @@ async def _generated(service: Service, exchange: Exchange, kind: str) -> Respons
     key, rates, body = await routes.taken(service, exchange)
     request = await routes.parsed(body, lambda: _read(body, kind))
     with service.deployment(routes.named_model(request), key) as deployment:
+        routes.check_size(deployment, len(body))
         task = deployment.package.task
         if kind not in getattr(task, "generates", ()):
             raise HttpError(404, "generation-not-offered", model=deployment.name, task=task.name)
@@ -263,6 +264,7 @@ async def embeddings(service: Service, exchange: Exchange) -> Response:
     key, rates, body = await routes.taken(service, exchange)
     request = await routes.parsed(body, lambda: _read(body, "embedding"))
     with service.deployment(routes.named_model(request), key) as deployment:
+        routes.check_size(deployment, len(body))
         if not getattr(deployment.package.task, "embeds", False):
             raise HttpError(404, "embedding-not-offered", model=deployment.name, task=deployment.package.task.name)
         given = request.get("input")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from breakeven.artifacts import canonical
 from breakeven.serving import multipart, openai
 from breakeven.serving.batch_files import ENDED
 from breakeven.serving.batches import LINES
 
 if TYPE_CHECKING:
-    from breakeven.serving.app import Service
-    from breakeven.serving.deployment import Deployment
+    from breakeven.serving.deployment import Deployment, Standing
 
 _TEXT: dict[str, Any] = {"type": "string"}
 EVENTS: dict[str, Any] = {"description": "server-sent events, each with a JSON object as data; the last one is [DONE]"}
@@ -42,36 +42,37 @@ def schemas() -> dict[str, Any]:
     }
 
 
-def paths(service: Service) -> dict[str, Any]:
+def paths(standing: Standing) -> dict[str, Any]:
     """The paths that this server offers beside /v1/predict."""
-    found = _batches(service)
-    named = [_parameter("model", "path", enum=list(service.served))]
+    found = _batches(standing)
+    named = [_parameter("model", "path", enum=list(standing.served))]
     found["/v1/models/{model}"] = {
         "get": _operation("One of those that are served", {"200": _json({"type": "object"})}, parameters=named)
     }
-    offers = {kind for one in service.served.values() for kind in getattr(one.package.task, "generates", ())}
+    offers = {kind for one in standing.served.values() for kind in getattr(one.package.task, "generates", ())}
     if "chat" in offers:
-        found["/v1/chat/completions"] = {"post": _generation(service, "chat")}
+        found["/v1/chat/completions"] = {"post": _generation(standing, "chat")}
     if "text" in offers:
-        found["/v1/completions"] = {"post": _generation(service, "text")}
-    if any(getattr(one.package.task, "embeds", False) for one in service.served.values()):
-        found["/v1/embeddings"] = {"post": _embedding(service)}
+        found["/v1/completions"] = {"post": _generation(standing, "text")}
+    if any(getattr(one.package.task, "embeds", False) for one in standing.served.values()):
+        found["/v1/embeddings"] = {"post": _embedding(standing)}
     return found
 
 
-def completed(document: dict[str, Any], service: Service) -> dict[str, Any]:
+def completed(document: dict[str, Any], standing: Standing) -> dict[str, Any]:
     """The document with these paths, forms for /v1/predict where they are taken, and the protocol's own errors."""
-    document["paths"] |= paths(service)
+    document["paths"] |= paths(standing)
     document["components"]["schemas"] |= schemas()
-    if any(one.package.task.streams for one in service.served.values()):
+    if any(one.package.task.streams for one in standing.served.values()):
         document["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {
             "schema": EVENTS
         }
-    for one in service.served.values():
-        schema = multipart.schema_of(one)
-        if multipart.takes_forms(schema):
-            content = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
-            content[multipart.FORM] = {"schema": multipart.form_schema(schema)}
+    inputs = [multipart.schema_of(one) for one in standing.served.values()]
+    forms = {canonical(schema): multipart.form_schema(schema) for schema in inputs if multipart.takes_forms(schema)}
+    if forms:
+        content = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
+        first, *others = forms.values()
+        content[multipart.FORM] = {"schema": {"anyOf": [first, *others]} if others else first}
     for path, methods in document["paths"].items():
         if path.startswith("/v2"):
             for operation in methods.values():
@@ -115,11 +116,11 @@ def _parameter(name: str, place: str, **schema: Any) -> dict[str, Any]:
 _IDEMPOTENCY = _parameter("Idempotency-Key", "header", minLength=1, maxLength=255)
 
 
-def _batches(service: Service) -> dict[str, Any]:
+def _batches(standing: Standing) -> dict[str, Any]:
     named = [_parameter("batch", "path", pattern="^bat_[0-9a-f]{28}$")]
     batch = _json({"$ref": "#/components/schemas/Batch"})
     lines: dict[str, Any] = {"schema": {"type": "string", "description": "JSON Lines: {id, input} each"}}
-    example = getattr(service.current.package, "info", {}).get("example")
+    example = getattr(standing.current.package, "info", {}).get("example")
     if example is not None:
         lines["examples"] = {"one": {"value": json.dumps({"id": "1", "input": example}, ensure_ascii=False) + "\n"}}
     form = _object({"file": {"type": "string", "contentMediaType": LINES[0]}, "model": _TEXT}, needed=("file",))
@@ -151,26 +152,26 @@ def _batches(service: Service) -> dict[str, Any]:
     return found
 
 
-def _names(service: Service, offered: str) -> dict[str, Any]:
+def _names(standing: Standing, offered: str) -> dict[str, Any]:
     def offers(one: Deployment) -> bool:
         task = one.package.task
         return bool(task.embeds) if offered == "embedding" else offered in task.generates
 
-    return {"enum": [name for name, one in service.served.items() if offers(one)]}
+    return {"enum": [name for name, one in standing.served.items() if offers(one)]}
 
 
-def _generation(service: Service, kind: str) -> dict[str, Any]:
+def _generation(standing: Standing, kind: str) -> dict[str, Any]:
     content = {"type": "object", "required": ["role", "content"], "properties": {"role": {"enum": list(openai.ROLES)}}}
     said: dict[str, Any] = {"messages": {"type": "array", "minItems": 1, "items": content}}
     example: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
     if kind == "text":
         said = {"prompt": {"oneOf": [_TEXT, {"type": "array", "minItems": 1, "items": _TEXT}]}}
         example = {"prompt": "hello"}
-    tasks = [one.package.task for one in service.served.values() if kind in getattr(one.package.task, "generates", ())]
+    tasks = [one.package.task for one in standing.served.values() if kind in getattr(one.package.task, "generates", ())]
     honoured = set().union(*(task.sampling for task in tasks))
     options = {name: {"description": words} for name, (words, _) in openai.OPTIONS.items() if name in honoured}
     stream = {"stream": {"type": "boolean"}, "stream_options": {"type": "object"}, "user": _TEXT}
-    properties = {"model": _names(service, kind), **said, **options, **stream}
+    properties = {"model": _names(standing, kind), **said, **options, **stream}
     body = {**_object(properties, needed=tuple(said)), "examples": [example]}
     choice = {"index": _COUNT, "finish_reason": {"enum": ["stop", "length", "content_filter"]}, "logprobs": {}}
     choice |= {"message": {"type": "object"}} if kind == "chat" else {"text": _TEXT}
@@ -181,10 +182,10 @@ def _generation(service: Service, kind: str) -> dict[str, Any]:
                       parameters=[_IDEMPOTENCY])  # fmt: skip
 
 
-def _embedding(service: Service) -> dict[str, Any]:
+def _embedding(standing: Standing) -> dict[str, Any]:
     texts = {"oneOf": [_TEXT, {"type": "array", "minItems": 1, "items": _TEXT}]}
     form = {"enum": ["float", "base64"], "default": "float"}
-    names = _names(service, "embedding")
+    names = _names(standing, "embedding")
     properties = {"model": names, "input": texts, "encoding_format": form, "user": _TEXT}
     body = {**_object(properties, needed=("input",)), "examples": [{"input": "hello"}]}
     vector = {"oneOf": [{"type": "array", "items": {"type": "number"}}, _TEXT]}

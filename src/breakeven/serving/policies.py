@@ -27,11 +27,13 @@ async def start(service: Service, exchange: Exchange) -> Response:
     """POST /v1/session/start {"seed", "model"?}: the first state of a stateful policy. Nothing is charged."""
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
-    request = read_object(await exchange.body(service.limits.max_bytes), _START, '{"seed": 1}')
+    body = await exchange.body(service.limits.max_bytes)
+    request = read_object(body, _START, '{"seed": 1}')
     seed = request.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
         raise wrong_field("seed", "expects-index")
     with service.deployment(routes.named_model(request), key) as deployment:
+        routes.check_size(deployment, len(body))
         policy = _policy(deployment)
         state = await deployment.on_worker(lambda: policy.start(seed), lane=key.id)
         return json_response(200, {"id": new_id(), "model": deployment.name, "state": state}, rates)
@@ -51,6 +53,7 @@ async def step(service: Service, exchange: Exchange) -> Response:
         if name not in request:
             raise wrong_field(name, "expects-last")
     with service.deployment(routes.named_model(request), key) as deployment:
+        routes.check_size(deployment, len(body))
         return await _stepped(service, deployment, key, request, rates)
 
 

@@ -30,7 +30,6 @@ Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], "dict[str, A
 _PREDICT = frozenset({"inputs", "model", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
-_NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 _REPLAYED = (b"idempotent-replayed", b"true")
 
 
@@ -41,11 +40,13 @@ async def predict(service: Service, exchange: Exchange) -> Response | None:
 
     exchange.forms = exchange.kind == multipart.FORM and multipart.offered(service)
     key, rates, body = await taken(service, exchange)
+    size = len(body)
     if exchange.is_form:
         request, body = await parsed(body, lambda: multipart.read(service, exchange, body))
     else:
         request = await parsed(body, lambda: _parse(body))
     with service.deployment(named_model(request), key) as deployment:
+        check_size(deployment, size)
         if exchange.is_form:
             request["inputs"] = multipart.payloads(request["inputs"], multipart.schema_of(deployment))
         inputs = await parsed(body, lambda: items(deployment, request["inputs"]))
@@ -65,6 +66,12 @@ async def taken(service: Service, exchange: Exchange, model: str | None = None) 
     service.deployment(model, key).batcher.check(1, service.limits.request_seconds, lane=key.id)
     rates = service.access.rate(key)
     return key, rates, await exchange.body(service.limits.max_bytes)
+
+
+def check_size(deployment: Deployment, size: int) -> None:
+    """HttpError 413 for a body that is too large for the release that is to answer; others may take larger ones."""
+    if size > deployment.limits.max_bytes:
+        raise HttpError(413, "body-too-large", limit=deployment.limits.max_bytes)
 
 
 async def parsed(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
@@ -332,20 +339,6 @@ def described(deployment: Deployment) -> dict[str, Any]:
         "price": plan.as_json() if plan.rates else None,
         "limits": {"max_inputs": deployment.limits.max_inputs, "max_bytes": deployment.limits.max_bytes},
     }
-
-
-async def openapi(service: Service, _exchange: Exchange) -> Response:
-    """GET /openapi.json."""
-    from breakeven.serving.openapi import document
-
-    return json_response(200, document(service))
-
-
-async def docs(service: Service, _exchange: Exchange) -> Response:
-    """GET /docs: the same as a page to read, with nothing loaded from anywhere."""
-    from breakeven.serving.openapi import page
-
-    return Response(200, page(service).encode(), [(b"content-type", b"text/html; charset=utf-8"), _NO_SCRIPTS])
 
 
 async def livez(_service: Service, _exchange: Exchange) -> Response:
