@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from breakeven.watching.watcher import Watched
 
 _NARROW = 76  # columns below which only what matters most stands side by side
+_TINY = 54
 _ROLES = {"current": "top-role-current", "canary": "top-role-canary", "shadow": "top-role-shadow",
           "beside": "top-role-beside"}  # fmt: skip
 _KINDS = {"marginal": "top-kind-marginal", "at_volume": "top-kind-at-volume"}
@@ -123,20 +124,20 @@ def drawn(frame: Mapping[str, Any], width: int) -> RenderableType:
     """One frame for a terminal of so many columns."""
     from rich.console import Group
 
-    parts: list[Callable[[Mapping[str, Any], bool], RenderableType | None]] = [
+    parts: list[Callable[[Mapping[str, Any], int], RenderableType | None]] = [
         _servers, _firing, _traffic, _releases, _money, _errors, _customers,
     ]  # fmt: skip
     found: list[RenderableType] = []
     for part in parts:
-        made = part(frame, width < _NARROW)
+        made = part(frame, width)
         if made is not None:
             found += [made] if not found or part is _firing else ["", made]
     return Group(*found)
 
 
-def _servers(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
+def _servers(frame: Mapping[str, Any], width: int) -> RenderableType:
     table = _grid(("server", "left"), ("state", "left"), ("up", "right"), ("memory", "right"), ("cores", "right"),
-                  *(() if narrow else (("decision", "right"),)))  # fmt: skip
+                  *(() if width < _NARROW else (("decision", "right"),)))  # fmt: skip
     for one in frame["servers"]:
         state = _said("top-ready", "green") if one["ready"] else _plain(one["why"], "bold red")
         cells = [one["server"], state, _span(one["up_seconds"]), _figure(one["memory_mb"], "MB"),
@@ -144,18 +145,19 @@ def _servers(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
         decision = _plain("" if one["decision"] is None else str(one["decision"]))
         if one["decision_refused"]:
             decision = _said("top-refused", "bold red")
-        _row(table, [*cells, *([] if narrow else [decision])])
+        _row(table, [*cells, *([] if width < _NARROW else [decision])])
     return table
 
 
-def _firing(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+def _firing(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     found = frame["alerts"]
     if found is None:
         return None
     lines = []
     for row in sorted(found["alerts"], key=lambda row: not row["fires"]):
-        about = ", ".join([*row["labels"].values(), *([row["note"]] if row["note"] else [])])
-        said = f"{render(STATES[row['state']], {})}: {row['rule']}" + (f" ({about})" if about else "")
+        about = [*row["labels"].values(), *([row["note"]] if row["note"] else [])]
+        said = render("top-alert", {"state": render(STATES[row["state"]], {}), "rule": row["rule"],
+                                    "about": render("alert-about", {"labels": about}) if about else ""})  # fmt: skip
         lines.append(_plain(said, "bold red" if row["fires"] else "yellow"))
     if found["stale"]:
         lines.append(_plain(render("top-unwatched", {"time": found["looked"][:19] + "Z"}), "yellow"))
@@ -166,7 +168,7 @@ def _firing(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
     return Group("", *lines)
 
 
-def _traffic(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
+def _traffic(frame: Mapping[str, Any], width: int) -> RenderableType:
     found = frame["traffic"]
     figures = [
         (render("top-requests", {}), _figure(found["requests_per_second"], "/s")),
@@ -179,62 +181,64 @@ def _traffic(frame: Mapping[str, Any], narrow: bool) -> RenderableType:
     ]
     if found["first_part_p95_seconds"] is not None:
         figures.append((render("top-first-part", {}), _time(found["first_part_p95_seconds"])))
-    each = 3 if narrow else 5
-    return _pairs(figures, each)
+    return _pairs(figures, min(max(width // 19, 1), 5))
 
 
-def _releases(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+def _releases(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     if not frame["releases"]:
         return None
-    table = _grid(("release", "left"), ("role", "left"), ("share", "right"), ("requests/s", "right"),
-                  ("failed/s", "right"),
-                  *(() if narrow else (("answers/s", "right"), ("ms each", "right"), ("memory", "right"))))  # fmt: skip
+    heads = [("release", "left"), ("role", "left"), ("requests/s", "right"), ("share", "right"), ("failed/s", "right"),
+             ("answers/s", "right"), ("ms each", "right"), ("memory", "right")]  # fmt: skip
+    shown = len(heads) if width >= _NARROW else 5 if width >= _TINY else 3
+    table = _grid(*heads[:shown])
     for row in frame["releases"]:
         role = render(_ROLES[row["role"]], {}) if row["role"] in _ROLES else row["role"]
-        if row["shadow_agrees"] is not None:
+        if row["shadow_agrees"] is not None and width >= _NARROW:
             role += " " + render("top-agrees", {"share": _percent(row["shadow_agrees"])})
         failed = _plain(_figure(row["failed_per_second"]), "red" if row["failed_per_second"] else "")
-        cells = [row["release"], role, _percent(row["share"]), _figure(row["requests_per_second"]), failed]
+        cells = [row["release"], role, _figure(row["requests_per_second"]), _percent(row["share"]), failed]
         more = [_figure(row["answers_per_second"]), _figure(row["ms_per_answer"]), _figure(row["memory_mb"], "MB")]
-        _row(table, [*cells, *([] if narrow else more)])
+        _row(table, [*cells, *more][:shown])
     return table
 
 
-def _money(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+def _money(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     figures = [
-        (render("top-units", {"meter": meter}), f"{rate:.4g}") for meter, rate in frame["units_per_minute"].items()
+        (render("top-units", {"meter": meter}), _figure(rate)) for meter, rate in frame["units_per_minute"].items()
     ]
     for currency, found in frame["money"].items():
-        figures.append((render("top-charged", {}), f"{found['charged_per_minute']:.4g} {currency}"))
+        figures.append((render("top-charged", {}), _amount(found["charged_per_minute"], currency)))
         for kind, cost in found["cost_per_minute"].items():
             words = render(_KINDS[kind], {})
             share = found["margin_share"].get(kind)
-            figures.append((render("top-cost", {"kind": words}), f"{cost:.4g} {currency}"))
+            figures.append((render("top-cost", {"kind": words}), _amount(cost, currency)))
             if share is not None:
                 figures.append((render("top-margin", {"kind": words}), _percent(share)))
-    return _pairs(figures, 1 if narrow else 3) if figures else None
+    return _pairs(figures, min(max(width // 33, 1), 3)) if figures else None
 
 
-def _errors(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+def _errors(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     if not frame["errors"]:
         return None
-    table = _grid(("error", "left"), *(() if narrow else (("class", "left"),)), ("a minute", "right"))
+    table = _grid(("error", "left"), *(() if width < _NARROW else (("class", "left"),)), ("a minute", "right"))
     for row in frame["errors"][:6]:
-        _row(table, [row["code"], *([] if narrow else [row["type"]]), _figure(row["per_minute"])])
+        _row(table, [row["code"], *([] if width < _NARROW else [row["type"]]), _figure(row["per_minute"])])
     return table
 
 
-def _customers(frame: Mapping[str, Any], narrow: bool) -> RenderableType | None:
+def _customers(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     if frame["customers"] is None:
         why = frame["customers_why"]
         return None if why is None else _plain(render("top-no-customers", {"why": why}), "dim")
     if not frame["customers"]:
         return None
-    table = _grid(("customer, last hour", "left"), ("requests", "right"), ("units", "right"), ("price", "right"))
-    for row in frame["customers"][: 3 if narrow else 5]:
-        units = ", ".join(f"{count} {meter}" for meter, count in row["units"].items())
-        price = f"{row['price']:.4g} {row['currency']}" if row["currency"] else ""
-        _row(table, [row["customer"], _figure(row["requests"]), units, price])
+    heads = [("customer, last hour", "left"), ("price", "right"), ("units", "right"), ("requests", "right")]
+    shown = 4 if width >= _TINY else 2
+    table = _grid(*heads[:shown])
+    for row in frame["customers"][: 5 if width >= _NARROW else 3]:
+        units = ", ".join(f"{count:,} {meter}" for meter, count in row["units"].items())
+        price = _amount(row["price"], row["currency"]) if row["currency"] else ""
+        _row(table, [row["customer"], price, units, _figure(row["requests"])][:shown])
     return table
 
 
@@ -260,6 +264,9 @@ def _pairs(figures: Sequence[tuple[str, str]], each: int) -> Table:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(min(each, len(figures))):
+        table.add_column(overflow="ellipsis")
+        table.add_column(no_wrap=True)
     for start in range(0, len(figures), each):
         cells = [part for name, value in figures[start : start + each]
                  for part in (_plain(name, "dim"), _plain(value, "bold"))]  # fmt: skip
@@ -282,6 +289,10 @@ def _figure(value: float | None, unit: str = "") -> str:
         return "-"
     said = f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.3g}"
     return f"{said} {unit}".rstrip() if unit != "/s" else f"{said}/s"
+
+
+def _amount(amount: float, currency: str) -> str:
+    return f"{amount:,.0f} {currency}" if amount >= 10_000 else f"{amount:.4g} {currency}"
 
 
 def _time(seconds: float | None) -> str:
