@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 Level = Literal["info", "warning", "problem"]
 TERM = "report-term-"
+_TEXT = r'"((?:[^"\\]|\\["\\ntu])*)"'
+_FORMS = re.compile(rf"\[([\w-]+)\]|([\w-]+) = {_TEXT}|([\w-]+) = \{{ text = {_TEXT} \}}|#.*|\s*")
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,6 @@ def catalogue(language: str | None = None) -> dict[str, dict[str, str]]:
 
 @functools.cache
 def _entries(language: str) -> dict[str, dict[str, str]]:
-    import tomllib
     from importlib.resources import files
 
     entries: dict[str, dict[str, str]] = {}
@@ -292,7 +293,30 @@ def _entries(language: str) -> dict[str, dict[str, str]]:
             continue
         for page in sorted(folder.iterdir(), key=lambda item: item.name):
             if page.name.endswith(".toml"):
-                entries.update(tomllib.loads(page.read_text(encoding="utf-8")))
+                entries.update(page_of(page.read_text(encoding="utf-8")))
+    return entries
+
+
+def page_of(text: str) -> dict[str, dict[str, str]]:
+    """A page of the catalogue. The few forms of TOML that pages have are read here, many times as fast as by
+    `tomllib`, for every command waits for it; a page with any other form is left to that.
+    """
+    import json
+    import tomllib
+
+    entries: dict[str, dict[str, str]] = {}
+    entry: dict[str, str] | None = None
+    for line in text.splitlines():
+        found = _FORMS.fullmatch(line)
+        if found is None or (entry is None and found[2]):
+            return tomllib.loads(text)
+        title, key, plain, code, words = found.groups()
+        if title is not None:
+            entry = entries[title] = {}
+        elif key is not None and entry is not None:
+            entry[key] = json.loads(f'"{plain}"') if "\\" in plain else plain
+        elif code is not None:
+            entries[code] = {"text": json.loads(f'"{words}"') if "\\" in words else words}
     return entries
 
 

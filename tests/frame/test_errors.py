@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from breakeven.errors import BreakevenError, ConfigError, Finding, Place, catalogue, need_package, render
+from breakeven.errors import BreakevenError, ConfigError, Finding, Place, catalogue, need_package, page_of, render
 
 SOURCE = Path(__file__).parents[2] / "src" / "breakeven"
 # Codes stand as the first argument of an error or a finding, or as a plain literal that is passed on as one.
@@ -19,6 +20,22 @@ RAISED = re.compile(
 
 def sources() -> str:
     return "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "page", sorted(SOURCE.glob("catalogue/*/*.toml")), ids=lambda page: f"{page.parent.name}/{page.name}"
+)
+def test_a_page_is_read_as_toml_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert page_of(text) == tomllib.loads(text)
+
+
+@pytest.mark.parametrize("text", [
+    "[a]\ntext = 'one'\n", '[a]\ntext = """\nlong\n"""\n', "[a.b]\ntext = \"x\"\n", 'text = "top"\n[a]\n',
+    "[a]  # a word\n", '[a]\ntext = "tab\\t \\"said\\" \\\\ \\u4e2d"\n', '[a]\ntext = "\\U0001F600"\n', 'a = { text = "x", hint = "y" }\n',
+])  # fmt: skip
+def test_other_forms_of_toml_are_read_too(text: str) -> None:
+    assert page_of(text) == tomllib.loads(text)
 
 
 def test_every_raised_code_has_words() -> None:
