@@ -57,84 +57,60 @@ class Watch:
     def __init__(self, queued: Callable[[], int], waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # start time, memory, CPU seconds: read when the page is, not before
-        self._requests = Counter(
-            "breakeven_requests", "Requests answered", ["route", "status"], registry=self._registry
-        )
-        self._seconds = Histogram(
-            "breakeven_request_seconds",
-            "Seconds from head to answer",
-            ["route"],
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        self._first = Histogram(
-            "breakeven_first_part_seconds",
-            "Seconds from head to a stream's first part (time to first token)",
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        self._errors = Counter(
-            "breakeven_errors", "Requests refused or failed", ["type", "code"], registry=self._registry
-        )
-        self._units = Counter("breakeven_units", "Metered units answered", ["meter"], registry=self._registry)
-        self._charged = Counter(
-            "breakeven_charged", "Price of what was answered, before rounding", ["currency"], registry=self._registry
-        )
-        self.cost = Counter(
-            "breakeven_cost",
-            "Measured cost of the cases answered, by kind: marginal or at_volume",
-            ["kind", "currency"],
-            registry=self._registry,
-        )
-        self.cost_each = Gauge(
-            "breakeven_release_cost",
-            "Measured cost of a case",
-            ["release", "kind", "currency"],
-            registry=self._registry,
-        )
-        self._batch = Histogram(
-            "breakeven_batch_cases", "Cases answered together", buckets=_CASES, registry=self._registry
-        )
-        self._inference = Counter("breakeven_inference_seconds", "Seconds in the model", registry=self._registry)
-        Gauge("breakeven_queue_cases", "Cases that wait for the model", registry=self._registry).set_function(queued)
-        Gauge("breakeven_ledger_queue", "Charges that wait for a commit", registry=self._registry).set_function(waiting)
-        self.by_release = Counter(
-            "breakeven_release_requests", "Requests by release", ["release", "outcome"], registry=self._registry
-        )
-        self.cases_by_release = Counter(
-            "breakeven_release_cases", "Cases answered by release", ["release"], registry=self._registry
-        )
-        self.seconds_by_release = Counter(
-            "breakeven_release_inference_seconds", "Seconds in the model", ["release"], registry=self._registry
-        )
-        self._memory = Gauge(
-            "breakeven_release_memory_bytes", "What opening it added", ["release"], registry=self._registry
-        )
-        self._runtime = Gauge(
-            "breakeven_release_runtime",
-            "1 for the runtime that answers, and how it stands here: as_measured, checked or fell_back",
-            ["release", "runtime", "state"],
-            registry=self._registry,
-        )
-        self._served = Gauge(
-            "breakeven_release_served", "Share of customers", ["release", "role"], registry=self._registry
-        )
-        self._decision = Gauge("breakeven_decision", "Number of the decision followed", registry=self._registry)
-        self._refused = Gauge(
-            "breakeven_decision_refused", "Number of a decision that is not followed", ["code"], registry=self._registry
-        )
-        self._shadow = Counter(
-            "breakeven_shadow_cases", "Cases copied to the shadow", ["release", "outcome"], registry=self._registry
-        )
-        self._kept = Counter(
-            "breakeven_inputs", "Cases for the input log, by what became of them", ["outcome"], registry=self._registry
-        )
+        self._about_requests()
+        self._about_money()
+        self._batch = self._histogram("batch_cases", "Cases answered together", buckets=_CASES)
+        self._inference = self._counter("inference_seconds", "Seconds in the model")
+        self._gauge("queue_cases", "Cases that wait for the model").set_function(queued)
+        self._gauge("ledger_queue", "Charges that wait for a commit").set_function(waiting)
+        self._about_releases()
+        self._kept = self._counter("inputs", "Cases for the input log, by what became of them", "outcome")
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_meter: dict[str, Counter] = {}
         self._by_currency: dict[str, Counter] = {}
         self._amounts: dict[tuple[object, ...], float] = {}
         self._figures: dict[str, ReleaseFigures] = {}
         self._find_costs: FindCosts | None = None
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"breakeven_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"breakeven_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
+        return Histogram(f"breakeven_{name}", text, labels, buckets=buckets, registry=self._registry)
+
+    def _about_requests(self) -> None:
+        self._requests = self._counter("requests", "Requests answered", "route", "status")
+        self._seconds = self._histogram("request_seconds", "Seconds from head to answer", "route")
+        self._first = self._histogram(
+            "first_part_seconds", "Seconds from head to a stream's first part (time to first token)"
+        )
+        self._errors = self._counter("errors", "Requests refused or failed", "type", "code")
+
+    def _about_money(self) -> None:
+        self._units = self._counter("units", "Metered units answered", "meter")
+        self._charged = self._counter("charged", "Price of what was answered, before rounding", "currency")
+        self.cost = self._counter(
+            "cost", "Measured cost of the cases answered, by kind: marginal or at_volume", "kind", "currency"
+        )
+        self.cost_each = self._gauge("release_cost", "Measured cost of a case", "release", "kind", "currency")
+
+    def _about_releases(self) -> None:
+        self.by_release = self._counter("release_requests", "Requests by release", "release", "outcome")
+        self.cases_by_release = self._counter("release_cases", "Cases answered by release", "release")
+        self.seconds_by_release = self._counter("release_inference_seconds", "Seconds in the model", "release")
+        self._memory = self._gauge("release_memory_bytes", "What opening it added", "release")
+        self._runtime = self._gauge(
+            "release_runtime",
+            "1 for the runtime that answers, and how it stands here: as_measured, checked or fell_back",
+            *("release", "runtime", "state"),
+        )
+        self._served = self._gauge("release_served", "Share of customers", "release", "role")
+        self._decision = self._gauge("decision", "Number of the decision followed")
+        self._refused = self._gauge("decision_refused", "Number of a decision that is not followed", "code")
+        self._shadow = self._counter("shadow_cases", "Cases copied to the shadow", "release", "outcome")
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts a request."""
