@@ -126,10 +126,11 @@ def _gross_margin(rule: Rule, sources: Sources) -> Values:
 
 
 def _cpu_seconds(rule: Rule, sources: Sources) -> Values:
-    spent = _total(sources, "process_cpu_seconds_total", rule, {})
-    if spent <= 0:
+    _covered(rule, sources)
+    spent = sources.view.split("process_cpu_seconds_total", seconds(rule.window))
+    if not spent:
         raise CannotTell("alerts-no-figure", name="process_cpu_seconds_total")
-    return {(): spent / _answers(rule, sources)}
+    return {(): sum(spent.values()) / _answers(rule, sources)}
 
 
 def _queue_cases(_rule: Rule, sources: Sources) -> Values:
