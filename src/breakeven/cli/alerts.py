@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -82,7 +83,7 @@ def watched_of(project: Project, overrides: Sequence[str] = ()) -> Watched:
         settings.alerts,
         rules,
         ledger_place(project.root),
-        drift=lambda: sources.read_drift(command),
+        drift=sources.DriftReader(command),
     )
 
 
@@ -92,7 +93,9 @@ def _watch(watched: Watched, *, once: bool, as_json: bool) -> None:
 
     for name, receiver in watched.alerts.receivers.items():
         check(name, receiver)
-    with alone(watched.folder):
+    with alone(watched.folder), contextlib.ExitStack() as stack:
+        if watched.drift is not None:
+            stack.callback(watched.drift.close)
         watcher = Watcher(watched)
         watcher.load()
         if once:

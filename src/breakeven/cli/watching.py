@@ -113,14 +113,14 @@ def costs_of(root: Path) -> Callable[[str], dict[str, tuple[str, float]]]:
 
     def find(release: str) -> dict[str, tuple[str, float]]:
         from breakeven.artifacts import read_json
-        from breakeven.billing.margin import Costs
         from breakeven.errors import BreakevenError
 
         try:
             verdict = read_json(root / "artifacts" / "evaluate" / "verdict.json")
-            found = Costs(verdict, root / "releases").of(release)
-        except (BreakevenError, KeyError, TypeError):
+            judged = verdict["candidates"][read_json(root / "releases" / release / "release.json")["candidate"]]
+            costs = {kind: float(judged[f"{kind}_per_1000"]["value"]) for kind in ("marginal", "at_volume")}
+            return {kind: (str(verdict["currency"]), cost / 1000) for kind, cost in costs.items()}
+        except (BreakevenError, KeyError, TypeError, ValueError):  # no verdict, or none that speaks of this release
             return {}
-        return {kind: (str(verdict.get("currency")), cost.value / 1000) for kind, cost in found.items()}
 
     return find

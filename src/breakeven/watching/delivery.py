@@ -16,9 +16,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from breakeven.data.web import Web, shown
-from breakeven.errors import EnvironmentFault, Place, UsageError
+from breakeven.data.web import Web
+from breakeven.errors import BreakevenError, EnvironmentFault, Place, UsageError
 from breakeven.watching.settings import Receiver, seconds
 
 _PREFIX = "whsec_"  # Standard Webhooks: what follows is the key in base64
@@ -74,9 +75,13 @@ class Hook(Web):
         """EnvironmentFault `alerts-answered` for any answer but a 2xx, a redirect among them: it is not followed."""
         import httpx
 
-        at = Place(file=shown(self._url))
+        parts = urlsplit(self._url)
+        at = Place(file=f"{parts.scheme}://{parts.hostname}")  # no more of it: a path may hold a token
         try:
             status = self._posted(message, content)
+        except BreakevenError as error:
+            error.at = at
+            raise
         except httpx.TimeoutException:
             raise EnvironmentFault("web-slow", at=at, limit=self.timeout_seconds) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

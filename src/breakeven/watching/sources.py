@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,8 +46,6 @@ def read_server(address: str, *, seconds: float = PAGE_SECONDS) -> Server:
 
 
 def _reason(text: str) -> str:
-    import json
-
     try:
         found = json.loads(text)
     except ValueError:
@@ -172,23 +172,38 @@ class LedgerReader:
         return sum(by_meter.values())
 
 
-def read_drift(command: Sequence[str], *, seconds: float = 900.0) -> dict[str, bool]:
+class DriftReader:
     """Column -> whether it drifted, by `breakeven drift --json` in a process of its own: what it loads is gone with it.
 
     EnvironmentFault `alerts-drift` with what it said where it could not be computed; empty where rows are too few.
     """
-    import json
-    import subprocess
 
-    try:
-        done = subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, check=False)
-        found = json.loads(done.stdout or "{}")
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise EnvironmentFault("alerts-drift", reason=type(error).__name__) from None
-    if done.returncode not in (0, 1) or "statistics" not in found:
-        said = (found.get("error") or {}).get("message") or done.stderr.strip()[-300:]
-        raise EnvironmentFault("alerts-drift", reason=said or str(done.returncode))
-    columns: dict[str, bool] = {}
-    for item in found["statistics"]:
-        columns[item["column"]] = columns.get(item["column"], False) or item["verdict"] == "drift"
-    return columns
+    def __init__(self, command: Sequence[str], *, seconds: float = 900.0) -> None:
+        self._command = list(command)
+        self._seconds = seconds
+        self._process: subprocess.Popen[str] | None = None
+
+    def __call__(self) -> dict[str, bool]:
+        """One computation."""
+        pipe = subprocess.PIPE
+        try:
+            with subprocess.Popen(self._command, stdout=pipe, stderr=pipe, text=True) as self._process:
+                try:
+                    said, words = self._process.communicate(timeout=self._seconds)
+                finally:
+                    self.close()
+            found = json.loads(said or "{}")
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise EnvironmentFault("alerts-drift", reason=type(error).__name__) from None
+        if self._process.returncode not in (0, 1) or "statistics" not in found:
+            reason = (found.get("error") or {}).get("message") or words.strip()[-300:]
+            raise EnvironmentFault("alerts-drift", reason=reason or str(self._process.returncode))
+        columns: dict[str, bool] = {}
+        for item in found["statistics"]:
+            columns[item["column"]] = columns.get(item["column"], False) or item["verdict"] == "drift"
+        return columns
+
+    def close(self) -> None:
+        """Ends one that runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()

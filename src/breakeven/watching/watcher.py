@@ -23,7 +23,7 @@ from breakeven.watching.measures import Books, CannotTell, Sources, Values, meas
 from breakeven.watching.outbox import Letter, Lost, Outbox, Send
 from breakeven.watching.ready_made import source_rule
 from breakeven.watching.settings import Alerts, Rule, seconds
-from breakeven.watching.sources import PAGE_SECONDS, LedgerReader, Poll, Server, read_server
+from breakeven.watching.sources import PAGE_SECONDS, DriftReader, LedgerReader, Poll, Server, read_server
 from breakeven.watching.wording import body, message_id
 
 log = logging.getLogger("breakeven.alerts")
@@ -46,7 +46,24 @@ class Watched:
     alerts: Alerts
     rules: Sequence[Rule]
     ledger: str
-    drift: Callable[[], dict[str, bool]] | None = None
+    drift: DriftReader | None = None
+
+
+class Clock:
+    """Seconds since 1970 that never go back and pass evenly: a clock that is set changes no duration, but one that is
+    more than a minute ahead (the machine slept) is followed.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._steady = wall, steady
+        self._offset = wall() - steady()
+
+    def __call__(self) -> float:
+        """The moment."""
+        ahead = self._wall() - self._steady() - self._offset
+        if ahead > 60:
+            self._offset += ahead
+        return self._steady() + self._offset
 
 
 class Watcher:
@@ -62,8 +79,7 @@ class Watcher:
         ledger: Callable[[], Books] | None = None,
     ) -> None:
         self.watched, alerts = watched, watched.alerts
-        began, moment = time.time(), time.monotonic()
-        self.now = now or (lambda: began + time.monotonic() - moment)  # a clock that is set changes no duration
+        self.now = now or Clock()
         self.board = Board()
         self.outbox = Outbox(send or self._send, seconds(alerts.give_up_after))
         self.histories = {address: History() for address in alerts.servers}
@@ -104,7 +120,9 @@ class Watcher:
             raise IntegrityError("alerts-state", at=Place(file=str(self.watched.folder / STATE))) from error
 
     def look(self, *, patience: float | None = None) -> list[Change]:
-        """One round: reads, judges, writes down what changed. `patience`: seconds to wait for drift."""
+        """One round: reads, judges, and puts messages of what changed into the outbox; whoever calls it saves before
+        anything is sent. `patience`: seconds to wait for drift.
+        """
         now = self.now()
         sources = self._sources(now, patience)
         rules = [*self.watched.rules, source_rule(self.watched.alerts)]
@@ -118,7 +136,6 @@ class Watcher:
         values: Values = {labels: float(why is not None) for labels, why in unread.items()}
         changes += self.board.judge(rules[-1], values, now, repeat, notes=unread)
         self._write(changes, now)
-        self.save()
         return changes
 
     def _sources(self, now: float, patience: float | None) -> Sources:
@@ -199,6 +216,7 @@ class Watcher:
             self._sources(self.now(), 0.0)
             time.sleep(min(_FIRST_PAUSE, self._interval))
         changes = self.look(patience=900.0)
+        self.save()
         until = self.now() + seconds_each
         self.outbox.begin(self.now())
         while (self.outbox.busy or self.outbox.letters) and self.now() < until:
@@ -226,11 +244,9 @@ class Watcher:
         self.outbox.wake()
 
     def _round(self) -> list[Change]:
-        try:
-            return self.look()
-        except EnvironmentFault as error:  # the disk is full: alerts must be told all the same
-            log.error("%s", error)
-            return []
+        changes = self.look()
+        self._kept()
+        return changes
 
     def _hear(self, timeout: float, *, begin: bool = True) -> None:
         ended = self.outbox.wait(timeout)
@@ -242,6 +258,7 @@ class Watcher:
             self.outbox.begin(self.now())
 
     def _kept(self, *, samples: bool = False) -> None:
+        """Saves; where the disk is full alerts are told all the same."""
         try:
             self.save(samples=samples)
         except EnvironmentFault as error:
