@@ -89,6 +89,25 @@ def test_bad_labels_are_refused_and_nothing_that_serves_is_touched(shop: Path) -
     assert audited(shop) == ["withheld"]
 
 
+def test_one_customers_wrong_labels_on_a_new_kind_are_told_and_others_convict_them(shop: Path) -> None:
+    before = serving(shop)
+    answered(shop, "Mallory", said_of(texts(NEW, 300, 3), truly=False))
+    alone = breakeven(shop, "refresh", "--dry-run")
+    assert alone["ledger"]["labelled"] == 300
+    answered(shop, "Ann", said_of(texts(NEW, 120, 2)))
+    done = breakeven(shop, "refresh", code=1)
+    with open_ledger(shop / "ledger.sqlite") as ledger:
+        mallory = ledger.customers.find("Mallory")
+    (found,) = done["findings"]
+    assert (found["code"], found["level"]) == ("refresh-one-customer", "warning")
+    assert (found["fields"]["customer"], found["fields"]["rows"], found["fields"]["of"]) == (mallory, 300, 420)
+    others = done["comparison"]["others"]
+    assert others["n"] >= 10 and others["challenger"]["value"] < others["champion"]["value"]
+    assert "refresh-one-word" in [one["code"] for one in done["reasons"]]
+    assert done["decision"]["refresh"]["findings"] == done["findings"]
+    assert serving(shop) == before
+
+
 def test_tables_with_rows_of_the_erased_are_removed(shop: Path) -> None:
     answered(shop, "Ann", said_of(texts(NEW, 40, 2)))
     Refresh(shop).project.run(["process"], refresh=True)

@@ -87,19 +87,19 @@ def test_from_requests_to_a_better_release_and_back_to_nothing_of_one_person(tmp
 
 def told(shop: Shop) -> None:
     """Customers send a kind of review that the release does not know, and say what is right."""
-    for customer, seed in (("Ann", 2), ("Bob", 3), ("Cleo", 4)):
-        shop.says(customer, texts(NEW, 90, seed))
+    for customer, count, seed in (("Ann", 90, 2), ("Bob", 84, 3), ("Cleo", 90, 4)):
+        shop.says(customer, texts(NEW, count, seed))
     shop.says("Bob", [(f"{text} {PERSON}", label) for text, label in texts(NEW, 6, 5)])
     line = json.dumps({"id": "z", "input": f"zippy for {PERSON}"}) + "\n" + json.dumps({"input": "janky"}) + "\n"
     shop.post("Bob", "/v1/batches", line.encode(), "application/x-ndjson")
-    shop.waits(188)
+    shop.waits(182)
     assert PERSON in shop.kept() and "Cleo" not in shop.kept()
 
 
 def learnt(shop: Shop, first: str) -> str:
     """The refresh learns from those who consented; the canary answers, and then serves everybody."""
     done = shop("refresh", "--share", "30%")
-    assert (done["outcome"], done["rows"]["new"], done["ledger"]["labelled"]) == ("canary", 186, 186)
+    assert (done["outcome"], done["rows"]["new"], done["ledger"]["labelled"]) == ("canary", 180, 180)
     assert done["server"]["canary"] == done["challenger"] and shop.serving() == (first, done["challenger"])
     assert done["decision"]["refresh"]["comparison"]["fresh"]["differ"] > 0
     assert done["findings"] == []
@@ -108,7 +108,7 @@ def learnt(shop: Shop, first: str) -> str:
     right = [label for _, label in rows]
     good = sum(map(str.__eq__, shop.says("Ann", rows, done["challenger"]), right))
     assert good > sum(map(str.__eq__, shop.says("Bob", rows, first), right)) + 10
-    shop.waits(188 + 120)
+    shop.waits(182 + 120)
     found = shop("refresh", "--watch", "--answers", "1")
     assert (found["outcome"], found["champion"]) == ("promoted", first)
     assert found["watches"]["answers"]["all"] == 60 and found["decision"]["watch"]["fired"] is None
@@ -124,7 +124,7 @@ def rolled_back(shop: Shop, worse: str, champion: str) -> None:
         rows = texts(NEW, 60, 10 + number)
         shop.says("Ann", rows, champion)
         shop.says("Bob", [(text, draw.choice(["bad", "good", label])) for text, label in rows], worse)
-    shop.waits(308 + 360)
+    shop.waits(302 + 360)
     done = shop("refresh", "--watch", code=1)
     assert (done["outcome"], done["challenger"], done["server"]["canary"]) == ("rolled-back", worse, None)
     assert done["decision"]["watch"]["fired"] == done["watch"] == "feedback"
@@ -136,7 +136,7 @@ def erased(shop: Shop) -> None:
     done = shop("customers", "erase", "Bob", "--containing", PERSON, "--yes")
     assert (done["erased"]["inputs"], done["erased"]["feedback"], done["erased"]["batch_lines"]) == (7, 6, 1)
     assert done["copies"] == []
-    assert PERSON not in shop.kept() and shop.kept().count("\n") == 668 - 7
+    assert PERSON not in shop.kept() and shop.kept().count("\n") == 662 - 7
     batches = [path.read_text() for path in (shop.root / "batches").rglob("*.jsonl")]
     assert batches and not any(PERSON in text for text in batches) and any("janky" in text for text in batches)
     forgot = shop("refresh", "--forget")

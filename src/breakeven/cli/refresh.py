@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, project_options, say, speak
-from breakeven.errors import Refused, UsageError, render
+from breakeven.cli.options import answer, project_options, say, speak, warn
+from breakeven.errors import Finding, Refused, UsageError, render
 
 if TYPE_CHECKING:
     from breakeven.refresh.line import Refresh
@@ -36,6 +36,7 @@ COMPARED = {
     "all": "refresh-compared-all",
     "fresh": "refresh-compared-fresh",
     "established": "refresh-compared-established",
+    "others": "refresh-compared-others",
 }
 
 
@@ -139,6 +140,7 @@ def _tell(done: dict[str, Any]) -> None:
             _tell_part(name, part)
     for name, figures in (done.get("watches") or {}).items():
         _tell_watch(name, figures)
+    warn([Finding.from_json(one) for one in done.get("findings") or ()])
     for one in done.get("reasons") or ():
         click.echo(render(one["code"], one["fields"]))
     number = done.get("decision", {}).get("number")

@@ -66,8 +66,12 @@ def _part(bench: Bench, places: Sequence[int]) -> Bench:
 def judged(
     bench: Bench, parts: Parts, champion: Sequence[Any], challenger: Sequence[Any]
 ) -> dict[str, dict[str, Any] | None]:
-    """The comparison on all fair rows, on those fresh to the champion, and on those it was judged on."""
+    """The comparison on all fair rows, on those fresh to the champion, and on those it was judged on; and on the fresh
+    ones of others, where one customer gave most of the new rows and others gave enough.
+    """
     every = {"all": parts.fair, "fresh": parts.fresh, "established": parts.established}
+    if parts.others is not None and len(parts.others) >= FEWEST_FRESH:
+        every["others"] = parts.others
     return {name: compared(bench, champion, challenger, places) if places else None for name, places in every.items()}
 
 
@@ -75,7 +79,7 @@ def refusals(found: Mapping[str, dict[str, Any] | None], terms: Terms) -> list[d
     """Why the challenger may not replace the champion, as messages; none: it may.
 
     Bad labels poison the fresh test rows along with the training rows, so the fresh rows alone cannot convict them: the
-    challenger must not be worse on the established rows either.
+    challenger must not be worse on the established rows either, nor on what others say where one customer says most.
     """
     every, fresh, established = found["all"], found["fresh"], found["established"]
     count = 0 if fresh is None else fresh["n"]
@@ -86,6 +90,9 @@ def refusals(found: Mapping[str, dict[str, Any] | None], terms: Terms) -> list[d
         reasons.append(message("refresh-worse", **_figures(every), wanted=_percent(terms.probability)))
     if established is not None and established["worse"] >= terms.probability:
         reasons.append(message("refresh-forgets", **_figures(established)))
+    others = found.get("others")
+    if others is not None and others["worse"] >= terms.probability:
+        reasons.append(message("refresh-one-word", **_figures(others)))
     return reasons
 
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breakeven.artifacts import locked, read_json
-from breakeven.data.cases import load_cases
+from breakeven.data.cases import ROWS, load_cases
 from breakeven.data.ledger_source import labelled
 from breakeven.errors import Busy, ConfigError, Place, message
 from breakeven.ledger.book import ledger_place
+from breakeven.ledger.commands import customers_list
 from breakeven.packaging import decisions, release
 from breakeven.packaging.opened import open_package
 from breakeven.packaging.routing import Desk
 from breakeven.packaging.signing import check_key
 from breakeven.pipeline import Context, Quiet
 from breakeven.project import Project
-from breakeven.refresh import rows
+from breakeven.refresh import rows, voices
 from breakeven.refresh.comparison import Terms, judged, refusals
 from breakeven.stages import deploy, train
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from breakeven.packaging.release import Release
     from breakeven.pipeline import Progress
     from breakeven.refresh.canary import Counted, Limits
+    from breakeven.refresh.rows import Parts
     from breakeven.task import Cases
 
 EVERYBODY = 1.0
@@ -165,11 +167,22 @@ class Refresh:
         parts = rows.parts_of(cases.ids, sides)
         told["rows"] |= {"fair": len(parts.fair), "fresh": len(parts.fresh), "established": len(parts.established),
                          "left_out": len(parts.seen)}  # fmt: skip
+        parts = self._heard(cases, parts, sides, told)
         bench = self._bench(cases, champion)
         answers = self._answers(champion, decision, cases), self._challenger(str(chosen), verdict, cases)
         told["comparison"] = judged(bench, parts, *answers)
         why = refusals(told["comparison"], self.wish.terms)
         return self._refused(champion, told, why) if why else self._shipped(champion, verdict, told)
+
+    def _heard(self, cases: Cases, parts: Parts, sides: Mapping[str, str], told: dict[str, Any]) -> Parts:
+        """The parts with what others say, where one customer gave most of the new rows; a finding tells who."""
+        path = self.project.store.folder("process") / ROWS
+        voice = voices.loudest(path, sides)
+        if voice is None:
+            return parts
+        customers = [str(one["id"]) for one in customers_list(ledger_place(self.root))]
+        told["findings"] = [voice.finding(customers).as_json()]
+        return replace(parts, others=voices.of_others(path, cases.ids, parts.fresh, voice))
 
     def _cases(self) -> Cases:
         setup = self.project.setup()
@@ -235,7 +248,7 @@ class Refresh:
         written = self.desk.introduce(named, "refresh", over=champion.id, facts=record)
         outcome = "canary" if share < EVERYBODY else "promoted"
         deploy.keep_reference(context, verdict, name)
-        told["findings"] = [finding.as_json() for finding in context.findings]
+        told["findings"] = [*told.get("findings", []), *(finding.as_json() for finding in context.findings)]
         return {"outcome": outcome, **told, "challenger": name, "share": share, "decision": written}
 
     def _context(self, scratch: Path) -> Context:
@@ -249,7 +262,7 @@ class Refresh:
 
     def _facts(self, champion: Release, told: Mapping[str, Any]) -> dict[str, Any]:
         """What the signed record says of the refresh."""
-        parts = {name: told.get(name) for name in ("candidate", "rows", "ledger", "comparison")}
+        parts = {name: told.get(name) for name in ("candidate", "rows", "ledger", "comparison", "findings")}
         return {"champion": champion.id, "probability": self.wish.terms.probability, **parts}
 
     def _held(self) -> contextlib.AbstractContextManager[None]:

@@ -27,13 +27,15 @@ _HOLDING = ("collect", "process", "train", "evaluate")  # steps whose files hold
 @dataclass(frozen=True)
 class Parts:
     """Places of test cases: `fair` were never trained or chosen on by the champion; of these, `fresh` are unknown to it
-    and `established` are those it was judged on. `seen`: left out.
+    and `established` are those it was judged on. `seen`: left out. `others`: the fresh ones that are not of the
+    customer who gave most of the new rows, where there is one.
     """
 
     fair: list[int]
     fresh: list[int]
     established: list[int]
     seen: list[int]
+    others: list[int] | None = None
 
 
 def parts_of(ids: Iterable[str], sides: Mapping[str, str]) -> Parts:
