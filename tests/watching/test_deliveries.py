@@ -108,6 +108,15 @@ def test_a_slow_receiver_and_an_absent_one_are_said(tmp_path: Path) -> None:
         send(hook("http://nowhere.invalid/x"), tmp_path)
 
 
+def test_no_part_of_an_address_that_may_be_a_token_is_ever_said(tmp_path: Path) -> None:
+    with receiving(answers=[500]) as there:
+        token = there.url.replace("/hook", "/services/T0/s3cret?x=t0ken")
+    for allowed in (True, False):
+        with pytest.raises(BreakevenError, match=r"127\.0\.0\.1") as raised:
+            send(hook(token, allow_private=allowed), tmp_path)
+        assert "s3cret" not in str(raised.value) and "t0ken" not in str(raised.value.as_json())
+
+
 def test_variables_are_checked_before_anything_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALERT_URL", "ALERT_SECRET"):
         monkeypatch.delenv(name, raising=False)

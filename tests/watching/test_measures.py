@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from breakeven.cli.watching import costs_of
 from breakeven.errors import Busy, ConfigError, EnvironmentFault, render
 from breakeven.serving.watch import Watch
 from breakeven.watching.alerting import holds
@@ -13,7 +17,8 @@ from breakeven.watching.history import History, View, parse
 from breakeven.watching.measures import MEASURES, Books, CannotTell, Sources, measure
 from breakeven.watching.ready_made import rules_of
 from breakeven.watching.settings import Alerts, Rule, Watched, seconds
-from breakeven.watching.sources import LedgerReader, Poll, ask_owner
+from breakeven.watching.sources import DriftReader, LedgerReader, Poll, ask_owner
+from breakeven.watching.watcher import Clock
 from breakeven.watching.wording import WATCHED
 
 NOW = 1060.0
@@ -204,6 +209,50 @@ def test_drift() -> None:
     assert measure(rule("drifted"), sources) == {(("column", "length"),): 1.0, (("column", "label"),): 0.0}
     assert "too few kept requests" in untold(rule("drifted"), Sources(View({}, NOW), drift={}))
     assert "boom" in untold(rule("drifted"), Sources(View({}, NOW), drift=CannotTell("alerts-drift", reason="boom")))
+
+
+def test_drift_is_read_from_its_command() -> None:
+    def reader(program: str, seconds: float = 30) -> DriftReader:
+        return DriftReader([sys.executable, "-c", program], seconds=seconds)
+
+    rows = [
+        {"column": "a", "verdict": "small"},
+        {"column": "a", "verdict": "drift"},
+        {"column": "b", "verdict": "same"},
+    ]
+    assert reader(f"import json; print(json.dumps({{'statistics': {rows}}})); raise SystemExit(1)")() == {
+        "a": True, "b": False}  # fmt: skip
+    with pytest.raises(EnvironmentFault, match="drift could not be computed: no release"):
+        reader('import sys; print(\'{"error": {"message": "no release"}}\'); sys.exit(2)')()
+    with pytest.raises(EnvironmentFault, match="JSONDecodeError"):
+        reader("print('x')")()
+    with pytest.raises(EnvironmentFault, match="TimeoutExpired"):
+        reader("import time; time.sleep(60)", seconds=0.5)()
+
+
+def test_a_release_that_the_verdict_does_not_speak_of_has_no_cost(tmp_path: Path) -> None:
+    find = costs_of(tmp_path)
+    assert find("shop-1") == {}
+    (tmp_path / "artifacts" / "evaluate").mkdir(parents=True)
+    (tmp_path / "releases" / "shop-1").mkdir(parents=True)
+    costs = {"marginal_per_1000": {"value": 2.0}, "at_volume_per_1000": {"value": 5.0}}
+    verdict = {"currency": "EUR", "chosen": "words", "candidates": {"words": costs}}
+    (tmp_path / "artifacts" / "evaluate" / "verdict.json").write_text(json.dumps(verdict))
+    (tmp_path / "releases" / "shop-1" / "release.json").write_text('{"candidate": "words"}')
+    assert find("shop-1") == {"marginal": ("EUR", 0.002), "at_volume": ("EUR", 0.005)}
+    (tmp_path / "releases" / "shop-1" / "release.json").write_text('{"candidate": "another"}')
+    assert find("shop-1") == {} and find("shop-2") == {}
+
+
+def test_the_clock_follows_a_sleep_and_no_clock_that_is_set() -> None:
+    wall, steady = [1000.0], [50.0]
+    clock = Clock(lambda: wall[0], lambda: steady[0])
+    assert clock() == 1000.0
+    steady[0] += 5
+    wall[0] -= 3600  # set back: time passes all the same
+    assert clock() == 1005.0
+    wall[0] = 1005.0 + 7200  # the machine slept
+    assert clock() == 8205.0
 
 
 def test_a_source_that_fails_or_hangs_is_said_and_stops_nobody() -> None:
