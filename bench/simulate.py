@@ -13,6 +13,7 @@ import os
 import platform
 import resource
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -124,9 +125,15 @@ NAMES = {
 }  # fmt: skip
 
 
-def drawn(plan: BusinessPlan, scenarios: int) -> dict[str, np.ndarray]:
+def drawn(plan: BusinessPlan, names: Mapping[str, str], scenarios: int) -> dict[str, np.ndarray]:
+    """The inputs of the first scenarios by their short names, as ours draws them."""
     blocks = list(Sampler.of(plan, 0).blocks(scenarios))
-    return {short: np.concatenate([block[name] for block in blocks]) for short, name in NAMES.items()}
+    return {short: np.concatenate([block[name] for block in blocks]) for short, name in names.items()}
+
+
+def machine() -> dict[str, object]:
+    """What a figure was measured on."""
+    return {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "numpy": np.__version__}
 
 
 def plain_draws(scenarios: int) -> dict[str, np.ndarray]:
@@ -158,7 +165,7 @@ def plain_draws(scenarios: int) -> dict[str, np.ndarray]:
 def difference(plan: BusinessPlan) -> float:
     """The largest relative difference between ours and the plain program on the same inputs."""
     ours = simulation.run(plan, seed=0)
-    theirs = plain(drawn(plan, plan.scenarios), plan.months, 150_000.0)
+    theirs = plain(drawn(plan, NAMES, plan.scenarios), plan.months, 150_000.0)
     pairs = [(ours.outcomes["worth"], theirs["npv"])]
     for name in ("ruin_month", "operating_month"):
         assert np.array_equal(ours.outcomes[name], theirs["ruin" if name == "ruin_month" else "break_even"]), name
@@ -195,8 +202,7 @@ def main() -> None:
     four = best_of(3, lambda: [simulation.run(BusinessPlan.model_validate({**SECTION, "months": 36}), seed=0)
                                for _ in range(4)])  # fmt: skip
     print(json.dumps({
-        "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "numpy": np.__version__,
-        "largest relative difference": worst, "10,000 x 60 ours s": round(ours, 3),
+        **machine(), "largest relative difference": worst, "10,000 x 60 ours s": round(ours, 3),
         "10,000 x 60 plain s": round(theirs, 3), "ratio": round(ours / theirs, 2), "100,000 x 60 s": round(many, 2),
         "peak MB after 10,000": round(before), "peak MB after 100,000": round(after),
         "Sobol 15 inputs, 17,408 runs s": round(sobol, 2), "four candidates, 10,000 x 36 s": round(four[0], 2),

@@ -1,6 +1,8 @@
 """One venture's cash over 60 months in modelx and in monaco beside ours: milliseconds of CPU a scenario.
 
-    pip install 'breakeven[bench]' && python bench/simulate_peers.py
+    pip install 'breakeven[peers]' && python bench/simulate_peers.py
+
+in an environment of its own, without constraints.txt: monaco wants an older psutil.
 
 modelx keeps a model as cells that remember what they computed; monaco calls a function once a case. Both run one
 scenario at a time by design, ours all of a block together. The three give the same NPV, which is checked first.
@@ -10,18 +12,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from simulate import drawn, machine
 
 from breakeven.economics import simulation
 from breakeven.economics.plan import BusinessPlan
-from breakeven.economics.sampling import Sampler
 
 MONTHS = 60
 PLAN = BusinessPlan.model_validate(
@@ -51,9 +51,9 @@ SOME = 40
 
 
 def inputs(count: int) -> list[dict[str, float]]:
-    """The inputs of the first scenarios, as ours draws them."""
-    block = next(iter(Sampler.of(PLAN, 0).blocks(count)))
-    return [{short: float(block[name][n]) for short, name in NAMES.items()} for n in range(count)]
+    """The inputs of the first scenarios, one mapping each."""
+    columns = drawn(PLAN, NAMES, count)
+    return [{short: float(values[n]) for short, values in columns.items()} for n in range(count)]
 
 
 def npv(x: Mapping[str, float]) -> float:
@@ -149,8 +149,7 @@ def main() -> None:
     cases = min(seconds(lambda: by_monaco(rows * 10)) for _ in range(3)) / (10 * SOME)
     per = {"ours": whole, "modelx": cells, "monaco": cases}
     print(json.dumps({
-        "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "numpy": np.__version__,
-        "ms of CPU a scenario of 60 months": {name: round(1e3 * value, 4) for name, value in per.items()},
+        **machine(), "ms of CPU a scenario of 60 months": {name: round(1e3 * value, 4) for name, value in per.items()},
         "times ours": {name: round(value / whole) for name, value in per.items()},
     }, indent=1))  # fmt: skip
 

@@ -1,6 +1,8 @@
-"""Other people's programs as oracles, where installed: numpy-financial, pyxirr, SALib, lifelines."""
+"""Other people's programs as oracles, where installed (the extra `oracles`): numpy-financial, pyxirr, SALib, lifelines,
+lifetimes."""
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,3 +62,26 @@ def test_lifelines_agrees_on_constant_churn():
     assert ours.rate == pytest.approx(1.0 / float(theirs.lambda_), rel=1e-6)
     survivors = oracle.KaplanMeierFitter().fit(stays, gone).survival_function_at_times([6]).iloc[0]
     assert float(ours.survival(6)) == pytest.approx(float(survivors), abs=0.02)
+
+
+def test_lifetimes_agrees_on_repeat_purchases_and_what_is_spent():
+    """BG/NBD and gamma-gamma on CDNOW, the data of Fader, Hardie and Lee (2005), which the package carries."""
+    oracle, pandas = pytest.importorskip("lifetimes"), pytest.importorskip("pandas")
+    data = Path(oracle.__file__).parent / "datasets"  # its own reader needs an old setuptools
+    rows = pandas.read_csv(data / "cdnow_customers_summary.csv", index_col=0)
+    theirs = oracle.BetaGeoFitter().fit(rows["frequency"], rows["recency"], rows["T"])
+    ours = fitting.fit_repeat(rows["frequency"], rows["recency"], rows["T"])
+    assert (ours.r, ours.alpha, ours.a, ours.b) == pytest.approx(tuple(theirs.params_), rel=0.01)
+    seen = (rows["frequency"], rows["recency"], rows["T"])
+    assert ours.alive(*seen) == pytest.approx(theirs.conditional_probability_alive(*seen), abs=0.005)
+    for x, last, age in rows[["frequency", "recency", "T"]].to_numpy()[:200]:
+        expected = theirs.conditional_expected_number_of_purchases_up_to_time(39, x, last, age)
+        assert ours.expected(39, x, last, age) == pytest.approx(float(expected), rel=0.01)
+    spent = pandas.read_csv(data / "cdnow_customers_summary_with_transactions.csv", index_col=0)
+    spent.columns = ["frequency", "recency", "T", "monetary_value"]
+    spent = spent[spent["frequency"] > 0]
+    money = oracle.GammaGammaFitter().fit(spent["frequency"], spent["monetary_value"])
+    mine = fitting.fit_spending(spent["frequency"], spent["monetary_value"])
+    assert (mine.p, mine.q, mine.v) == pytest.approx(tuple(money.params_), rel=0.02)
+    mean = money.conditional_expected_average_profit(spent["frequency"], spent["monetary_value"])
+    assert mine.expected(spent["frequency"], spent["monetary_value"]) == pytest.approx(mean.to_numpy(), rel=0.005)
