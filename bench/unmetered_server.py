@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from breakeven.serving import routes, run
@@ -18,11 +20,22 @@ async def _commit(*_: Any) -> bool:
     return True
 
 
-def main() -> int:
+@contextlib.contextmanager
+def unmetered() -> Iterator[None]:
+    """While it is open, every service of this process answers without metering."""
+    before = routes.admit, Service.commit, Watch.used
     routes.admit = _admit
     Service.commit = _commit  # type: ignore[method-assign]
     Watch.used = lambda *_: None  # type: ignore[method-assign]
-    return run.main()
+    try:
+        yield
+    finally:
+        routes.admit, Service.commit, Watch.used = before  # type: ignore[method-assign]
+
+
+def main() -> int:
+    with unmetered():
+        return run.main()
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def test_what_a_failed_commit_rolled_back_is_told_to_nobody_as_done(
     from breakeven.errors import EnvironmentFault
     from breakeven.ledger import writer
 
-    def full(*_: object) -> None:
+    def full(*_: object, **_more: object) -> None:
         raise sa.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 
     monkeypatch.setattr(writer, "append", full)

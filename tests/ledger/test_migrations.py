@@ -20,7 +20,7 @@ from breakeven.ledger.migrations import MIGRATIONS, Migration
 from breakeven.ledger.store import Stores, connect, prepare, private_path
 
 HERE = Path(__file__).parent
-FORMER = (1,)  # every schema that a release has had
+FORMER = (1, 2)  # every schema that a release has had
 SECRET = {  # the key of each fixture, which must go on to work
     "sqlite": "bek_OMIz3fvQ_dxlxKQFgdHqzIcmzzQLTXHxsYyXzIi12Q7kxD9tCudK2Aa2e9",
     "postgres": "bek_0MCMCjdD_OOnvOf8QYBcle8dGs7le6qwX3fkBuki8oQX5VgoQdCQ0rqYLf",
@@ -64,6 +64,12 @@ def holds_everything(ledger: Ledger, secret: str) -> None:
     assert ledger.verify()["holds"]
 
 
+def elsewhere(engine: sa.Engine) -> set[str]:
+    """Names of indexes that are declared for the other database."""
+    indexes = [index for table in schema.public.sorted_tables for index in table.indexes]
+    return {str(one.name) for one in indexes if one._ddl_if is not None and one._ddl_if.dialect != engine.dialect.name}
+
+
 def differences(stores: Stores) -> list[object]:
     """What the tables declared today and those in the databases do not share."""
     if stores.sqlite:
@@ -84,7 +90,8 @@ def differences(stores: Stores) -> list[object]:
         with engine.connect() as connection:
             options = {"compare_type": True, "include_schemas": not stores.sqlite}
             found += compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
-    return found
+    absent = {("add_index", name) for name in elsewhere(stores.reading)}
+    return [one for one in found if not isinstance(one, tuple) or (one[0], getattr(one[1], "name", "")) not in absent]
 
 
 @pytest.mark.parametrize("version", FORMER)

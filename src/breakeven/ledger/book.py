@@ -71,7 +71,9 @@ class Ledger:
         self.lock = lock
         # One chain for the one owner of a file; a chain for every process on PostgreSQL.
         self.writer = Writer(
-            stores, "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+            stores,
+            "main" if stores.sqlite else f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}",
+            settle=self._settled,
         )
         alone = stores.sqlite  # then every change passes through this process
         self.customers = Customers(self.writer, stores.reading, remember_seconds=None if alone else 10.0)
@@ -155,11 +157,8 @@ class Ledger:
 
     def settle_soon(self, admission: Admission | None, charge: Charge, deliver: Deliver, token: Any = None) -> None:
         """Queues a charge; `deliver` hears of it after the commit, with the reservation turned into use."""
-        if admission is None or not admission.period:
-            self.writer.put(Entry(charge, deliver, token))
-        else:
-            held = admission
-            self.writer.put(Entry(charge, lambda entries: self._settled(entries, held, deliver), token))
+        held = admission if admission is not None and admission.period else None
+        self.writer.put(Entry(charge, deliver, token, held))
 
     def settle(self, admission: Admission | None, charge: Charge) -> bool:
         """Writes a charge and waits. False: this Idempotency-Key was charged before and nothing was added."""
@@ -180,19 +179,18 @@ class Ledger:
     def release(self, admission: Admission | None) -> None:
         """Gives back what was reserved; nothing was used."""
         if admission is not None and admission.period:
-            self.balances.settle(admission, NOTHING)
+            self.balances.settle([(admission, NOTHING)])
 
-    def _settled(self, entries: list[Entry], admission: Admission, deliver: Deliver) -> None:
+    def _settled(self, entries: list[Entry]) -> None:
+        """On the writer's thread, once a commit: reservations become use."""
+        pairs: list[tuple[Admission, Mapping[str, int]]] = []
         for entry in entries:
             used: Mapping[str, int] = NOTHING
             if entry.result and isinstance(entry.work, Charge):
-                limits = limits_of(self.customers.terms(admission.customer))
+                limits = limits_of(self.customers.terms(entry.held.customer))
                 used = counted(entry.work.quantities, limits, self.plan(entry.work.plan))
-            try:
-                self.balances.settle(admission, used)
-            except sa.exc.DBAPIError as error:  # the charge is safe; its reservation stays, which grants too little
-                log.warning("a reservation could not be settled: %s", error.orig)
-        deliver(entries)
+            pairs.append((entry.held, used))
+        self.balances.settle(pairs)
 
     def record(self, batch: Iterable[Charge]) -> int:
         """Writes many charges in few transactions; how many were new. One that is there already is left alone."""

@@ -7,7 +7,7 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection
 
 from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.periods import place_late
+from breakeven.ledger.rows import insert_rows
+from breakeven.ledger.totals import Totals
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _RUN = secrets.token_hex(4)
@@ -50,9 +52,9 @@ class Charge:
     body: bytes | None = None
     expires: int = 0
 
-    def values(self, writer: str, seq: int) -> list[Any]:
+    def values(self, writer: str, seq: int) -> tuple[Any, ...]:
         """The row in the order of `chain.EVENT_FIELDS`."""
-        return [
+        return (
             writer,
             seq,
             self.id,
@@ -67,7 +69,7 @@ class Charge:
             quantities_text(self.quantities),
             self.answers,
             self.request,
-        ]
+        )
 
 
 def quantities_text(quantities: Mapping[str, int]) -> str:
@@ -94,24 +96,6 @@ def _replace(dialect: str, table: sa.Table, key: str) -> Any:
 
 
 _COLUMNS = (*chain.EVENT_FIELDS, "counted", "hash")
-_NUMBERS = frozenset({"seq", "time", "answers", "counted", "hour", "quantity", "events"})
-
-
-def _insert_rows(connection: Connection, into: tuple[str, tuple[str, ...]], rows: list[Any], rest: str = "") -> None:
-    """The driver's own way for many rows: what SQLAlchemy adds per row costs more than the row does.
-
-    SQLite: one prepared statement for all. PostgreSQL: one statement with an array a column, one round trip.
-    """
-    table, columns = into
-    head = f"INSERT INTO {table} ({', '.join(columns)})"
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"{head} VALUES ({', '.join('?' * len(columns))}) {rest}", rows)
-        return
-    arrays = ", ".join("%s::bigint[]" if name in _NUMBERS else "%s::text[]" for name in columns)
-    connection.exec_driver_sql(
-        f"{head} SELECT * FROM unnest({arrays}) {rest}",  # noqa: S608  names of our own
-        tuple(list(column) for column in zip(*rows, strict=True)),
-    )
 
 
 @dataclass
@@ -123,17 +107,19 @@ class Head:
     hash: str
 
 
-def append(connection: Connection, private: Any, charges: list[Charge], head: Head) -> tuple[set[str], Head]:
+def append(
+    connection: Connection, private: Any, charges: list[Charge], head: Head, *, totals: Totals, nested: bool = False
+) -> tuple[set[str], Head]:
     """Writes what is new of `charges` and returns (ids that were already there, new head). Raises on a doubled
-    (source, id).
+    (source, id). `nested`: in a savepoint.
     """
     doubled = _claim(connection, [charge for charge in charges if charge.idempotency])
     fresh = [charge for charge in charges if charge.id not in doubled] if doubled else charges
     place_late(connection, fresh)
     rows, head = _linked(fresh, head)
     if rows:
-        _insert_rows(connection, ("events", _COLUMNS), rows)
-        _add_totals(connection, fresh)
+        insert_rows(connection, ("events", _COLUMNS), rows)
+        totals.add(connection, fresh, remember=not nested)
     kept = [charge for charge in fresh if charge.idempotency and charge.body is not None]
     if kept:
         _keep_answers(private(), kept)
@@ -142,12 +128,23 @@ def append(connection: Connection, private: Any, charges: list[Charge], head: He
 
 def existing(connection: Connection, charges: list[Charge]) -> set[str]:
     """Ids of those charges that the ledger already holds; asked after a commit whose outcome was not heard."""
-    found: set[str] = set()
-    for start in range(0, len(charges), 400):
-        part = charges[start : start + 400]
-        pairs = sa.tuple_(schema.events.c.source, schema.events.c.id).in_([(item.source, item.id) for item in part])
-        found.update(connection.execute(sa.select(schema.events.c.id).where(pairs)).scalars())
-    return found
+    pairs = ((charge.source, charge.id) for charge in charges)
+    return {row["id"] for row in held(connection, pairs, schema.events.c.id)}
+
+
+def held(connection: Connection, pairs: Iterable[tuple[str, str]], *columns: sa.Column[Any]) -> Iterator[Any]:
+    """The rows (some columns, else all) of those (source, id) that the ledger holds, by its index: SQLite walks the
+    whole table to look for pairs.
+    """
+    by_source: dict[str, list[str]] = {}
+    for source, event in pairs:
+        by_source.setdefault(source, []).append(event)
+    cell = schema.events.c
+    for source, ids in by_source.items():
+        for start in range(0, len(ids), 400):
+            query = sa.select(*(columns or (schema.events,)))
+            query = query.where(cell.id.in_(ids[start : start + 400]), cell.source == source)
+            yield from connection.execute(query).mappings()
 
 
 def _claim(connection: Connection, charges: list[Charge]) -> set[str]:
@@ -181,27 +178,6 @@ def _linked(charges: list[Charge], head: Head) -> tuple[list[tuple[Any, ...]], H
         digest = chain.link_event(digest, row, counted)
         rows.append((*row, counted, digest))
     return rows, Head(head.writer, seq, digest)
-
-
-_TOTAL_KEY = ("customer", "hour", "key", "release", "plan", "meter")
-_ADD_TOTALS = (
-    f"ON CONFLICT ({', '.join(_TOTAL_KEY)}) DO UPDATE SET quantity = totals.quantity + excluded.quantity, "
-    "events = totals.events + excluded.events"
-)
-
-
-def _add_totals(connection: Connection, charges: list[Charge]) -> None:
-    sums: dict[tuple[Any, ...], list[int]] = {}
-    for charge in charges:
-        moment = charge.time if charge.counted is None else charge.counted
-        hour = moment - moment % clock.HOUR
-        for meter, quantity in charge.quantities.items():
-            cell = sums.setdefault((charge.customer, hour, charge.key, charge.release, charge.plan, meter), [0, 0])
-            cell[0] += quantity
-            cell[1] += charge.kind == "usage"  # a correction is no request
-    # In one order everywhere, so that two processes on PostgreSQL cannot wait for each other in a circle.
-    rows = [(*cell, *sums[cell]) for cell in sorted(sums)]
-    _insert_rows(connection, ("totals", (*_TOTAL_KEY, "quantity", "events")), rows, _ADD_TOTALS)
 
 
 def _keep_answers(private: Connection, charges: list[Charge]) -> None:

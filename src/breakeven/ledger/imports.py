@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from breakeven.artifacts import unreadable
 from breakeven.errors import BreakevenError, InputError, Place, UsageError
 from breakeven.ledger import chain, clock, schema
-from breakeven.ledger.events import Charge, quantities_text
+from breakeven.ledger.events import Charge, held, quantities_text
 from breakeven.ledger.periods import AHEAD
 from breakeven.ledger.writer import Appending
 
@@ -312,13 +312,8 @@ def _add(connection: Connection, owners: Mapping[str, str]) -> None:
 
 
 def _held(connection: Connection, rows: list[Row]) -> dict[tuple[str, str], Any]:
-    events = schema.events.c
-    held: dict[tuple[str, str], Any] = {}
-    for start in range(0, len(rows), 400):
-        pairs = [(row["source"], row["id"]) for row in rows[start : start + 400]]
-        query = sa.select(schema.events).where(sa.tuple_(events.source, events.id).in_(pairs))
-        held.update({(row["source"], row["id"]): row for row in connection.execute(query).mappings()})
-    return held
+    pairs = [(row["source"], row["id"]) for row in rows]
+    return {(row["source"], row["id"]): row for row in held(connection, pairs)}
 
 
 def _difference(there: Any, row: Row) -> str | None:

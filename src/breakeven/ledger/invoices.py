@@ -22,7 +22,7 @@ from breakeven.ledger.audit import write_audit
 from breakeven.ledger.events import insert
 from breakeven.ledger.keys import customer_id
 from breakeven.ledger.periods import close_period, closed_rows
-from breakeven.ledger.usage import _within
+from breakeven.ledger.usage import _within, added, first_time
 
 if TYPE_CHECKING:
     from breakeven.ledger.book import Ledger
@@ -70,9 +70,7 @@ def account(ledger: Ledger, customer: str) -> dict[str, Any]:
     with ledger.stores.reading.connect() as connection:
         found = customer_id(connection, customer)
         row = connection.execute(sa.select(schema.customers).where(schema.customers.c.id == found)).mappings().one()
-        first = connection.execute(
-            sa.select(sa.func.min(schema.events.c.time)).where(schema.events.c.customer == found)
-        ).scalar()
+        first = first_time(connection, found)
         billed, left = _billed(connection, found)
         closed = {item["month"]: item["reference"] for item in closed_rows(connection, found)}
     return {
@@ -181,12 +179,8 @@ def _check(connection: Connection, body: Mapping[str, Any], seen: Mapping[str, A
 
 
 def counting(connection: Connection, customer: str, month: str) -> list[int]:
-    """[how many events of a customer count in a month, the last one's position]: equal while nothing was added."""
-    events = schema.events.c
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(events.position), 0)).select_from(schema.events)
-    query = query.where(events.customer == customer, _within(*clock.month_bounds(month)))
-    count, last = connection.execute(query).one()
-    return [int(count), int(last)]
+    """[events of a customer that count in a month, by meter; corrections]: equal while nothing was added."""
+    return list(added(connection, customer, *clock.month_bounds(month)))
 
 
 def _notes(connection: Connection, number: str) -> int:

@@ -5,7 +5,7 @@ failure.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class Admission:
 
 
 NOTHING: Mapping[str, int] = {}
+Settlement = tuple[Admission, Mapping[str, int]]  # what was reserved, what was used of it
 
 
 class Balances(Protocol):
@@ -38,8 +39,8 @@ class Balances(Protocol):
     def reserve(self, customer: str, period: str, wanted: Mapping[str, int], limits: Mapping[str, int]) -> None:
         """Reserves all of `wanted` or nothing; Refused when a limit would be passed."""
 
-    def settle(self, admission: Admission, used: Mapping[str, int]) -> None:
-        """Turns a reservation into use."""
+    def settle(self, pairs: Sequence[Settlement]) -> None:
+        """Turns reservations into use, all of them together."""
 
     def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
         """Adds what was used without a reservation (an import), or was not used after all (a correction)."""
@@ -115,15 +116,16 @@ class MemoryBalances:
             for meter, quantity in wanted.items():
                 reserved[meter] = reserved.get(meter, 0) + quantity
 
-    def settle(self, admission: Admission, used: Mapping[str, int]) -> None:
+    def settle(self, pairs: Sequence[Settlement]) -> None:
         """See Balances."""
-        place = (admission.customer, admission.period)
         with self._lock:
-            reserved, total = self._reserved[place], self._used[place]
-            for meter, quantity in admission.reserved.items():
-                reserved[meter] -= quantity
-            for meter, quantity in used.items():
-                total[meter] = total.get(meter, 0) + quantity
+            for admission, used in pairs:
+                place = (admission.customer, admission.period)
+                reserved, total = self._reserved[place], self._used[place]
+                for meter, quantity in admission.reserved.items():
+                    reserved[meter] -= quantity
+                for meter, quantity in used.items():
+                    total[meter] = total.get(meter, 0) + quantity
 
     def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
         """See Balances."""
@@ -133,6 +135,14 @@ class MemoryBalances:
                 return
             for meter, quantity in used.items():
                 total[meter] = total.get(meter, 0) + quantity
+
+
+_CELL = schema.balances.c
+_SETTLE = (
+    sa.update(schema.balances)
+    .where(_CELL.customer == sa.bindparam("c"), _CELL.period == sa.bindparam("p"), _CELL.meter == sa.bindparam("m"))
+    .values(reserved=_CELL.reserved - sa.bindparam("r"), used=_CELL.used + sa.bindparam("u"))
+)
 
 
 class SharedBalances:
@@ -184,16 +194,21 @@ class SharedBalances:
         with self._engine.begin() as connection:
             connection.execute(insert(connection, schema.balances).on_conflict_do_nothing(), rows)
 
-    def settle(self, admission: Admission, used: Mapping[str, int]) -> None:
+    def settle(self, pairs: Sequence[Settlement]) -> None:
         """See Balances."""
-        cell = schema.balances.c
-        with self._engine.begin() as connection:
-            for meter in sorted(admission.reserved):
-                connection.execute(
-                    sa.update(schema.balances)
-                    .where(cell.customer == admission.customer, cell.period == admission.period, cell.meter == meter)
-                    .values(reserved=cell.reserved - admission.reserved[meter], used=cell.used + used.get(meter, 0))
-                )
+        sums: dict[tuple[str, str, str], list[int]] = {}
+        for admission, used in pairs:
+            for meter, quantity in admission.reserved.items():
+                change = sums.setdefault((admission.customer, admission.period, meter), [0, 0])
+                change[0] += quantity
+                change[1] += used.get(meter, 0)
+        rows = [
+            {"c": customer, "p": period, "m": meter, "r": reserved, "u": used}
+            for (customer, period, meter), (reserved, used) in sorted(sums.items())  # as `reserve`, in one order
+        ]
+        if rows:
+            with self._engine.begin() as connection:
+                connection.execute(_SETTLE, rows)
 
     def adjust(self, customer: str, period: str, used: Mapping[str, int]) -> None:
         """See Balances."""

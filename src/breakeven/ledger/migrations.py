@@ -114,8 +114,18 @@ def _buyers(op: Operations, schema: str | None) -> None:
     )
 
 
+def _to_3(op: Operations, _schema: str | None) -> None:
+    """An event is found by its id alone; on SQLite the index by customer gives way to one by time."""
+    with op.batch_alter_table("events") as batch:  # SQLite: the table is copied, its rows keep their positions
+        batch.drop_constraint("events_source_id", type_="unique")
+        batch.create_unique_constraint("events_id_source", ["id", "source"])
+        if op.get_bind().dialect.name == "sqlite":
+            batch.drop_index("events_customer_time")
+            batch.create_index("events_time_customer", ["time", "customer"])
+
+
 # from version -> what makes it the next
-MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private)}
+MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private), 2: Migration(_to_3)}
 
 
 def declared() -> None:

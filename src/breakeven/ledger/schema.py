@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 PRIVATE = "private"  # a schema on PostgreSQL, a file of its own on SQLite
 
 # SQLite gives a row its number only for INTEGER PRIMARY KEY; PostgreSQL needs the eight-byte type.
@@ -100,8 +100,10 @@ events = Table(
     Column("request", String(64), nullable=False),  # keyed hash of the request body, else ""
     Column("hash", String(64), nullable=False),
     Column("counted", BigInteger),  # when it counts, where that is not `time`: its month was closed before it came
-    UniqueConstraint("source", "id", name="events_source_id"),
-    Index("events_customer_time", "customer", "time"),
+    UniqueConstraint("id", "source", name="events_id_source"),  # so that an id alone finds its event
+    # SQLite writes whole every page that a commit touches: by time the last few, by customer one for each customer.
+    Index("events_time_customer", "time", "customer").ddl_if(dialect="sqlite"),
+    Index("events_customer_time", "customer", "time").ddl_if(dialect="postgresql"),
     # Few rows have either, so the indexes stay small and cost the writer nothing.
     Index("events_counted", "counted", **_where("counted IS NOT NULL")),
     Index("events_about", "about", **_where("about <> ''")),

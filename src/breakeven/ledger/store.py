@@ -26,6 +26,8 @@ from breakeven.ledger.migrations import MIGRATIONS, Migration, declared, operati
 
 _CHECKPOINT_PAGES = 8000  # 32 MB of log between checkpoints: fewer than one commit in a hundred waits for one
 _CACHE_KIB = 32 << 10  # the ends of the indexes stay in memory
+# A prepared statement for every number of rows that a commit may have (`events`).
+_DRIVER = {"check_same_thread": False, "timeout": 5.0, "cached_statements": 512}
 _SCHEMA_LOCK = 0x62726B73  # one process at a time makes or migrates the tables on PostgreSQL
 
 
@@ -94,7 +96,7 @@ def _sqlite(path: Path) -> Stores:
 
 def _sqlite_engine(path: Path, *, writes: bool) -> Engine:
     pool = {"poolclass": sa.StaticPool} if writes else {"pool_size": 4, "max_overflow": 4}
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 5.0}, **pool)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args=_DRIVER, **pool)
 
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's

@@ -107,6 +107,31 @@ def _from_events(connection: Connection, customer: str | None, start: int, end: 
             yield (row[0], row[1], row[2], row[3], meter), int(quantity), int(row[5] == "usage")
 
 
+def first_time(connection: Connection, customer: str) -> int | None:
+    """When a customer's first event happened. By way of the totals, which are found by customer at once."""
+    totals, events = schema.totals.c, schema.events.c
+    query = sa.select(sa.func.min(totals.hour)).where(totals.customer == customer)
+    hour = connection.execute(query).scalar()
+    if hour is None:
+        return None
+    first = sa.select(sa.func.min(events.time)).where(events.customer == customer)
+    found = (
+        connection.execute(first.where(events.time >= hour, events.time < hour + clock.HOUR)).scalar(),
+        connection.execute(first.where(events.counted.is_not(None))).scalar(),  # late: it happened before it counted
+    )
+    return min((moment for moment in found if moment is not None), default=None)
+
+
+def added(connection: Connection, customer: str, start: int, end: int) -> tuple[int, int]:
+    """(events by meter, corrections) of a customer that count in whole hours [start, end): both only ever grow."""
+    totals, events = schema.totals.c, schema.events.c
+    query = sa.select(sa.func.coalesce(sa.func.sum(totals.events), 0))
+    query = query.where(totals.customer == customer, totals.hour >= start, totals.hour < end)
+    about = sa.select(sa.func.count()).select_from(schema.events).where(events.about != "")  # the index's condition
+    about = about.where(events.customer == customer, _within(start, end))
+    return int(connection.execute(query).scalar_one()), int(connection.execute(about).scalar_one())
+
+
 def event_rows(
     connection: Connection,
     customer: str | None,

@@ -23,10 +23,12 @@ from breakeven.errors import BreakevenError, EnvironmentFault
 from breakeven.ledger import chain, schema
 from breakeven.ledger.events import Charge, Head, append, existing
 from breakeven.ledger.store import Stores
+from breakeven.ledger.totals import Totals
 
 log = logging.getLogger("breakeven.ledger")
 
 Deliver = Callable[["list[Entry]"], None]
+Settle = Callable[["list[Entry]"], None]
 Change = Callable[[Connection, Callable[[], Connection]], Any]
 
 
@@ -52,6 +54,7 @@ class Entry:
     work: Charge | Change | Between
     deliver: Deliver | None = None  # called on the writer's thread, once a commit for all entries that share it
     token: Any = None
+    held: Any = None  # what was reserved for a charge
     result: Any = None  # of a charge: True recorded, False already there under another id
     error: BreakevenError | None = None
     done: threading.Event | None = field(default=None)
@@ -60,13 +63,18 @@ class Entry:
 class Writer:
     """Owns the writing connections. `put` never blocks; entries are answered in the order they came."""
 
-    def __init__(self, stores: Stores, writer: str, *, batch: int = 4096) -> None:
+    def __init__(self, stores: Stores, writer: str, *, settle: Settle | None = None, batch: int = 4096) -> None:
+        """`settle`: called on the writer's thread, before they are answered, with those entries of a commit for which
+        something is held.
+        """
         self.stores = stores
         self.batch = batch
+        self._settle = settle
         self.fault: BreakevenError | None = None
         self.commits = 0
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._head = self._read_head(writer)
+        self._totals = Totals()
         self._open: list[Connection] = []  # public and private, kept from commit to commit
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -130,12 +138,23 @@ class Writer:
                     self._write([entry for entry in entries if not isinstance(entry.work, Between)])
                     for entry in entries:
                         if isinstance(entry.work, Between):
+                            self._totals.forget()
                             entry.result = entry.work.work(self.stores)
                 except Exception as error:  # a defect of ours must not leave callers waiting for ever
                     log.exception("ledger write failed")
                     _fail(entries, EnvironmentFault("ledger-write-failed", reason=type(error).__name__))
+                self._settle_held(entries)
                 _deliver(entries)
         self._let_go()
+
+    def _settle_held(self, entries: list[Entry]) -> None:
+        held = [entry for entry in entries if entry.held is not None]
+        if not held or self._settle is None:
+            return
+        try:
+            self._settle(held)
+        except Exception:  # the charges are safe; their reservations stay, which grants too little
+            log.exception("reservations could not be settled")
 
     def _write(self, entries: list[Entry]) -> None:
         if not entries:
@@ -157,8 +176,10 @@ class Writer:
         except BaseException:
             for entry in entries:  # nothing of it was kept, whatever a change has returned
                 entry.error = entry.result = None
+            self._totals.rolled_back()
             raise
         self._head = head
+        self._totals.committed()
         self.commits += 1
         for entry in entries:
             if isinstance(entry.work, Charge):
@@ -173,7 +194,7 @@ class Writer:
                 charges.append(entry.work)
             elif not isinstance(entry.work, Between):
                 head = self._change(entry, connection, private, head)
-        return append(connection, private, charges, head) if charges else (set(), head)
+        return append(connection, private, charges, head, totals=self._totals) if charges else (set(), head)
 
     def _change(self, entry: Entry, connection: Connection, private: Callable[[], Connection], head: Head) -> Head:
         """Runs a change in a savepoint; the head of the chain after it."""
@@ -182,7 +203,8 @@ class Writer:
             with connection.begin_nested():
                 result = entry.work(connection, private)
                 if isinstance(result, Appending):
-                    _, head = append(connection, private, result.charges, head)
+                    charges = result.charges
+                    _, head = append(connection, private, charges, head, totals=self._totals, nested=True)
                     result = result.result
                 entry.result = result
         except BreakevenError as error:
