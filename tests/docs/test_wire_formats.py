@@ -62,7 +62,7 @@ def test_every_command_is_answered(servers: dict[str, ServerProcess], tmp_path: 
                 batch = answer["id"] if answer.get("object") == "batch" and not batch else batch
         if "lines.jsonl" in block:
             wait_for(servers[name], batch)
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 9
 
 
 def wait_for(server: ServerProcess, batch: str) -> None:
@@ -78,7 +78,7 @@ def wait_for(server: ServerProcess, batch: str) -> None:
 
 def test_the_figures_it_names_are_there(servers: dict[str, ServerProcess]) -> None:
     server = servers["continuation"]
-    said(BLOCKS[4], server, Path("/"))
+    said(BLOCKS[5], server, Path("/"))
     with urlopen(server.url + "/metrics") as answer:
         shown = answer.read().decode()
     for name, labels in re.findall(r"^\| `(breakeven_\w+)(?:\{([^}]*)\})?` \|", PAGE, re.M):
