@@ -361,23 +361,23 @@ def test_kept_bytes_are_bounded(call: Caller) -> None:
 
 
 def test_interactive_requests_go_first(make: Make) -> None:
-    """Several hundred lines of 2 ms wait; who asks meanwhile is answered after one small batch of them at most."""
-    call = make(EchoPackage(work=0.002))
+    """Hundreds of lines of 2 ms wait; who asks meanwhile is answered after a few of them, not after the queue."""
+    package = EchoPackage(work=0.002)
+    call = make(package)
 
     async def work() -> Any:
-        loop = asyncio.get_running_loop()
-        name = (await post(call, lines(*map(str, range(600))))).json["id"]
-        waits = []
-        for _ in range(15):
-            started = loop.time()
+        name = (await post(call, lines(*map(str, range(400))))).json["id"]
+        went_first = []
+        for _ in range(6):
+            before = len(package.batches)
             answer = await call.send("POST", "/v1/predict", {"inputs": ["now"]})
             assert answer.status == 200
-            waits.append(loop.time() - started)
-        return sorted(waits), await ended(call, name)
+            went_first.append(sum(package.batches[before:]) - 1)
+        return went_first, await ended(call, name)
 
-    waits, batch = together(call, work)
-    assert waits[len(waits) // 2] < 0.15
-    assert (batch["state"], batch["counts"]["answered"]) == ("done", 600)
+    went_first, batch = together(call, work)
+    assert max(went_first) < 40  # of the 64 that wait in the queue; it is about 8
+    assert (batch["state"], batch["counts"]["answered"]) == ("done", 400)
 
 
 def test_what_waits_gets_its_turn_though_others_never_stop(make: Make) -> None:
