@@ -225,6 +225,7 @@ def test_a_slow_receiver_holds_up_no_other() -> None:
     release.set()
     ended = box.wait(5)
     assert ended is not None and ended[0].id == "a"
+    assert box.wait(0.2) is None and sent.count("a") == 1
 
 
 def test_what_never_arrives_is_given_up_and_said() -> None:

@@ -129,6 +129,16 @@ def test_a_server_that_goes_away_is_shown_as_such_and_none_at_all_is_an_error() 
     overview.look()
     assert "shutting down" in text({**overview.frame(), "alerts": None}, 100)
 
+    last = counting("http://a")
+    assert last.page is not None
+    dead = Overview(["http://a"], read=lambda address: pages.pop(0))
+    pages = [Server(last.page), Server(why={"code": "alerts-unreachable", "fields": {"reason": "refused"}})]
+    dead.look()
+    dead.look()
+    found = dead.frame()
+    assert (found["servers"][0]["ready"], found["servers"][0]["memory_mb"]) == (False, None)
+    assert found["traffic"]["queue_cases"] is None and "no answer: refused" in text({**found, "alerts": None}, 100)
+
     def gone(address: str) -> Server:
         return Server(why={"code": "alerts-unreachable", "fields": {"reason": "refused"}})
 
