@@ -111,3 +111,18 @@ def test_before_the_first_run():
         lambda console: terminal.show(console, example.empty(), "linear"), width=120
     )
     assert "never run" in printed(lambda console: terminal.status(console, example.empty()))
+
+
+def test_two_candidates_plans_stand_beside_one_another_with_the_paired_difference():
+    snapshot = example.snapshot()
+    plans = snapshot.business["candidates"]
+    snapshot.business["npv_differences"] = {"encoder": {"linear": {
+        "value": 12_000, "low": 9_000, "high": 15_000, "unit": "USD", "origin": "assumed", "interval": 0.8}}}  # fmt: skip
+    text = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
+    worth = next(line for line in text.splitlines() if line.startswith("net present value"))
+    assert "-$12,000" in worth
+    assert "[-15,000, -9,000]" in text
+    assert any(line.startswith("operating break-even") for line in text.splitlines())
+    del plans["linear"]
+    without = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
+    assert "net present value" not in without

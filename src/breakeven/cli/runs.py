@@ -101,7 +101,7 @@ def _dry_run(project: Project, targets: list[str], as_json: bool) -> None:
             "memory-gb": f"{row['memory_gb']:.1f}",
             "download-mb": f"{row['download_mb']:.0f}",
             "money-spent": f"{row['money']:.2f}",
-            "why": f"{words.term(row['state'])}: {row['why']}",
+            "why": words("state-why", state=words.term(row["state"]), why=row["why"]),
         }
         for row in rows
     ]
@@ -201,6 +201,7 @@ def _part(snapshot: Snapshot, what: str) -> Any:
         "package": snapshot.packages.get(what),
         "measurements": snapshot.measurements.get(what),
         "verdict": verdict,
+        "business": ((snapshot.business or {}).get("candidates") or {}).get(what),
     }
 
 

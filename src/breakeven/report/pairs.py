@@ -9,7 +9,8 @@ from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report.blocks import Block, Cell, Facts, Note, Table
 from breakeven.report.origins import counted, measured, quantity
-from breakeven.report.sections.cells import cell
+from breakeven.report.sections import business
+from breakeven.report.sections.cells import cell, in_percent
 from breakeven.report.sections.evaluate import MONEY, gates_cell, pays_cell
 from breakeven.report.words import Words
 
@@ -95,7 +96,46 @@ def compare(snapshot: Snapshot, words: Words, one: str, other: str) -> list[Bloc
     rows.append([Cell(words("gates")), gates_cell(found[one], words), gates_cell(found[other], words), Cell("")])
     rows.append([Cell(words("pays")), pays_cell(one, verdict, words), pays_cell(other, verdict, words), Cell("")])
     heads = [words("figure"), one, other, words("difference", one=one, other=other)]
-    return [Table("", heads, rows, step="evaluate/verdict", note=words("difference-note"))]
+    first: list[Block] = [Table("", heads, rows, step="evaluate/verdict", note=words("difference-note"))]
+    return [*first, *_plans(snapshot, words, one, other)]
+
+
+FIGURES = ("npv", "mrr_end", "funding_need", "probability_of_break_even", "probability_of_ruin")
+
+
+def _plans(snapshot: Snapshot, words: Words, one: str, other: str) -> Iterator[Block]:
+    """What each would make of the business: the same simulated figures as the plan's own tables show."""
+    plan = snapshot.business or {}
+    found: Mapping[str, Mapping[str, Any]] = plan.get("candidates") or {}
+    if one not in found or other not in found:
+        return
+    worth = _more(plan.get("npv_differences") or {}, one, other)
+    rows = []
+    for key in FIGURES:
+        left, right = (_shown(found[name].get(key)) for name in (one, other))
+        if left or right:
+            cells = [Cell(quantity=held) if held else cell(None) for held in (left, right)]
+            rows.append([Cell(words.term(key)), *cells, _difference(left, right, worth if key == "npv" else None)])
+    for key in business.MONTHS:
+        if isinstance(found[one].get(key), Mapping):
+            months = [business.month(found[name].get(key)) for name in (one, other)]
+            rows.append([Cell(words.term(key)), *months, Cell("")])
+    heads = [words("figure"), one, other, words("difference", one=one, other=other)]
+    yield Table(words("plan"), heads, rows, step=business.STEP, note=words("plan-note"))
+
+
+def _shown(data: Any) -> Quantity | None:
+    held = quantity(data)
+    return None if held is None else in_percent(held)
+
+
+def _more(stated: Mapping[str, Mapping[str, Any]], one: str, other: str) -> Quantity | None:
+    """By how much the plan of one is worth more, paired over the scenarios; stated once for each pair."""
+    held = quantity((stated.get(one) or {}).get(other))
+    if held is not None:
+        return held
+    turned = quantity((stated.get(other) or {}).get(one))
+    return None if turned is None else turned.scaled(-1.0, turned.unit)
 
 
 def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
