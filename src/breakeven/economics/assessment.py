@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from breakeven.economics.doubt import Bar, Knowledge, tornado, what_to_measure
+from breakeven.economics.doubt import NO_LAUNCH, Bar, Knowledge, tornado, what_to_measure
 from breakeven.economics.goal import Goal, Sought, seek
 from breakeven.economics.plan import BusinessPlan, replaced
 from breakeven.economics.price_studies import Advice
@@ -24,6 +24,7 @@ SHOWN = 5
 ENOUGH = 0.8
 SEEK_SCENARIOS = 1024
 KNOW_SCENARIOS = 8192
+LEAST = 0.005  # of the currency: nothing is told of what would be paid by no coin
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
     has = (settings.cash.mean if settings.cash is not None else 0.0) + sum(
         item.amount.mean for item in settings.funding if item.closed or item.month == 0
     )
-    if (need.high or need.value) > has and not math.isnan(need.value):
+    if (need.high or need.value) - has > LEAST and not math.isnan(need.value):
         found.append(
             _said("next-funding", {"gap": _money((need.high or need.value) - has), "currency": settings.currency})
         )
@@ -188,7 +189,9 @@ def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
             )
         )
     elif top:
-        found.append(_said("next-nothing-changes", {"driver": top[0].driver, "best": assessment.knowledge.best}))
+        best = assessment.knowledge.best
+        said = {NO_LAUNCH: message("decision-none"), plan.name: message("decision-launch")}.get(best, best)
+        found.append(_said("next-nothing-changes", {"driver": top[0].driver, "best": said}))
     for entry in assessment.risks:
         found += [
             _said(
@@ -245,11 +248,11 @@ def _end(plan: Plan) -> Finding:
             "months": plan.settings.months,
             "currency": plan.settings.currency,
             "mrr": _money(mrr.value),
-            "mrr_low": _money(mrr.low),
-            "mrr_high": _money(mrr.high),
+            "mrr_low": _money(mrr.value if mrr.low is None else mrr.low),
+            "mrr_high": _money(mrr.value if mrr.high is None else mrr.high),
             "npv": _money(worth.value),
-            "npv_low": _money(worth.low),
-            "npv_high": _money(worth.high),
+            "npv_low": _money(worth.value if worth.low is None else worth.low),
+            "npv_high": _money(worth.value if worth.high is None else worth.high),
             "need": _money(plan.figure("funding_need").high or 0.0),
         },
     )
@@ -257,14 +260,10 @@ def _end(plan: Plan) -> Finding:
 
 def _break_even(plan: Plan) -> Finding:
     reached = plan.months("operating_month")
-    return _said(
-        "summary-break-even",
-        {
-            "probability": _percent(reached.probability.value),
-            "months": plan.settings.months,
-            "p50": _month(reached.p50, plan.settings.months),
-        },
-    )
+    about: dict[str, Any] = {"probability": _percent(reached.probability.value), "months": plan.settings.months}
+    if reached.p50 is None:
+        return _said("summary-break-even-rare", about)
+    return _said("summary-break-even", {**about, "p50": f"{reached.p50:.0f}"})
 
 
 def _runway(plan: Plan) -> Finding | None:
@@ -273,7 +272,9 @@ def _runway(plan: Plan) -> Finding | None:
     runway = plan.runway()
     if runway.p10 is None:
         return _said("summary-runway-long", {"months": runway.months})
-    return _said("summary-runway", {"p10": _month(runway.p10, runway.months), "p50": _month(runway.p50, runway.months)})
+    if runway.p50 is None:
+        return _said("summary-runway-most", {"p10": f"{runway.p10:.0f}", "months": runway.months})
+    return _said("summary-runway", {"p10": f"{runway.p10:.0f}", "p50": f"{runway.p50:.0f}"})
 
 
 def _ruin(plan: Plan) -> Finding | None:
@@ -292,8 +293,8 @@ def _exit(plan: Plan) -> Finding | None:
     if payout is None or share is None:
         return None
     about = {"months": plan.settings.months, "share": _percent(share.value), "currency": plan.settings.currency}
-    about |= {"payout": _money(payout.value), "low": _money(payout.low or payout.value)}
-    return _said("summary-exit", {**about, "high": _money(payout.high or payout.value)})
+    low, high = (payout.value if end is None else end for end in (payout.low, payout.high))
+    return _said("summary-exit", {**about, "payout": _money(payout.value), "low": _money(low), "high": _money(high)})
 
 
 def _said(code: str, fields: Mapping[str, Any]) -> Finding:
@@ -302,15 +303,13 @@ def _said(code: str, fields: Mapping[str, Any]) -> Finding:
 
 def _percent(share: float) -> str:
     if 0.99 < share < 1.0:
-        return "more than 99"
+        return "> 99"
     return f"{100.0 * share:.0f}" if share >= 0.01 or share == 0.0 else f"{100.0 * share:.2g}"
 
 
 def _money(value: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "?"
+    if abs(value) < LEAST:
+        return "0"
     return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
-
-
-def _month(value: float | None, horizon: int) -> str:
-    return f"> {horizon}" if value is None else f"{value:.0f}"

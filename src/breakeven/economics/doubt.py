@@ -20,6 +20,8 @@ from breakeven.economics.simulation import tables
 
 CHANCE = "chance"
 
+NO_LAUNCH = "do not launch"
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -178,7 +180,7 @@ def value_of_knowing(outcomes: Mapping[str, Floats], inputs: Mapping[str, Floats
     assumption. The conditional means are fitted on one half of the scenarios and the choice by them is paid by the
     other half, then the other way round, so that noise cannot pay.
     """
-    names = ["do not launch", *outcomes]
+    names = [NO_LAUNCH, *outcomes]
     paid = np.array([np.zeros(len(next(iter(outcomes.values())))), *outcomes.values()])
     best = int(np.argmax(paid.mean(axis=1)))
     found = [_worth(name, z, paid, best) for name, z in inputs.items()]

@@ -124,7 +124,8 @@ class Plan:
         if len(known) == 0:
             return Quantity(math.nan, unit, self.origin)
         low, high = (float(q) for q in np.quantile(known, [QUANTILES[0], QUANTILES[2]]))
-        spread = high > low
+        # A figure of one value has no interval; one whose tails hold the doubt (nine in ten are ruined) has.
+        spread = high > low or float(known.max()) > float(known.min())
         return Quantity(
             float(known.mean()),
             unit,
