@@ -29,6 +29,8 @@ from texts import mails
 from breakeven.serving.launch import ServerProcess
 from breakeven.serving.load import closed_loop
 
+PLAN = {"rates": {"answers": "0.004"}}
+LIMITS = {"queue_seconds": 20.0}  # who waits long on a busy machine is not refused: nothing but the cost is asked
 PARTS = {
     "linear layers": ("mkldnn::_linear_pointwise", "aten::linear", "aten::addmm", "aten::mm"),
     "attention": ("aten::_scaled_dot_product", "aten::scaled_dot_product", "aten::bmm", "aten::_softmax"),
@@ -68,7 +70,7 @@ def by_thread(pid: int) -> dict[int, float]:
 def served(place: Path, bodies: list[str], chosen: argparse.Namespace) -> tuple[list[dict[str, float]], list[float]]:
     """(rounds of the server under load, the limit measured between them)."""
     rounds, limits = [], [arithmetic()]
-    with ServerProcess(place, threads=chosen.threads, plan={"rates": {"answers": "0.004"}}) as server:
+    with ServerProcess(place, threads=chosen.threads, plan=PLAN, limits=LIMITS) as server:
         closed_loop(server.url, server.key, bodies, chosen.connections, 2.0)
         for _ in range(chosen.rounds):
             before, cases = by_thread(server.pid), server.batches()

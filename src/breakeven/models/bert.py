@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from breakeven.artifacts import read_json
 from breakeven.errors import IntegrityError, Place
-from breakeven.models import prepacked
+from breakeven.models import int8, prepacked
 from breakeven.models.attention import TOKENS_STEP, Grid, GridAttention, grid, up
 from breakeven.models.dropout import FastDropout
 
@@ -71,6 +71,18 @@ def pack(sequences: list[list[int]]) -> Packed:
     ids = torch.tensor([token for place in order for token in sequences[place]], dtype=torch.long)
     positions = torch.cat([torch.arange(length).repeat(count) for count, length in groups])
     return Packed(ids, positions, tuple(groups), torch.tensor(order))
+
+
+def pack_to_answer(sequences: list[list[int]]) -> Packed:
+    """As `pack`, rounded up by tokens of no text to one of few sizes.
+
+    oneDNN compiles a kernel for every size that is new, 3 to 4 ms a batch, and keeps only so many.
+    """
+    batch = pack(sequences)
+    tokens = len(batch.ids)
+    more = up(tokens, 8 if tokens <= 64 else 16 if tokens <= 256 else 32) - tokens
+    ids, positions = functional.pad(batch.ids, (0, more)), functional.pad(batch.positions, (0, more))
+    return Packed(ids, positions, batch.groups, batch.order)
 
 
 def pack_to_learn(sequences: list[list[int]]) -> Packed:
@@ -158,6 +170,8 @@ def attend(merged: Tensor, *, heads: int, groups: tuple[tuple[int, int], ...]) -
         answer = functional.scaled_dot_product_attention(query, key, value)
         found.append(answer.transpose(1, 2).reshape(count * length, size))
         start = end
+    if start < len(merged):  # tokens that belong to no text
+        found.append(merged.new_zeros(len(merged) - start, size))
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
@@ -192,8 +206,12 @@ class Layer(nn.Module):  # type: ignore[misc]
     def forward(self, hidden: Tensor, batch: Packed) -> Tensor:
         """[tokens, size] in fp32; products are computed in the type of the linear layers."""
         kind = type_of(self.attention.output.dense)
-        hidden = self.attention.output(self.attention.self(hidden.to(kind), batch), hidden)
-        wide = self.intermediate.dense(hidden.to(kind))
+        return self.each(self.attention.self(hidden.to(kind), batch), hidden)
+
+    def each(self, attended: Tensor, hidden: Tensor) -> Tensor:
+        """What happens to every token by itself, after attention: [tokens, size] in fp32."""
+        hidden = self.attention.output(attended, hidden)
+        wide = self.intermediate.dense(hidden.to(type_of(self.attention.output.dense)))
         if not isinstance(self.intermediate.dense, prepacked.Prepacked):
             wide = functional.gelu(wide)
         answer: Tensor = self.output(wide, hidden)
@@ -202,7 +220,8 @@ class Layer(nn.Module):  # type: ignore[misc]
 
 def type_of(linear: nn.Module) -> torch.dtype:
     """The float type of a linear layer, adapted or not."""
-    found: torch.dtype = linear.dtype if isinstance(linear, prepacked.Prepacked) else _plain(linear).weight.dtype
+    packed = isinstance(linear, (prepacked.Prepacked, int8.Int8Linear))
+    found: torch.dtype = linear.dtype if packed else _plain(linear).weight.dtype
     return found
 
 
@@ -217,6 +236,7 @@ class Bert(nn.Module):  # type: ignore[misc]
     def __init__(self, config: Mapping[str, Any], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = dict(config)
+        self.pack = pack  # how an answer's texts are put together
         self.embeddings = Embeddings(config, dropout)
         self.encoder = nn.Module()
         self.encoder.layer = nn.ModuleList(Layer(config, dropout) for _ in range(config["num_hidden_layers"]))
@@ -245,11 +265,25 @@ class Bert(nn.Module):  # type: ignore[misc]
         for layer in self.encoder.layer:
             layer.attention.self.split()
 
+    def quantise(self) -> None:
+        """Linear layers in 8 bits, for answering only; all else stays in fp32."""
+        self.merge()
+        int8.quantise(self.encoder)
+        self.pack = pack_to_answer
+
+    def compile_layers(self) -> None:
+        """What happens to every token by itself, compiled for any number of tokens when the first batch comes."""
+        self.merge()
+        self.pack = pack_to_answer
+        for layer in self.encoder.layer:
+            layer.each = torch.compile(layer.each, dynamic=True)
+
     def settle(self) -> None:
         """Prepares the encoder, in the type and on the device that it has, for answering only."""
         self.merge()
         if prepacked.able():
-            prepacked.prepack(self.encoder, activated="intermediate.dense")
+            done = prepacked.prepack(self.encoder, activated="intermediate.dense")
+            self.pack = pack_to_answer if done else pack
 
 
 def read(folder: Path, *, dropout: float = 0.0) -> Bert:

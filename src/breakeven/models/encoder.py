@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from breakeven.training.weights import Weights
 
 TORCH_FP32, TORCH_BF16, ONNX_FP32 = "torch-fp32", "torch-packed-bf16", "onnx-fp32"
+TORCH_INT8, COMPILED_FP32, COMPILED_BF16 = "torch-packed-int8", "torch-compiled-fp32", "torch-compiled-bf16"
 EMBEDDINGS_VERSION = 1
 TOKENS_ASSUMED = 40  # a row, where nothing was read yet
 SPEEDS = {"frozen": 6000.0, "full": 1700.0, "lora": 2200.0}  # tokens a second of a 22.7 M model on two cores, assumed
@@ -277,7 +278,11 @@ class Encoder(Model):
             }
 
     def runtimes(self) -> tuple[str, ...]:
-        """fp32 in torch is the reference; bf16 without padding and ONNX Runtime are tried beside it."""
+        """fp32 in torch is the reference; the others must answer as it does."""
+        return (TORCH_FP32, TORCH_BF16, ONNX_FP32, TORCH_INT8, COMPILED_FP32, COMPILED_BF16)
+
+    def runtimes_by_default(self) -> tuple[str, ...]:
+        """Without 8 bits, which a trained encoder's answers seldom bear, and compiling, which takes minutes."""
         return (TORCH_FP32, TORCH_BF16, ONNX_FP32)
 
     def package(self, trained: Path, folder: Path, runtime: str, sample: list[Any]) -> None:
@@ -290,9 +295,9 @@ class Encoder(Model):
         names = [ABOUT, "config.json", "tokenizer.json"] + ([] if runtime == ONNX_FP32 else [HEAD])
         for name in names:
             write_atomic(folder / name, (trained / name).read_bytes())
-        if runtime == TORCH_FP32:
+        if runtime in (TORCH_FP32, TORCH_INT8, COMPILED_FP32):
             write_atomic(folder / MODEL, (trained / MODEL).read_bytes())
-        elif runtime == TORCH_BF16:
+        elif runtime in (TORCH_BF16, COMPILED_BF16):
             import torch
 
             tensors = read_tensors(trained / MODEL)
@@ -306,18 +311,13 @@ class Encoder(Model):
         """A predictor over a packaged folder."""
         _need_torch()
         from breakeven.models.encoder_files import About
-        from breakeven.models.encoder_runtimes import OnnxPredictor, TorchPredictor
+        from breakeven.models.encoder_runtimes import OnnxPredictor, TorchPredictor, prepare
 
         about = About.read(folder)
         if runtime == ONNX_FP32:
             return OnnxPredictor(self.task, about, folder, threads=threads)
         encoder, _ = open_encoder(folder)
-        if runtime == TORCH_BF16:
-            import torch
-
-            encoder.cast(torch.bfloat16)
-        if hasattr(encoder, "settle"):
-            encoder.settle()
+        prepare(encoder, runtime)
         return TorchPredictor(self.task, about, folder, encoder, threads=threads)
 
 

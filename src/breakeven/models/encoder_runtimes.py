@@ -5,18 +5,45 @@ In each of them a text is computed with texts of its own length or alone, so tha
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from breakeven.errors import EnvironmentFault
+from breakeven.models.bert import Bert
+from breakeven.models.encoder import COMPILED_BF16, COMPILED_FP32, TORCH_BF16, TORCH_INT8
 from breakeven.models.encoder_files import About, read_head
 from breakeven.models.text_learner import ANSWER_TOKENS, vectors_of
 from breakeven.models.tokens import Tokeniser
 from breakeven.task import Predictor
 
 ONNX_TOKENS = 512
+
+
+def prepare(encoder: nn.Module, runtime: str) -> None:
+    """Brings an encoder, read in fp32, into the form in which a runtime answers."""
+    if runtime in (TORCH_INT8, COMPILED_FP32, COMPILED_BF16) and not isinstance(encoder, Bert):
+        raise EnvironmentFault("runtime-other-family", runtime=runtime)
+    if runtime in (TORCH_BF16, COMPILED_BF16):
+        encoder.cast(torch.bfloat16)
+    if runtime == TORCH_INT8:
+        encoder.quantise()
+    elif runtime in (COMPILED_FP32, COMPILED_BF16):
+        need_compiler(runtime)
+        encoder.compile_layers()
+    elif hasattr(encoder, "settle"):
+        encoder.settle()
+
+
+def need_compiler(runtime: str) -> None:
+    """EnvironmentFault where torch's compiler would find no C++ compiler when it first runs."""
+    tried = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    if not any(shutil.which(name) for name in tried):
+        raise EnvironmentFault("runtime-no-compiler", runtime=runtime, tried=tried)
 
 
 class TorchPredictor(Predictor):
@@ -44,7 +71,7 @@ class TorchPredictor(Predictor):
 
     def sizes(self, inputs: list[Any]) -> list[int]:
         """Tokens an input."""
-        return [len(ids) for ids in self._tokens.encode([self._text_of(item) or "" for item in inputs])]
+        return self._tokens.count([self._text_of(item) or "" for item in inputs])
 
 
 class OnnxPredictor(Predictor):
@@ -80,7 +107,7 @@ class OnnxPredictor(Predictor):
 
     def sizes(self, inputs: list[Any]) -> list[int]:
         """Tokens an input."""
-        return [len(ids) for ids in self._tokens.encode([self._text_of(item) or "" for item in inputs])]
+        return self._tokens.count([self._text_of(item) or "" for item in inputs])
 
 
 def equal_lengths(lengths: list[int], budget: int) -> list[list[int]]:

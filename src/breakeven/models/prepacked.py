@@ -37,9 +37,13 @@ class Prepacked(nn.Module):  # type: ignore[misc]
         return answer
 
 
-def prepack(model: nn.Module, *, activated: str) -> None:
-    """Replaces every bf16 linear layer on the CPU; those called `activated` take the GELU that follows into them."""
+def prepack(model: nn.Module, *, activated: str) -> int:
+    """Replaces every bf16 linear layer on the CPU, and says how many; those called `activated` take the GELU that
+    follows into them."""
+    replaced = 0
     for path, parent in list(model.named_modules()):
         for name, part in list(parent.named_children()):
             if type(part) is nn.Linear and part.weight.dtype == torch.bfloat16 and part.weight.device.type == "cpu":
                 setattr(parent, name, Prepacked(part, gelu=f"{path}.{name}".endswith(activated)))
+                replaced += 1
+    return replaced

@@ -143,9 +143,10 @@ def vectors_of(
     """[texts, size] in fp32 and the given order, computed in batches of like length and so many tokens; no gradient."""
     order: list[int] = []
     found: list[Tensor] = []
+    together = encoder.pack if isinstance(encoder, Bert) else pack
     with torch.inference_mode():
         for rows in sorted_batches([len(one) for one in ids], tokens):
-            found.append(encoder(pack([ids[row] for row in rows]).to(device)))
+            found.append(encoder(together([ids[row] for row in rows]).to(device)))
             order += rows
             if shown:
                 shown(len(rows))

@@ -27,10 +27,24 @@ class Tokeniser:
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.encode_special_tokens = True
         self.prefix = prefix
+        self._counted: dict[str, list[int]] = {}
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, framing tokens included."""
+        if self._counted:
+            known = [self._counted.pop(text, None) for text in texts]
+            if None not in known:
+                return [ids for ids in known if ids is not None]
         return [found.ids for found in self._tokenizer.encode_batch_fast([self.prefix + text for text in texts])]
+
+    def count(self, texts: list[str]) -> list[int]:
+        """Tokens of each text. The ids are kept until they are asked for, or others are counted: who builds a batch by
+        its tokens is about to have it answered.
+        """
+        self._counted = {}
+        ids = self.encode(texts)
+        self._counted = dict(zip(texts, ids, strict=True))
+        return [len(one) for one in ids]
 
     def fits(self, rows: int) -> None:
         """Raises DataError when the tokenizer knows more tokens than the embedding table has rows."""
