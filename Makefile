@@ -64,10 +64,11 @@ bench: setup
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev,bench]'
 	@for one in $(filter-out bench/serve_encoder.py,$(wildcard bench/*.py)); do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
-# The proofs of docs/reliability.md at full length: plan for an hour. schemathesis has an environment of its own.
+# The proofs of docs/reliability.md at full length: plan for an hour; figures go to stress.json. STRESS=overload make stress runs
+# only those whose names match (see tests/stress/README.md for minutes). schemathesis has an environment of its own.
 stress: setup
 	@test -x $(VENV)-stress/bin/schemathesis || { $(PYTHON) -m venv $(VENV)-stress && $(VENV)-stress/bin/python -m pip install -q 'schemathesis>=4.32,<5'; }
-	@SCHEMATHESIS=$(abspath $(VENV)-stress/bin/schemathesis) $(BIN)/python -m pytest tests/stress -m stress -s
+	@SCHEMATHESIS=$(abspath $(VENV)-stress/bin/schemathesis) $(BIN)/python -m pytest tests/stress -m stress -s $(if $(STRESS),-k "$(STRESS)")
 
 clean:
 	@rm -rf $(VENV) $(VENV)-stress demo demo-full demo-zh build dist .pytest_cache .mypy_cache .ruff_cache

@@ -23,6 +23,7 @@ class Mixed:
     requests: int = 0
     wrong: list[Any] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
     charged: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
@@ -42,6 +43,7 @@ def mixed_up(server: ServerProcess, *, answers: int, connections: int, customers
         heard = await line.ask("POST", "/v1/predict", {"inputs": texts}, key=keys[name])
         seen.statuses[heard.status] += 1
         if heard.status == 503:
+            seen.refusals[heard.code] += 1
             await asyncio.sleep(0.05)
             return
         found = heard.json

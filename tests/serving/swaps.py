@@ -36,6 +36,7 @@ class Seen:
     models: Counter[str] = field(default_factory=Counter)
     mixed: list[Any] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    swaps: int = 0  # so far
     changes: int = 0  # between two answers on one connection
     slowest: float = 0.0
 
@@ -62,7 +63,7 @@ async def client(server: ServerProcess, labels: dict[str, str], seen: Seen, stop
         status = int(answered.split()[1])
         seen.statuses[status] += 1
         if status != 200:
-            seen.broken.append(str(found))
+            seen.broken.append(f"{status} from swap {seen.swaps}: {found}")
             continue
         model = found["model"]
         seen.models[model] += 1
@@ -100,6 +101,7 @@ async def swap_under_load(server: ServerProcess, shelf: Shelf, swaps: int, clien
         status = await asyncio.to_thread(follow, server, record)
         assert status["decision"] == record["number"] and status["refused"] is None, status
         assert status["current"] == record["release"]
+        seen.swaps += 1
     await asyncio.sleep(pause)
     stop.set()
     await asyncio.gather(*running)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from breakeven.serving.launch import ServerProcess
 from breakeven.serving.load import LoadResult, closed_loop, find_capacity, holds, open_loop
 from breakeven.serving.protocol import Guard
 from breakeven.serving.session import reference_load
+from tests.serving.lines import Heard, Line, lines
 
 BODIES = ['{"inputs":["hello"]}', '{"inputs":["world"]}']
 
@@ -108,8 +110,10 @@ def test_the_search_finds_what_a_server_can_do(monkeypatch: pytest.MonkeyPatch) 
     with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as fifty:
         found = find_capacity(fifty, BODIES, 250.0, seconds_budget=6)
     assert found.gate_held
-    assert 20 < found.per_second < 52
-    assert any(not probe.get("holds", True) for probe in found.trail)
+    assert 0 < found.per_second < 60
+    assert [probe["probe"] for probe in found.trail][:2] == ["closed", "open"]
+    held = [probe["rate"] for probe in found.trail if probe.get("holds")]
+    assert found.per_second == max(held)
 
 
 @pytest.mark.slow
@@ -123,17 +127,28 @@ def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_three_times_what_it_can_do_costs_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who cannot be answered soon hears so at once; everybody else is answered, soon; only answers are charged."""
-    monkeypatch.setenv("ECHO_SECONDS", "0.02")
-    limits = {"max_batch": 1, "queue_seconds": 0.5}
-    with ServerProcess("nowhere", module="tests.serving.echo_server", limits=limits) as fifty:
-        once = open_loop(fifty.url, fifty.key, BODIES, 45, 2.0, connections=200, lag_limit_ms=1000)
-        thrice = open_loop(fifty.url, fifty.key, BODIES, 135, 2.0, connections=200, lag_limit_ms=1000)
-        charged = sum(row["quantity"] for row in commands.usage(fifty.ledger))
-    assert thrice.achieved >= 0.7 * once.achieved
-    assert set(thrice.errors) == {"503"}
-    assert thrice.answers + thrice.errors["503"] == thrice.sent
-    assert charged == once.answers + thrice.answers
-    assert thrice.p99_ms is not None and thrice.refused_p99_ms is not None
-    assert thrice.p99_ms < 2000
-    assert thrice.refused_p99_ms < 500  # of a machine that tests share; alone it is a few ms
+    """Who cannot be answered soon hears so while the others still wait; all of those are answered; only they pay."""
+    monkeypatch.setenv("ECHO_SECONDS", "0.3")
+    limits = {"max_batch": 1, "queue_seconds": 0.3}  # room for four cases, one of them in the model
+    with ServerProcess("nowhere", module="tests.serving.echo_server", limits=limits) as slow:
+        warm = asyncio.run(crowd(slow, 1))  # the pace is known from now on
+        heard = asyncio.run(crowd(slow, 15))
+        charged = sum(row["quantity"] for row in commands.usage(slow.ledger))
+    answered = [answer for answer in heard if answer.status == 200]
+    assert {answer.status for answer in heard} == {200, 503} and len(heard) == 15
+    assert heard[-1].status == 200, "a refusal came after the last answer"
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in heard if answer.status == 503)
+    assert charged == len(warm) + len(answered)
+    assert len({answer.json["id"] for answer in answered}) == len(answered)
+
+
+async def crowd(server: ServerProcess, clients: int) -> list[Heard]:
+    """One request of each client at the same moment, in the order in which they were answered."""
+    heard: list[Heard] = []
+
+    async def client(line: Line) -> None:
+        heard.append(await line.ask("POST", "/v1/predict", {"inputs": ["hello"]}, key=server.key))
+
+    async with lines(server.url, clients) as opened:
+        await asyncio.gather(*(client(line) for line in opened))
+    return heard

@@ -33,7 +33,7 @@ def test_swaps(tmp_path: Path, figures: Callable[..., None]) -> None:
     with open_ledger(place) as ledger:
         found = ledger.verify()
     figures("swaps under load", swaps=SWAPS, clients=32, answers=sum(seen.models.values()),
-            broken=[text[:300] for text in seen.broken[:3]],
+            broken=[text[:500] for text in seen.broken],
             statuses=dict(seen.statuses),
             mixed=len(seen.mixed), releases=len(seen.models), events=found["events"],
             swaps_seen_on_a_connection=seen.changes, slowest_seconds=round(seen.slowest, 3),
@@ -50,6 +50,7 @@ def test_mixing(tmp_path: Path, figures: Callable[..., None]) -> None:
     with sqlite3.connect(place) as connection:
         same = prices_of(connection) == found.charged
     figures("answers mixed up", answers=found.answers, requests=found.requests, customers=32, connections=64,
+            refusals=dict(found.refusals),
             mean_batch=round(cases / batches, 1), mixed=len(found.wrong), statuses=dict(found.statuses),
             ledger_agrees=same)  # fmt: skip
     assert found.wrong == [] and same and set(found.statuses) <= {200, 503}
