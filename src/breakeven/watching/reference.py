@@ -93,7 +93,7 @@ def _made(release: Release, rule: Mapping[str, Any] | None, rows: Rows) -> Featu
     return describe(items, outputs)
 
 
-def _answered(package: Package, held: Mapping[str, Cases], rows: Rows) -> tuple[list[Any], list[Any]]:
+def _answered(package: Package, held: Mapping[Any, Cases], rows: Rows) -> tuple[list[Any], list[Any]]:
     """(inputs, calibrated raw outputs) of MOST_ROWS held-out rows at most, drawn."""
     known = _known(held["test"], rows)
     asked = held["validation"].inputs if known is not None else [item for part in held.values() for item in part.inputs]
