@@ -190,8 +190,8 @@ def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
         )
     elif top:
         best = assessment.knowledge.best
-        said = {NO_LAUNCH: message("decision-none"), plan.name: message("decision-launch")}.get(best, best)
-        found.append(_said("next-nothing-changes", {"driver": top[0].driver, "best": said}))
+        named: dict[str, Any] = {NO_LAUNCH: message("decision-none"), plan.name: message("decision-launch")}
+        found.append(_said("next-nothing-changes", {"driver": top[0].driver, "best": named.get(best, best)}))
     for entry in assessment.risks:
         found += [
             _said(
@@ -232,7 +232,7 @@ UNIT_NAMES = {"per_answer": "price-unit-answer", "per_customer": "price-unit-cus
 
 def _researched(plan: Plan, advice: Advice, segment: str | None = None) -> Finding:
     price, loss = advice.price, advice.elasticity
-    about = {"price": f"{price.value:.4g}", "low": f"{price.low:.4g}", "high": f"{price.high:.4g}"}
+    about: dict[str, Any] = {"price": f"{price.value:.4g}", "low": f"{price.low:.4g}", "high": f"{price.high:.4g}"}
     about |= {"currency": plan.settings.currency, "loss": f"{-loss.value:.2g}"}
     about["unit"] = message(UNIT_NAMES[advice.unit])
     if segment is None:
