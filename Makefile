@@ -10,11 +10,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export HF_HUB_OFFLINE ?= 1
 SHELL := /bin/bash
 
-.PHONY: help setup demo demo-full test unit lint types docs bench stress clean
+.PHONY: help setup demo demo-full test unit properties lint types docs bench stress clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
-	@echo "make unit   the fast tests only;  make lint, make types, make docs, make bench, make stress, make clean"
+	@echo "make unit   the fast tests only;  make properties, make lint, make types, make docs, make bench, make stress, make clean"
 
 setup: $(STAMP)
 
@@ -43,12 +43,13 @@ demo-full: setup
 	@$(BIN)/breakeven init demo-zh --recipe sentiment-zh
 	@cd demo-zh && time PATH="$(abspath $(BIN)):$$PATH" breakeven run
 
-# The fast tests share the cores; what starts servers and loads them runs alone.
+# Tests share the cores, the slow ones a module at a time; those judged by what the machine can do run alone.
 test: lint types unit
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not alone" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "slow and alone"
 
 unit: setup
-	@$(BIN)/python -m pytest -m "not slow" -n auto
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 lint: setup
 	@$(BIN)/ruff check src tests bench && $(BIN)/ruff format --check -q src tests bench
@@ -63,6 +64,10 @@ docs: setup
 bench: setup
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev,bench]'
 	@for one in $(filter-out bench/serve_encoder.py,$(wildcard bench/*.py)); do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+# Property tests over a thousand examples each, on as many cores as there are.
+properties: setup
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal --hypothesis-profile thorough
 
 # The proofs of docs/reliability.md at full length: plan for an hour; figures go to stress.json. STRESS=overload make stress runs
 # only those whose names match (see tests/stress/README.md for minutes). schemathesis has an environment of its own.

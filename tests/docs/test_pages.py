@@ -95,6 +95,7 @@ def _why_not(project: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_readmes_commands_run_and_three_answers_are_billed(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 

@@ -114,6 +114,7 @@ def test_a_canary_that_answers_otherwise_is_rolled_back_and_one_that_does_not_wa
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_canary_that_is_slower_is_rolled_back(tmp_path: Path) -> None:
     """The majority class is known without reading; the other model reads every word of a long text."""
     shelf = Shelf(tmp_path / "project").fill(("red",)).add("red", "naive-bayes", ("some", "words", "here"))

@@ -152,6 +152,7 @@ def upload(server: ServerProcess, rate: float, seconds: float) -> bytes:
         return read_all(client)
 
 
+@pytest.mark.alone
 def test_a_long_upload_passes_while_it_keeps_up_its_pace(server: ServerProcess) -> None:
     # 1.5 s is what a body has; at twice the pace that is asked for it never runs out.
     assert status(upload(server, 2 * Guard().body_rate, 4.0)) == 202

@@ -69,6 +69,7 @@ def server() -> Iterator[ServerProcess]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_open_loop_sends_at_its_rate_and_every_request_is_metered(server: ServerProcess) -> None:
     before = sum(row["quantity"] for row in commands.usage(server.ledger))
     found = open_loop(server.url, server.key, BODIES, 100, 2.0, lag_limit_ms=1000)
@@ -82,12 +83,14 @@ def test_an_open_loop_sends_at_its_rate_and_every_request_is_metered(server: Ser
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_late_generator_is_refused(server: ServerProcess) -> None:
     with pytest.raises(EnvironmentFault, match="nothing about the server"):
         open_loop(server.url, server.key, BODIES, 50, 0.3, lag_limit_ms=-1)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_errors_are_counted_and_shown(server: ServerProcess) -> None:
     found = closed_loop(server.url, "no key", BODIES, 2, 0.3)
     assert found.answers == 0
@@ -95,6 +98,7 @@ def test_errors_are_counted_and_shown(server: ServerProcess) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_server_that_stalls_cannot_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHO_SECONDS", "0.1")
     with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as slow:
@@ -105,6 +109,7 @@ def test_a_server_that_stalls_cannot_hide_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_search_finds_what_a_server_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHO_SECONDS", "0.02")
     with ServerProcess("nowhere", module="tests.serving.echo_server", limits={"max_batch": 1}) as fifty:
@@ -117,6 +122,7 @@ def test_the_search_finds_what_a_server_can_do(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHO_SECONDS", "0.6")
     with ServerProcess("nowhere", module="tests.serving.echo_server") as slow:
@@ -126,6 +132,7 @@ def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_three_times_what_it_can_do_costs_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who cannot be answered soon hears so while the others still wait; all of those are answered; only they pay."""
     monkeypatch.setenv("ECHO_SECONDS", "0.3")

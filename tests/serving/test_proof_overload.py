@@ -9,7 +9,7 @@ import pytest
 from breakeven.serving.launch import ServerProcess
 from tests.serving.overload import overloaded
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_refused_is_never_charged_and_everybody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

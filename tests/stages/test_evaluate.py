@@ -212,6 +212,7 @@ def test_settings_survive_a_round_trip_and_have_a_schema() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_real_server_is_loaded_once_and_a_new_payoff_loads_nothing(project: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes((project / "rows.csv").read_bytes())
     load = {"load": {"seconds": 4, "rounds": 2}}
