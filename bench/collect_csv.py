@@ -2,8 +2,8 @@
 
 "Collected" is the whole step: encoding and delimiter found, quotes and cells checked, text into numbers without losing
 a digit, condition, card with counts, Croissant, hashes. "Split" is the keyed hash of the id column, as process does it.
-Both write the same columns to Parquet by the same compression, and the rows written are asserted equal. The interval is
-that of the median ratio over the pairs, by bootstrap.
+Both write the same columns to Parquet by zstd, each at its own level, and the rows written are asserted equal. The
+interval is that of the median ratio over the pairs, by bootstrap.
 
     python bench/collect_csv.py [--rows 1000000] [--rounds 12]
     python bench/collect_csv.py --memory [--rows 1000000]    peak memory for so many rows, and for four times as many

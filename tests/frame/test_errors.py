@@ -32,7 +32,8 @@ def test_a_page_is_read_as_toml_says(page: Path) -> None:
 
 @pytest.mark.parametrize("text", [
     "[a]\ntext = 'one'\n", '[a]\ntext = """\nlong\n"""\n', "[a.b]\ntext = \"x\"\n", 'text = "top"\n[a]\n',
-    "[a]  # a word\n", '[a]\ntext = "tab\\t \\"said\\" \\\\ \\u4e2d"\n', '[a]\ntext = "\\U0001F600"\n', 'a = { text = "x", hint = "y" }\n',
+    "[a]  # a word\n", '[a]\ntext = "tab\\t \\"said\\" \\\\ \\u4e2d"\n', '[a]\ntext = "\\U0001F600"\n',
+    'a = { text = "x", hint = "y" }\n',
 ])  # fmt: skip
 def test_other_forms_of_toml_are_read_too(text: str) -> None:
     assert page_of(text) == tomllib.loads(text)

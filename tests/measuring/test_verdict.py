@@ -130,7 +130,7 @@ def test_no_gate_passed_ships_nothing() -> None:
     result = verdict({"linear": 0.9}, business=SOLD, gates={"macro_f1": {"min": 0.99}})
     one = result.verdict["candidates"]["linear"]
     assert result.verdict["chosen"] is None and not one["within_gates"] and one["gates"][0]["passes"] == "no"
-    assert "macro_f1" in one["why_not"]
+    assert "macro F1" in one["why_not"]
 
 
 def test_a_gate_inside_the_interval_is_refused_on_the_bound_and_passed_on_the_point() -> None:

@@ -15,7 +15,15 @@ ROOM = Path(breakeven.report.__file__).parent
 
 
 def labels(language: str) -> dict[str, dict[str, str]]:
-    return tomllib.loads((files("breakeven") / "catalogue" / language / "report.toml").read_text(encoding="utf-8"))
+    """The labels of every page of the catalogue; no two pages may name the same."""
+    found: dict[str, dict[str, str]] = {}
+    for page in sorted((files("breakeven") / "catalogue" / language).iterdir(), key=lambda item: item.name):
+        if page.name.endswith(".toml"):
+            held = tomllib.loads(page.read_text(encoding="utf-8"))
+            own = {name: entry for name, entry in held.items() if name.startswith("report-")}
+            assert not found.keys() & own.keys(), page.name
+            found |= own
+    return found
 
 
 def test_every_label_that_the_code_names_is_there():

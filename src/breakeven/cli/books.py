@@ -10,6 +10,7 @@ import click
 
 from breakeven.cli.options import answer, as_json, say, spoken
 from breakeven.cli.service import _folder, _ledger, _rows, _table
+from breakeven.errors import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,8 @@ def _terms_words(terms: dict[str, Any]) -> str:
     words += [f"{terms['spend_cap']} of money a month"] if terms["spend_cap"] is not None else []
     words += [f"{terms['requests_per_second']:g} requests a second"] if terms["requests_per_second"] is not None else []
     words += [f"{terms['burst']} at once"] if terms["burst"] is not None else []
-    return ", ".join([*(words or ["without limit"]), *(["inputs may be kept"] if terms["consent"] else [])])
+    words = [*(words or ["without limit"]), *(["inputs may be kept"] if terms["consent"] else [])]
+    return render("joint-words", {}).join(map(spoken, words))
 
 
 def _tell_customer(row: dict[str, Any], as_json: bool) -> None:

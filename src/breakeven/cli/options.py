@@ -98,7 +98,8 @@ def warn(findings: Iterable[Finding]) -> None:
     """Findings on stderr, a line each."""
     for finding in findings:
         level = render(f"report-level-{finding.level}", {})
-        click.echo(f"{level}: {finding} ({finding.code})", err=True)
+        said = {"level": level, "said": str(finding), "code": finding.code}
+        click.echo(render("report-finding", said), err=True)
 
 
 def table(

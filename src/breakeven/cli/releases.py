@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakeven.cli.options import answer, open_project, project_options, say, spoken, table
-from breakeven.errors import Busy, UsageError
+from breakeven.errors import TERM, Busy, UsageError, render
 
 if TYPE_CHECKING:
     from breakeven.packaging.routing import Desk
@@ -165,7 +165,7 @@ def _shown(row: dict[str, Any], status: dict[str, Any] | None) -> dict[str, Any]
         role = spoken(f"{_percent(share)} of the customers")
     else:
         role = spoken(words[row["role"]]) if row["role"] in words else ""
-    value = "" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
+    value = "" if row["value"] is None else f"{render(TERM + row['metric'], {})} {row['value']:.4g}"
     counts = ((status or {}).get("requests") or {}).get(row["release"])
     requests = "" if counts is None else str(counts["answered"])
     return {**row, "served": role, "value": value, "requests": requests}

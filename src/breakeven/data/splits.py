@@ -75,11 +75,12 @@ def by_hash(keys: Sequence[str] | pl.Series, validation: float, test: float, see
 
 def _sides(places: np.ndarray, validation: float, test: float) -> pl.Series:
     """Side names of places in [0, 1): test first, then validation, the rest train."""
+    import numpy as np
     import polars as pl
 
-    place = pl.col("place")
-    side = pl.when(place < test).then(pl.lit(TEST)).when(place < test + validation).then(pl.lit(VALIDATION))
-    return pl.DataFrame({"place": places}).select(side.otherwise(pl.lit(TRAIN)).alias("side")).to_series()
+    names = pl.Series("side", [TEST, VALIDATION, TRAIN])
+    after = (places >= test).astype(np.uint32) + (places >= test + validation)
+    return names.gather(pl.Series(after))
 
 
 def stratified(

@@ -138,7 +138,8 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     import polars as pl
 
     try:
-        frame.write_parquet(path, compression="zstd", statistics=False)
+        # The lowest level takes a tenth of the time less, and a twentieth of the space more.
+        frame.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise EnvironmentFault(
             "file-unwritable", at=Place(file=str(path)), reason=str(error).splitlines()[0]

@@ -13,7 +13,7 @@ from breakeven.economics.gates import GateResult, judge
 from breakeven.economics.machines import HOURS_PER_MONTH, Running, Volumes, advantage_volumes, break_even_volumes
 from breakeven.economics.verdict import CandidateVerdict, Change, Margin, Verdict
 from breakeven.economics.wording import notices, sentence, short
-from breakeven.errors import Finding
+from breakeven.errors import Finding, term
 from breakeven.quantity import Quantity
 
 PER_1000 = 1000.0
@@ -230,7 +230,7 @@ def _break_even(one: Unit, price: float, world: World) -> Volumes:
 
 
 def _why_not(one: Unit, gates: tuple[GateResult, ...], world: World) -> Finding:
-    refused = [result.gate.name for result in gates if result.passes != "yes"]
+    refused = [term(result.gate.name) for result in gates if result.passes != "yes"]
     about = {
         "candidate": one.facts.name,
         "currency": world.plan.currency,
@@ -242,7 +242,7 @@ def _why_not(one: Unit, gates: tuple[GateResult, ...], world: World) -> Finding:
         code = "unit-no-machine" if one.facts.speeds else "unit-no-capacity"
         return Finding(code, "problem", "evaluate", one.facts.name, about)
     if refused:
-        return Finding("unit-gates", "problem", "evaluate", one.facts.name, {**about, "gates": ", ".join(refused)})
+        return Finding("unit-gates", "problem", "evaluate", one.facts.name, {**about, "gates": refused})
     if one.ceiling.point < one.floor.point:
         return Finding("unit-ceiling-below-floor", "problem", "evaluate", one.facts.name, about)
     code = "unit-price-above-ceiling" if one.price.point > one.ceiling.point else "unit-price-below-floor"

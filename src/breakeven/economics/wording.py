@@ -73,7 +73,8 @@ def _instead(margin: Margin) -> dict[str, Any]:
 
 def _words(change: Change) -> dict[str, Any]:
     codes = {"gate": "change-gate", "price": "change-price", "volume": "change-volume", "metric": "change-metric"}
-    return message(codes[change.kind], needed=short(change.needed), unit=change.unit)
+    unit = term(change.unit) if change.kind in ("gate", "metric") else change.unit
+    return message(codes[change.kind], needed=short(change.needed), unit=unit)
 
 
 def short(number: float) -> str:

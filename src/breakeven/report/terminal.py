@@ -73,7 +73,7 @@ def _pressing(console: Console, snapshot: Snapshot, words: Words) -> None:
         _block(console, block, words)
     if len(items) > compose.SHOWN:
         more = words("more-findings", count=len(items) - compose.SHOWN)
-        _print(console, f"{more}; breakeven show evaluate", style="dim")
+        _print(console, words.joined([more, "breakeven show evaluate"], sentences=True), style="dim")
 
 
 def show(console: Console, snapshot: Snapshot, what: str) -> None:
@@ -111,7 +111,7 @@ def _block(console: Console, block: Block, words: Words) -> None:
     elif isinstance(block, Findings):
         for level, text, code in block.items:
             name = words(f"level-{level}")
-            _print(console, f"{name}: {text} ({code})", style=LEVELS.get(level, ""), hang="  ")
+            _print(console, words("finding", level=name, said=text, code=code), style=LEVELS.get(level, ""), hang="  ")
     elif isinstance(block, Note):
         _print(console, f"{block.text} {block.command or ''}".rstrip(), style=TONES[block.tone])
     elif isinstance(block, Lines):

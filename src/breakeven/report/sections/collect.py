@@ -77,6 +77,8 @@ def _facts(source: Mapping[str, Any], words: Words) -> list[tuple[str, Cell]]:
 def _value(key: str, value: Any, words: Words) -> Cell:
     if key == "rights" and value == UNKNOWN_RIGHTS:
         return said(words.term("rights-not-established"))
+    if key == "kind":
+        return said(words.term(f"source-{value}"))
     if isinstance(value, int) and not isinstance(value, bool):
         return Cell(numbers.size(value), measured(value, "bytes")) if key == "bytes" else number(value, "")
     if isinstance(value, Mapping):

@@ -65,7 +65,8 @@ def _leaf(name: str, value: Any, words: Words) -> Cell:
     if quantity(value):
         return loose(value, "")
     if isinstance(value, Mapping):
-        return said(", ".join(f"{key}: {_flat(item)}" for key, item in value.items() if item not in (None, "")))
+        parts = (f"{words.term(str(key))} {_flat(item)}" for key, item in value.items() if item not in (None, ""))
+        return said(words.joined(parts))
     if isinstance(value, bool):
         return Cell(words("yes" if value else "no"))
     if isinstance(value, int):

@@ -34,8 +34,12 @@ def _split(report: Mapping[str, Any], words: Words) -> Iterator[Table]:
     for name, value in splits.items():
         share = value / total
         rows.append([Cell(words.term(name)), number(value), judged(share, numbers.percent(share), "measured")])
-    told = [f"{words.term(str(name))} {value}" for name, value in rule.items() if value not in (None, "", [], {})]
-    note = words("split-note", rule=", ".join(told)) if told else ""
+    told = [
+        f"{words.term(str(name))} {words.term(value) if isinstance(value, str) else value}"
+        for name, value in rule.items()
+        if value not in (None, "", [], {})
+    ]
+    note = words("split-note", rule=words.joined(told)) if told else ""
     heads = [words("part"), words("rows-head"), words("share")]
     yield Table(words("split"), heads, rows, step="process", note=note)
 
