@@ -165,9 +165,12 @@ def test_signals_leave_with_their_codes(tmp_path: Path, sent: signal.Signals, co
     os.mkfifo(tmp_path / "inputs")
     run("init", "p", cwd=tmp_path)
     process = subprocess.Popen(
-        [*COMMAND, "predict", "--file", str(tmp_path / "inputs")], cwd=tmp_path / "p", stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests run in the background it is not
-    )  # fmt: skip
+        [*COMMAND, "predict", "--file", str(tmp_path / "inputs")],
+        cwd=tmp_path / "p",
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
     pipe = opened_for_writing(tmp_path / "inputs", process)  # so it reads
     process.send_signal(sent)
     _, words = process.communicate(timeout=60)
