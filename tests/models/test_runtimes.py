@@ -111,7 +111,7 @@ def test_rows_of_zeros_and_of_one_sign_stay_right():
 
 
 def test_a_cpu_without_8_bit_products_refuses_the_runtime(tiny, monkeypatch):
-    monkeypatch.setattr(int8, "INSTRUCTIONS", ("none_of_them",))
+    monkeypatch.setattr(int8, "INSTRUCTIONS", {"none of them": "_is_none_supported"})
     with pytest.raises(EnvironmentFault, match="'int8' has no fast kernels here"):
         prepare(bert.read(tiny), TORCH_INT8)
 

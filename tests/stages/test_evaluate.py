@@ -169,6 +169,10 @@ def test_a_candidate_cannot_take_the_name_of_a_step(project: Path) -> None:
         ({"gates": {"latency_p95": {"max": 5}}}, "did you mean 'latency_ms_p95'"),
         ({"metric": "acuracy"}, "did you mean 'accuracy'"),
         ({"payoff": {"corect": 1}}, "no such outcome.*did you mean 'correct'"),
+        (
+            {"runtimes": ["reference", "onxx-fp32"]},
+            "no candidate has a runtime 'onxx-fp32'.*expected some of: reference",
+        ),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_before_anything_runs(

@@ -118,7 +118,7 @@ class Settings(BaseModel):
     load: Load = Field(default_factory=Load)
     power: Power = Field(default_factory=Power)
     runtimes: int | tuple[str, ...] | None = Field(
-        None, description="Runtimes to try: the first so many, or these by name"
+        None, description="Runtimes to try: the first so many, or these by name; default: those that are quickly tried"
     )
     tolerance: float = Field(0.01, gt=0, le=1, description="How far two runtimes' outputs may differ and still agree")
     agreement: float = Field(0.99, gt=0, le=1, description="Share of validation rows on which runtimes must agree")

@@ -15,15 +15,13 @@ from breakeven.errors import EnvironmentFault
 KERNELS = ("qlinear_prepack", "qlinear_pointwise")
 LEVELS, MOST = 254.0, 127.0  # one level less than there are: rounding up then never leaves the byte
 LEAST = 1e-12  # of a scale: a row of zeros stays zeros
-INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "amx_int8")
+INSTRUCTIONS = {"AVX-512 VNNI": "_is_vnni_supported", "AMX": "_is_amx_tile_supported"}  # torch.cpu's own questions
 
 
 def able() -> bool:
     """Whether this build of torch has the kernels and this CPU the instructions that make them worth trying."""
-    from breakeven.packaging.hardware import hardware
-
     known = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.onednn, name) for name in KERNELS)
-    return known and any(name in hardware()["isa"] for name in INSTRUCTIONS)
+    return known and any(getattr(torch.cpu, asked, bool)() for asked in INSTRUCTIONS.values())
 
 
 class Int8Linear(nn.Module):  # type: ignore[misc]
@@ -60,7 +58,7 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
 def quantise(model: nn.Module) -> None:
     """Replaces every linear layer; EnvironmentFault where this machine or build cannot do it well."""
     if not able():
-        raise EnvironmentFault("runtime-no-kernels", runtime="int8", needed=INSTRUCTIONS)
+        raise EnvironmentFault("runtime-no-kernels", runtime="int8", needed=list(INSTRUCTIONS))
     for parent in list(model.modules()):
         for name, part in list(parent.named_children()):
             if type(part) is nn.Linear:

@@ -34,7 +34,21 @@ def steps(setup: Setup) -> list[Step]:
         if name in RESERVED:
             raise ConfigError("candidate-reserved", at=Place(field=f"train.candidates.{name}"), name=name)
     check_settings(setup.config.evaluate, setup.task, names_of(train.fields_of(setup), "columns"))
+    _check_runtimes(setup)
     return [*(_candidate_step(setup, name) for name in names), _speed_step(setup, names), _verdict_step(setup, names)]
+
+
+def _check_runtimes(setup: Setup) -> None:
+    """A runtime that is asked for by name must be one of some candidate's: a slip would quietly try nothing."""
+    wanted = setup.config.evaluate.runtimes
+    if not isinstance(wanted, tuple):
+        return
+    models = [train.model_of(setup.task, candidate) for candidate in setup.config.train.candidates]
+    known = sorted({name for model in models for name in model.runtimes()})
+    for name in wanted:
+        if name not in known:
+            at = Place(field="evaluate.runtimes")
+            raise ConfigError("runtime-unknown-setting", at=at, runtime=name, allowed=known)
 
 
 def _candidate_step(setup: Setup, name: str) -> Step:
@@ -185,7 +199,7 @@ def _estimated(setup: Setup, candidate: Any) -> dict[str, Any]:
     """Packaging: validation rows by every runtime, then the test rows by the chosen one."""
     settings, model = setup.config.evaluate, train.model_of(setup.task, candidate)
     train_rows, split = train.expected_rows(setup), setup.config.process.split
-    runtimes = len(quality.allowed(model, settings.runtimes) or model.runtimes())
+    runtimes = len(quality.allowed(model, settings.runtimes) or model.runtimes_by_default())
     share = (split.validation * runtimes + split.test) / (1 - split.validation - split.test)
     asked = model.estimate(train_rows)
     seconds = OPEN_SECONDS + train_rows * share * asked.get("answer_seconds", ANSWER_SECONDS)
