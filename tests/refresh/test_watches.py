@@ -101,6 +101,9 @@ def test_twice_as_slow_is_seen_and_a_little_slower_is_let_be() -> None:
     champion, twice, little = counts(draw, 3000), counts(draw, 1500, 2.5), counts(draw, 1500, 1.2)
     found = slower(twice, champion, 1.5, 0.0125)
     assert found.fired and found.figures["canary"]["low_ms"] > 1.5 * found.figures["champion"]["high_ms"]
+    shared = 0.0125 / (2 * SIZES)  # by both sides and all sizes that could be looked at
+    assert found.figures["canary"]["low_ms"] == 1000 * percentile(read(twice)[2], shared)[0]
+    assert found.figures["champion"]["high_ms"] == 1000 * percentile(read(champion)[2], shared)[1]
     assert not slower(little, champion, 1.5, 0.0125).fired
     assert not slower(champion, twice, 1.5, 0.0125).fired
 

@@ -145,6 +145,7 @@ def _tell(done: dict[str, Any]) -> None:
         click.echo(render(one["code"], one["fields"]))
     number = done.get("decision", {}).get("number")
     fields = {"champion": done.get("champion"), "challenger": done.get("challenger"), "number": number,
+              "watch": done.get("watch"),
               "share": f"{done.get('share', 0) * 100:.3g}%"}  # fmt: skip
     click.echo(render(OUTCOMES[done["outcome"]], fields))
 

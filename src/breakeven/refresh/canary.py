@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from breakeven.data.ledger_source import label_of
-from breakeven.errors import BreakevenError
 from breakeven.ledger.commands import kept_inputs
 from breakeven.refresh import same_inputs
 from breakeven.refresh.same_inputs import Notes
@@ -124,8 +123,8 @@ def answers_of(trial: Trial, notes: Notes, cases: Sequence[Mapping[str, Any]], l
     """The watch of labels to the same inputs. A champion that cannot be opened is told, and ends no canary."""
     try:
         notes = same_inputs.compared(notes, cases, trial.champion, trial.decision, task=trial.task)
-    except BreakevenError as error:
-        return Watched({"unknown": str(error)})
+    except Exception as error:  # a task's own code may raise anything
+        return Watched({"unknown": str(error) or type(error).__name__})
     if not notes.tally.all:
         return Watched()
     # The chance is shared with the bounds of what the comparison allows.
