@@ -28,6 +28,7 @@ def test_bounds_narrow_and_know_nothing_of_nothing() -> None:
     assert many[1] - many[0] < (few[1] - few[0]) / 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.05, 0.3])
 def test_looking_after_every_answer_raises_few_false_alarms(rate: float) -> None:
     draw, runs, alarms = random.Random(4), 150, 0
@@ -84,6 +85,7 @@ def test_the_percentile_lies_between_its_bounds() -> None:
     )
 
 
+@pytest.mark.slow
 def test_as_slow_as_the_champion_is_not_slower_however_often_it_is_looked_at() -> None:
     alarms = 0
     for seed in range(8):
