@@ -63,7 +63,8 @@ def serve(
     `folder` is a releases folder (its newest decision is followed, see `roster`), or one release, each checked against
     the public key `trust`; with `unsigned`, a bare package, on loopback only. `rule` None: the decision's, else the
     task's default.
-    `threads` 0: as measured to be fastest here, else all cores. `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
+    `threads` 0: as measured to be fastest here, else all cores.
+    `ledger`: see `ledger_place`. `port` 0 takes a free one. `opener(folder, threads)` replaces how a package is opened.
     `keep`: what is kept of requests with consent. `ready(url, service)` is called once requests are taken. Raises
     IntegrityError (signature, manifest), EnvironmentFault (port, package), Busy (another process owns the ledger).
     """
