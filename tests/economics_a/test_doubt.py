@@ -3,6 +3,7 @@ import pytest
 
 from breakeven.economics import normal
 from breakeven.economics.assessment import assess, decisions_of, next_steps, summary
+from breakeven.economics.demand import LogitDemand
 from breakeven.economics.doubt import (
     CHANCE,
     correlated_groups,
@@ -15,6 +16,8 @@ from breakeven.economics.doubt import (
 from breakeven.economics.drivers import Driver
 from breakeven.economics.goal import Goal, moved, seek
 from breakeven.economics.plan import BusinessPlan
+from breakeven.economics.price_studies import Studied
+from breakeven.economics.research_sections import Research
 from breakeven.economics.results import simulate
 from breakeven.economics.risks import RAISED, raised, register
 from breakeven.errors import Finding
@@ -239,7 +242,7 @@ def test_the_summary_answers_what_a_founder_asks():
     found = assess(made)
     lines = summary(made, found)
     codes = [line.code for line in lines]
-    assert codes[:5] == ["summary-what", "summary-end", "summary-break-even", "summary-runway", "summary-ruin"]
+    assert codes[:5] == ["summary-what", "summary-end", "summary-break-even-rare", "summary-runway", "summary-ruin"]
     assert codes.count("summary-assumption") == 3
     assert str(lines[0]) == "you sell labels for reviews, to shops"
     assert {"next-price", "next-funding", "next-mitigate"} <= set(codes)
@@ -252,6 +255,36 @@ def test_a_runway_beyond_the_plan_is_said_in_words():
     made = simulate(plan(cash=10**9))
     said = [str(line) for line in summary(made, assess(made)) if line.code.startswith("summary-runway")]
     assert said == ["runway: fewer than one in ten runs out of cash within 18 months"]
+
+
+def test_half_of_the_scenarios_is_said_only_where_half_get_there():
+    made = simulate(plan(cash=60_000))
+    assert made.runway().p10 is not None and made.runway().p50 is None
+    said = {line.code: str(line) for line in summary(made, assess(made))}
+    assert "most last longer than 18 months" in said["summary-runway-most"]
+    rich = simulate(plan(price={"per_answer": 0.05}))
+    month = rich.months("operating_month").p50
+    lines = [str(line) for line in summary(rich, assess(rich))]
+    assert any(line.endswith(f"half of all have it by month {month:.0f}") for line in lines)
+
+
+def test_the_low_end_of_what_founders_get_may_be_nothing():
+    table = {"events": [{"kind": "issue", "date": "2025-01-01", "holder": "Ann", "shares": 10}]}
+    made = simulate(plan(cash=30_000, cap_table=table, exit={"arr_multiple": 3}))
+    assert made.ownership.payout().low == 0.0 < made.ownership.payout().value
+    said = next(str(line) for line in summary(made, assess(made)) if line.code == "summary-exit")
+    assert "[0, " in said
+
+
+def test_the_best_price_of_each_segment_is_said():
+    curve = LogitDemand(6.0, 0.1)
+    few = np.random.default_rng(1)
+    asked = Studied("per_customer", Research.model_validate({"gabor_granger": "g"}), None, None, "gabor_granger", curve,
+                    (few.normal(6.0, 0.3, 200), few.lognormal(np.log(0.1), 0.05, 200)), 300)  # fmt: skip
+    part = {"price": {"per_customer": 30}, "customers": {"new_per_month": 3, "churn_per_month": 0.05}}
+    made = simulate({"months": 12, "scenarios": 100, "segments": {"b2b": part, "b2c": part}}, studied={"b2b": asked})
+    said = [str(line) for line in summary(made, assess(made)) if line.code.startswith("summary-research")]
+    assert len(said) == 1 and said[0].startswith("price research, segment b2b: ")
 
 
 def test_the_summary_of_a_plan_without_cash_and_with_a_verdict():

@@ -582,3 +582,10 @@ def test_published_figures(found, expected):
 
 def test_a_ratio_without_a_base_has_no_meaning():
     assert np.isnan(figures.ratio(1.0, 0.0))
+
+
+def test_one_lag_for_all_and_a_drawn_one_collect_alike():
+    """A certain number of days moves whole rows, a doubtful one looks up every scenario's own."""
+    billed = np.random.default_rng(0).random((9, 4))
+    for days in (0.5, 30.0, 45.625, 91.25, 3650.0):
+        assert cash.collected(billed, days) == pytest.approx(cash.collected(billed, np.full(4, days)))

@@ -6,7 +6,7 @@ import pytest
 
 from breakeven.economics.draws import Estimate
 from breakeven.economics.drivers import Driver
-from breakeven.economics.facts import Alternative, CandidateFacts, Machine, Payment, Speed, VerdictPlan
+from breakeven.economics.facts import Alternative, Asked, CandidateFacts, Machine, Payment, Speed, VerdictPlan
 from breakeven.economics.gates import Gate, judge
 from breakeven.economics.verdict import decide
 from breakeven.quantity import Quantity
@@ -373,3 +373,19 @@ def test_the_cost_of_what_nothing_serves_is_unknown_not_nothing():
 def test_a_lead_in_an_unmeasured_metric_is_not_told():
     verdict = decide(ladder(), plan(metric="unmeasured", gates=()))
     assert "points" not in str(verdict.sentence) and "unmeasured" not in str(verdict.sentence)
+
+
+def test_with_research_the_price_that_earns_most_is_recommended_between_floor_and_ceiling():
+    generator = np.random.default_rng(3)
+    drawn = (generator.normal(6.0, 0.2, 200), generator.lognormal(np.log(1000.0), 0.02, 200))
+    asked = Asked(6.0, 1000.0, drawn, per_answer=0.0005)
+    one = decide(ladder(), replace(plan(price=None), asked=asked)).candidates["linear"]
+    half = decide(ladder(), plan(price=None)).candidates["linear"]
+    best = one.recommended_per_1000
+    assert best.value != pytest.approx(half.recommended_per_1000.value)
+    assert one.floor_per_1000.value < best.value < one.ceiling_per_1000.value
+    assert best.low < best.value < best.high
+    # Dear enough that nobody is asked for more than the answer is worth.
+    beyond = replace(plan(price=None), asked=Asked(60.0, 1000.0, (drawn[0] + 54.0, drawn[1])))
+    capped = decide(ladder(), beyond).candidates["linear"]
+    assert capped.recommended_per_1000.value == pytest.approx(capped.ceiling_per_1000.value)

@@ -14,6 +14,7 @@ from breakeven.economics.demand import (
     LogitDemand,
     StepDemand,
     arc_elasticity,
+    best_logit_price,
     best_price,
     falling,
     point_elasticity,
@@ -256,3 +257,21 @@ def test_answers_that_tell_nothing(work: Any, said: str) -> None:
 def test_markets_that_cannot_be(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         work()
+
+
+@given(st.floats(-5.0, 20.0), st.floats(0.01, 50.0), st.floats(0.0, 10.0))
+def test_the_exact_best_price_on_a_logit_curve_is_that_of_the_search(
+    intercept: float, slope: float, cost: float
+) -> None:
+    demand = LogitDemand(intercept, slope)
+    exact = float(best_logit_price(intercept, slope, cost))
+    earned = (exact - cost) * float(demand.share(exact))
+    found = best_price(demand, unit_cost=cost)
+    assert exact > cost
+    assert earned == pytest.approx(max(earned, found.profit), rel=1e-6, abs=1e-12)
+
+
+def test_the_exact_best_price_takes_arrays() -> None:
+    prices = best_logit_price([8.3, 6.0], [0.97, 0.1], [3.0, 0.0])
+    assert prices[0] == pytest.approx(7.351, abs=5e-4)
+    assert len(prices) == 2

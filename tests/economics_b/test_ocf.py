@@ -382,7 +382,8 @@ def logs(draw: st.DrawFn) -> list[Event]:
         participates = cap is not None or draw(st.booleans())
         log.append(AddClass(DAY, StockClass(name, True, multiple, rank, participates, cap)))
     for number in range(draw(st.integers(1, 4))):
-        kind, holder = draw(st.sampled_from(["common", *classes])), draw(st.sampled_from(["Ann", "Bob", "Cy"]))
+        kind = "common" if number == 0 else draw(st.sampled_from(["common", *classes]))
+        holder = draw(st.sampled_from(["Ann", "Bob", "Cy"]))
         log.append(Issue(DAY, f"i{number}", holder, kind, draw(SHARES), str(draw(MONEY)), draw(VESTINGS)))
     pool = draw(st.integers(0, 10**6))
     if pool:
