@@ -71,7 +71,7 @@ def _tables() -> list[sa.Table]:
 
 def _run(name: str, url: sa.URL, *arguments: str) -> None:
     """One of PostgreSQL's programs; the password goes by the environment, where no other user reads it."""
-    address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    address = url._replace(drivername="postgresql", password=None).render_as_string()
     environment = {**os.environ, "PGPASSWORD": url.password} if url.password else dict(os.environ)
     command = [program(name), f"--dbname={address}", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")

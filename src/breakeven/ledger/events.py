@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.periods import place_late
-from breakeven.ledger.rows import insert_rows
+from breakeven.ledger.rows import Writing, insert_rows
 from breakeven.ledger.totals import Totals
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -116,10 +116,7 @@ def append(
     doubled = _claim(connection, [charge for charge in charges if charge.idempotency])
     fresh = [charge for charge in charges if charge.id not in doubled] if doubled else charges
     place_late(connection, fresh)
-    rows, head = _linked(fresh, head)
-    if rows:
-        insert_rows(connection, ("events", _COLUMNS), rows)
-        totals.add(connection, fresh, remember=not nested)
+    head = append_plain(connection, fresh, head, totals=totals, nested=nested)
     kept = [charge for charge in fresh if charge.idempotency and charge.body is not None]
     if kept:
         _keep_answers(private(), kept)
@@ -130,6 +127,17 @@ def existing(connection: Connection, charges: list[Charge]) -> set[str]:
     """Ids of those charges that the ledger already holds; asked after a commit whose outcome was not heard."""
     pairs = ((charge.source, charge.id) for charge in charges)
     return {row["id"] for row in held(connection, pairs, schema.events.c.id)}
+
+
+def append_plain(
+    connection: Writing, charges: list[Charge], head: Head, *, totals: Totals, nested: bool = False
+) -> Head:
+    """`append` of charges that have no Idempotency-Key and are not late; the new head."""
+    rows, head = _linked(charges, head)
+    if rows:
+        insert_rows(connection, ("events", _COLUMNS), rows)
+        totals.add(connection, charges, remember=not nested)
+    return head
 
 
 def held(connection: Connection, pairs: Iterable[tuple[str, str]], *columns: sa.Column[Any]) -> Iterator[Any]:

@@ -80,14 +80,18 @@ def closed_rows(connection: Connection, customer: str | None = None) -> list[dic
     ]
 
 
-def place_late(connection: Connection, charges: list[Charge]) -> None:
-    """Sets `counted` of those charges whose month is closed: the first moment that is open, now as a rule.
+def late_of(charges: list[Charge]) -> list[Charge]:
+    """Those of some charges that may belong to a closed month.
 
-    Costs a comparison a charge where all are of this month, and then asks nothing: a month is closed only when it is
-    over by every clock.
+    Costs a comparison a charge: a month is closed only when it is over by every clock.
     """
     start, _ = clock.month_bounds(clock.month(clock.now() + CLOCKS_APART))
-    late = [charge for charge in charges if charge.time < start and (charge.counted or 0) < start]
+    return [charge for charge in charges if charge.time < start and (charge.counted or 0) < start]
+
+
+def place_late(connection: Connection, charges: list[Charge]) -> None:
+    """Sets `counted` of those charges whose month is closed: the first moment that is open, now as a rule."""
+    late = late_of(charges)
     if not late:
         return
     if connection.dialect.name == "postgresql":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sqlite3
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 ROWS = 64  # of one statement of SQLite's: it runs without Python's lock, so that the event loop goes on meanwhile
+Writing = Connection | sqlite3.Connection  # the driver's own where even a statement's layers would cost too much
 Into = tuple[str, tuple[str, ...]]  # a table and its columns
 
 _NUMBERS = frozenset({"seq", "time", "answers", "counted", "hour", "quantity", "events"})
@@ -17,23 +19,32 @@ _NUMBER_ARRAY = "string_to_array(%s, E'\\x1f', '')::bigint[]"
 _TEXT_ARRAY = "string_to_array(%s, E'\\x1f')"
 
 
-def insert_rows(connection: Connection, into: Into, rows: list[Any], rest: str = "") -> list[Any]:
+def is_sqlite(connection: Writing) -> bool:
+    """Whether a connection writes SQLite; the driver's own always does."""
+    return isinstance(connection, sqlite3.Connection) or connection.dialect.name == "sqlite"
+
+
+def run(connection: Writing, sql: str, values: tuple[Any, ...]) -> tuple[list[Any], int]:
+    """(rows that RETURNING found, rows changed) of one statement."""
+    if isinstance(connection, sqlite3.Connection):
+        cursor = connection.execute(sql, values)
+        return cursor.fetchall() if cursor.description else [], cursor.rowcount
+    result = connection.exec_driver_sql(sql, values)
+    return list(result.all()) if result.returns_rows else [], result.rowcount
+
+
+def insert_rows(connection: Writing, into: Into, rows: list[Any], rest: str = "") -> list[Any]:
     """Inserts rows, with `rest` (ON CONFLICT, RETURNING) after them; what RETURNING found.
 
     SQLite: one prepared statement for each number of rows. PostgreSQL: one statement with an array a column.
     """
-    if connection.dialect.name != "sqlite":
-        return _found(connection.exec_driver_sql(*_arrays(into, rows, rest)))
+    if not is_sqlite(connection):
+        return run(connection, *_arrays(into, rows, rest))[0]
     found = []
     for start in range(0, len(rows), ROWS):
         part = rows[start : start + ROWS]
-        values = tuple(itertools.chain.from_iterable(part))
-        found += _found(connection.exec_driver_sql(_values(into, len(part), rest), values))
+        found += run(connection, _values(into, len(part), rest), tuple(itertools.chain.from_iterable(part)))[0]
     return found
-
-
-def _found(result: Any) -> list[Any]:
-    return list(result.all()) if result.returns_rows else []
 
 
 @functools.cache

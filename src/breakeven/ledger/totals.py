@@ -11,10 +11,8 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import Connection
-
 from breakeven.ledger import clock
-from breakeven.ledger.rows import ROWS, insert_rows
+from breakeven.ledger.rows import ROWS, Writing, insert_rows, is_sqlite, run
 
 if TYPE_CHECKING:
     from breakeven.ledger.events import Charge
@@ -37,10 +35,10 @@ class Totals:
         self._places: dict[Cell, int] = {}
         self._fresh: dict[Cell, int] = {}
 
-    def add(self, connection: Connection, charges: Iterable[Charge], *, remember: bool = True) -> None:
+    def add(self, connection: Writing, charges: Iterable[Charge], *, remember: bool = True) -> None:
         """Adds what was charged. `remember` False: in a savepoint, which may yet be taken back by itself."""
         sums = _sums(charges)
-        if connection.dialect.name != "sqlite":
+        if not is_sqlite(connection):
             # In one order everywhere, so that two processes cannot wait for each other in a circle.
             rows = [(*cell, *sums[cell]) for cell in sorted(sums)]
             insert_rows(connection, ("totals", _COLUMNS), rows, _ADD)
@@ -70,11 +68,11 @@ class Totals:
         """After VACUUM, which numbers rows anew."""
         self._places, self._fresh = {}, {}
 
-    def _change(self, connection: Connection, known: list[tuple[int, int, int]]) -> None:
+    def _change(self, connection: Writing, known: list[tuple[int, int, int]]) -> None:
         for start in range(0, len(known), ROWS):
             part = known[start : start + ROWS]
             values = tuple(itertools.chain.from_iterable(part))
-            changed = connection.exec_driver_sql(_change_sql(len(part)), values).rowcount
+            _, changed = run(connection, _change_sql(len(part)), values)
             if changed != len(part):  # somebody else wrote: what is remembered is worth nothing
                 self.forget()
                 raise LookupError(f"{len(part) - changed} sums are not where they were")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from sqlalchemy.engine import Connection
 
 from breakeven.errors import BreakevenError, EnvironmentFault
 from breakeven.ledger import chain, schema
-from breakeven.ledger.events import Charge, Head, append, existing
+from breakeven.ledger.events import Charge, Head, append, append_plain, existing
+from breakeven.ledger.periods import late_of
 from breakeven.ledger.store import Stores
 from breakeven.ledger.totals import Totals
 
@@ -170,9 +172,14 @@ class Writer:
             self._recover(entries, error)
 
     def _commit(self, entries: list[Entry]) -> None:
+        doubled: set[str] = set()
         try:
-            with self._transaction() as (connection, private):
-                doubled, head = self._apply(entries, connection, private)
+            charges = self._plain(entries)
+            if charges is not None:
+                head = self._write_directly(charges)
+            else:
+                with self._transaction() as (connection, private):
+                    doubled, head = self._apply(entries, connection, private)
         except BaseException:
             for entry in entries:  # nothing of it was kept, whatever a change has returned
                 entry.error = entry.result = None
@@ -184,6 +191,35 @@ class Writer:
         for entry in entries:
             if isinstance(entry.work, Charge):
                 entry.result = entry.work.id not in doubled
+
+    def _plain(self, entries: list[Entry]) -> list[Charge] | None:
+        """The charges of a group on SQLite that holds nothing else, none with an Idempotency-Key and none late."""
+        if not self.stores.sqlite:
+            return None
+        charges = [entry.work for entry in entries if isinstance(entry.work, Charge) and not entry.work.idempotency]
+        return charges if len(charges) == len(entries) and not late_of(charges) else None
+
+    def _write_directly(self, charges: list[Charge]) -> Head:
+        """One transaction by the driver itself: SQLAlchemy's layers cost more than the rows of a small commit."""
+        driver = self._connection().connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            head = append_plain(driver, charges, self._head, totals=self._totals)
+            driver.execute("COMMIT")
+            return head
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                driver.rollback()
+            self._let_go()
+            if isinstance(error, sqlite3.Error):
+                raise sa.exc.DBAPIError.instance("charges", None, error, sqlite3.Error) from error
+            raise
+
+    def _connection(self) -> Connection:
+        if not self._open:
+            self._open.append(self.stores.writing.connect())
+        return self._open[0]
 
     def _apply(
         self, entries: list[Entry], connection: Connection, private: Callable[[], Connection]
@@ -219,9 +255,7 @@ class Writer:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Connection, Callable[[], Connection]]]:
         """(public connection, the private one on demand); what is written in either is committed at the end."""
-        if not self._open:
-            self._open.append(self.stores.writing.connect())
-        connection = self._open[0]
+        connection = self._connection()
 
         def private() -> Connection:
             if not self.stores.sqlite:
