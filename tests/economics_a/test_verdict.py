@@ -189,6 +189,16 @@ def test_none_pays_names_price_volume_and_metric():
     assert "volume 7,010 answers/month" in str(verdict.sentence)
 
 
+@pytest.mark.parametrize(("metric", "said"), [
+    (measured(0.9, 0.02, n=12), "whether macro F1 meets its gate (0.7) would have to be measured on more rows"),
+    (measured(0.5, 0.02), "macro F1 would have to meet its gate (0.7)"),
+])  # fmt: skip
+def test_a_gate_that_cannot_be_told_asks_for_rows_and_not_for_a_better_model(metric, said):
+    one = replace(ladder()["linear"], metrics={"macro_f1": metric})
+    verdict = decide({"linear": one}, plan())
+    assert verdict.chosen is None and said in str(verdict.sentence)
+
+
 def test_the_metric_that_would_pay_is_found_where_it_is_in_reach():
     better = decide({"linear": ladder()["linear"]}, plan(price=Driver.of(0.0108)))
     change = next(change for change in better.candidates["linear"].changes if change.kind == "metric")

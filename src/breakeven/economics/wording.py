@@ -25,7 +25,8 @@ def sentence(
     }
     if chosen is None:
         nearest = max(judged.values(), key=lambda one: one.ceiling_per_1000.value - one.floor_per_1000.value)
-        changes = [_words(change) for change in nearest.changes] or [message("change-none")]
+        unsure = {result.gate.name for result in nearest.gates if result.passes == "cannot_tell"}
+        changes = [_words(change, unsure) for change in nearest.changes] or [message("change-none")]
         about |= {"nearest": nearest.name, "changes": changes}
         return Finding("verdict-none", "problem", "evaluate", None, about)
     if margin is None:
@@ -71,10 +72,12 @@ def _instead(margin: Margin) -> dict[str, Any]:
     return message("rival-pays-never" if metric is None else "rival-pays-at", **about)
 
 
-def _words(change: Change) -> dict[str, Any]:
+def _words(change: Change, unsure: set[str]) -> dict[str, Any]:
+    """`unsure`: gates that nobody can tell of; those need more rows, not a better model."""
     codes = {"gate": "change-gate", "price": "change-price", "volume": "change-volume", "metric": "change-metric"}
     unit = term(change.unit) if change.kind in ("gate", "metric") else change.unit
-    return message(codes[change.kind], needed=short(change.needed), unit=unit)
+    code = "change-gate-unsure" if change.kind == "gate" and change.unit in unsure else codes[change.kind]
+    return message(code, needed=short(change.needed), unit=unit)
 
 
 def short(number: float) -> str:
