@@ -99,6 +99,12 @@ def test_with_one_server_gone_the_other_is_still_judged(tmp_path: Path) -> None:
     world.answers = {"http://a": REFUSED, "http://b": page(9)}
     assert world.round(watcher) == [("queue", "firing")]
     assert [world.round(watcher) for _ in range(3)] == [[], [], [("cannot-tell", "firing")]]
+    world.answers = {"http://a": page(9), "http://b": page(0)}
+    assert world.round(watcher) == [("cannot-tell", "resolved")]
+    world.answers["http://a"] = REFUSED  # what waited there waits no longer
+    assert world.round(watcher) == [("queue", "resolved")]
+    world.answers["http://b"] = page(9)
+    assert [world.round(watcher) for _ in range(3)] == [[("queue", "firing")], [], [("cannot-tell", "firing")]]
     world.answers = {"http://a": REFUSED, "http://b": REFUSED}
     assert world.round(watcher) == []
     assert {alert.rule: alert.shown for alert in watcher.board.firing()} == {"queue": "firing", "cannot-tell": "firing"}
@@ -154,7 +160,7 @@ def test_it_ends_when_told_and_only_one_watches(tmp_path: Path) -> None:
     watched = Watched("shop", tmp_path, tmp_path / "w", world.alerts, world.alerts.rules, "x")
     told: list[Change] = []
     watcher = Watcher(watched, read=world._page, send=world._send)
-    thread = threading.Thread(target=watcher.run, args=(told.extend,))
+    thread = threading.Thread(target=watcher.run, args=(told.extend,), daemon=True)
     with alone(tmp_path / "w"):
         thread.start()
         until = time.monotonic() + 10
