@@ -103,3 +103,30 @@ def test_numbers_are_short(value: Any, shown: str) -> None:
 
 def test_white_space_is_one_space() -> None:
     assert text(" a\t\n b ") == "a b"
+
+
+TRIED: list[dict[str, Any]] = [
+    {"runtime": "torch-fp32", "ms_single": 9.0, "ms_batched": 6.0, "agreement": 1.0, "answers_alike": 1.0,
+     "largest_gap": 0.0, "within": True, "batch_independent": True},
+    {"runtime": "torch-packed-bf16", "ms_single": 5.0, "ms_batched": 3.0, "agreement": 0.998, "answers_alike": 1.0,
+     "largest_gap": 0.0076, "within": True, "batch_independent": True},
+    {"runtime": "torch-packed-int8", "ms_single": 5.5, "ms_batched": 3.2, "agreement": 0.8, "answers_alike": 0.997,
+     "largest_gap": 0.05, "within": False, "batch_independent": True},
+    {"runtime": "onnx-int8", "agreement": 1.0, "within": True, "batch_independent": False},
+    {"runtime": "onnx-fp32", "ms_single": 8.9, "agreement": 1.0, "within": True, "batch_independent": True},
+    {"runtime": "torch-compiled-fp32", "failed": "no compiler | here", "within": False, "batch_independent": False},
+]  # fmt: skip
+
+
+def test_what_was_tried_is_told_with_what_came_of_it() -> None:
+    runtimes = {"reference": "torch-fp32", "chosen": "torch-packed-bf16"}
+    threads = {"chosen": 2, "tried": [{"threads": 1, "ms_batched": 3.0}, {"threads": 2, "ms_batched": 1.6}]}
+    found = card(record={**RECORD, "runtimes": runtimes, "runtimes_tried": TRIED, "threads": threads})
+    assert "| torch-fp32 | 9 | 6 | 1 | 1 | 0 | reference, kept beside it |" in found
+    assert "| torch-packed-bf16 | 5 | 3 | 0.998 | 1 | 0.0076 | answers |" in found
+    assert "| torch-packed-int8 | 5.5 | 3.2 | 0.8 | 0.997 | 0.05 | outside the tolerance |" in found
+    assert "| onnx-int8 | - | - | 1 | - | - | answers depend on the batch |" in found
+    assert "| onnx-fp32 | 8.9 | - | 1 | - | - | not clearly faster |" in found
+    assert "| torch-compiled-fp32 | - | - | - | - | - | failed: no compiler \\| here |" in found
+    assert "threads of the chosen one: 1: 3, 2: 1.6; taken: 2." in found
+    assert "Runtimes tried" not in card(record={**RECORD, "runtimes": runtimes, "runtimes_tried": TRIED[:1]})

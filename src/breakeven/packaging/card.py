@@ -39,6 +39,7 @@ def model_card(record: Mapping[str, Any], *, judged: Mapping[str, Any], sources:
         *_slices(judged),
         "## Speed and cost",
         _measured(record.get("measurements", {}), (*SPEED, *MONEY), judged, currency),
+        *_runtimes(record),
         *_gates(judged),
         "## Intended use and limits",
         _limits(record),
@@ -122,6 +123,34 @@ def _measured(found: Mapping[str, Any], names: Iterable[tuple[str, str]], judged
             label = f"{words} ({currency})" if currency and name.endswith("_per_1000") else f"{words}, {unit}"
             rows.append([label, *_figure(one), str(one.get("origin") or "")])
     return _table(["what", "value", "interval", "cases or rounds", "origin"], rows)
+
+
+def _runtimes(record: Mapping[str, Any]) -> Iterable[str]:
+    """What was tried to answer with, on the machine named above, and what came of it."""
+    named, tried = record.get("runtimes") or {}, record.get("runtimes_tried") or []
+    if len(tried) < 2:
+        return
+    head = ["runtime", "ms alone", "ms in batches", "rows that agree", "same answers", "largest gap", ""]
+    figures = ("ms_single", "ms_batched", "agreement", "answers_alike", "largest_gap")
+    yield "### Runtimes tried"
+    yield _table(head, [[one["runtime"], *(number(one.get(part)) for part in figures), _came_to(one, named)]
+                        for one in tried])  # fmt: skip
+    threads = record.get("threads") or {}
+    if threads.get("tried"):
+        paces = [f"{one['threads']}: {number(one['ms_batched'])}" for one in threads["tried"]]
+        yield f"Milliseconds in batches by threads of the chosen one: {', '.join(paces)}; taken: {threads['chosen']}."
+
+
+def _came_to(tried: Mapping[str, Any], named: Mapping[str, Any]) -> str:
+    if tried["runtime"] == named.get("chosen"):
+        return "answers"
+    if tried["runtime"] == named.get("reference"):
+        return "reference, kept beside it"
+    if tried.get("failed"):
+        return f"failed: {tried['failed']}"
+    if not tried.get("within"):
+        return "outside the tolerance"
+    return "not clearly faster" if tried.get("batch_independent") else "answers depend on the batch"
 
 
 def _gates(judged: Mapping[str, Any]) -> Iterable[str]:

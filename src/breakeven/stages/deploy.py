@@ -267,6 +267,7 @@ def _record(context: Context, verdict: Mapping[str, Any], name: str, package: st
         "created": now(), "metric": verdict.get("metric"), "measurements": measurements,
         "gates": judged.get("gates", []), "choice": _choice(verdict), "lineage": lineage(context.store, chosen),
         "runtimes": {part: info["runtimes"][part] for part in ("reference", "chosen")},
+        "runtimes_tried": info["runtimes"].get("tried", []), "threads": info["runtimes"].get("threads"),
         "hardware": info["hardware"].get("key"), "versions": info["versions"], "licences": info.get("licences", {}),
         "carbon": carbon,
     }  # fmt: skip
