@@ -138,7 +138,10 @@ def test_changing_an_input_changes_the_plan(written):
     [
         {"customers": {"start": 50, "churn_curve": {"alpha": 0.7, "beta": 4}}},
         {"customers": {"start": 50, "churn_per_year": 0.3}},
-        {"customers": {"start": 5, "new_per_month": 9}, "market": {"customers": 40}},
+        {
+            "price": {"per_customer": 9, "response": {"reference": 10, "curve": [[5, 0.9], [20, 0.1]]}},
+            "customers": {"start": 5, "new_per_month": 2},
+        },
         {
             "customers": {"start": 50},
             "funding": [{"name": "bank", "kind": "loan", "amount": 900, "closed": True, "month": 2, "months": 4}],
@@ -153,10 +156,60 @@ def test_what_has_no_short_formula_stands_as_simulated(written, section):
         assert book.row(row) == pytest.approx(plan.run.base[STREAMS[row]].tolist()), row
 
 
-def test_segments_stand_as_their_sum(written):
+B2B = {
+    "price": {"plan": {"currency": "USD", "trial_days": 10, "coupons": [{"rate": "0.5", "periods": 2}],
+                       "fees": [{"kind": "flat", "price": 49}, {"kind": "one_off", "price": 300},
+                                {"kind": "per_unit", "price": "0.01", "included": 50}]}},
+    "customers": {"start": 5, "new_per_month": 2, "churn_per_year": 0.2, "answers_each": 400, "bad_debt": 0.1},
+}  # fmt: skip
+B2C = {
+    "price": {"per_customer": 9, "response": {"reference": 10, "elasticity": -1.5}},
+    "customers": {"start": 50, "new_per_month": 20, "growth_per_month": 0.1, "churn_per_month": 0.1,
+                  "collection_days": 20, "channels": {"ads": {"spend_per_month": 90, "cac": 30}}},
+    "market": {"customers": 400, "reachable": 0.5, "share": 0.9},
+}  # fmt: skip
+
+
+def test_each_segment_has_formulas_of_its_own(written):
+    plan, book = written({"months": 12, "scenarios": 4, "segments": {"b2b": B2B, "b2c": B2C}})
+    for row, stream in STREAMS.items():
+        if row != "cash":
+            assert book.row(row) == pytest.approx(plan.run.base[stream].tolist(), rel=1e-6), row
+    sheet = book.book["Inputs"]
+    name = "segments.b2c.customers.new_per_month"
+    place = next(row for row in range(2, sheet.max_row + 1) if sheet.cell(row, 1).value == name)
+    before = book.row("segments.b2c.customers")
+    book.known.clear()
+    sheet.cell(place, 2).value = 0
+    assert book.row("segments.b2c.customers")[-1] < before[-1]
+
+
+def test_diffusion_and_sellers_limit_who_comes(written):
+    section = {"months": 9, "scenarios": 4, "price": {"per_customer": 5, "response": {
+        "reference": 5, "demand": {"intercept": 3, "slope": 0.4}}}, "growth_in_month_1": True,
+        "customers": {"start": 3, "new_per_month": 1, "churn_per_month": 0.02,
+                      "sales": {"role": "seller", "closes_per_month": 4}},
+        "market": {"customers": 300, "innovation": 0.02, "imitation": 0.3},
+        "team": [{"role": "seller", "salary_per_month": 10, "start": 3, "end": 8}]}  # fmt: skip
+    plan, book = written(section)
+    assert book.row("customers") == pytest.approx(plan.run.base["customers"].tolist())
+    assert book.row("new customers")[:2] == [0, 0] and max(book.row("new customers")) == pytest.approx(4)
+
+
+def test_segments_without_formulas_stand_as_their_sum(written):
     part = {"price": {"per_customer": 10}, "customers": {"start": 5, "new_per_month": 1}}
-    plan, book = written({"months": 5, "scenarios": 4, "growth_in_month_1": True, "segments": {"a": part, "b": part}})
+    aged = {**part, "customers": {"start": 5, "churn_by_month": [0.5, 0.1]}}
+    plan, book = written({"months": 5, "scenarios": 4, "growth_in_month_1": True, "segments": {"a": part, "b": aged}})
     assert book.row("revenue") == pytest.approx(plan.run.base["revenue"].tolist())
+
+
+def test_a_plan_that_is_ruined_goes_on_in_its_formulas(written):
+    section = {"months": 6, "scenarios": 4, "cash": 10, "segments": {"b2b": B2B},
+               "team": [{"role": "dev", "salary_per_month": 5000}]}  # fmt: skip
+    plan, book = written(section)
+    free = simulate({**section, "cash": 10**9})
+    assert plan.run.base_outcomes["ruin_month"] == 1
+    assert book.row("revenue") == pytest.approx(free.run.base["revenue"].tolist())
 
 
 def test_inputs_carry_origins_and_scenarios_their_fans(written):

@@ -1,7 +1,8 @@
 """The plan as a spreadsheet that computes: the base case in live formulas over one sheet of inputs.
 
-What has no short formula (churn by age, a price plan by meters, loans, a risk that is likelier than not) is written as
-the simulation's own numbers, in rows marked so. Changing an input changes everything that is a formula.
+What has no short formula (churn by age, the mean bill of a price plan by meters, loans, a risk that is likelier than
+not) is written as the simulation's own numbers, in rows marked so. Changing an input changes everything that is a
+formula.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breakeven.errors import need_package
+from breakeven.report.sales_sheet import write_sales
 
 if TYPE_CHECKING:
-    from breakeven.economics.plan import BusinessPlan, Part
+    from breakeven.economics.plan import BusinessPlan
     from breakeven.economics.results import Plan
 
 MONTH_SECONDS, HOURS = "2628000", "730"
@@ -38,6 +40,11 @@ class Grid:
         """A row whose formula of month m (from 1) is `formula(m)`."""
         self.places[name] = len(self.rows) + 2
         self.rows.append((name, [f"={formula(month)}" for month in range(1, self.months + 1)], True))
+
+    def replace(self, name: str, formula: Formula) -> None:
+        """Another formula in a row that others refer to already."""
+        place = self.places[name] - 2
+        self.rows[place] = (name, [f"={formula(month)}" for month in range(1, self.months + 1)], True)
 
     def values(self, name: str, values: Any) -> None:
         """A row of the simulation's own numbers."""
@@ -85,125 +92,11 @@ def write_plan(path: Path, plan: Plan) -> None:
 def build(plan: Plan, inputs: dict[str, str]) -> Grid:
     """Every row of the base case, in an order in which each refers to rows above it."""
     grid, settings = Grid(plan, inputs), plan.settings
-    for prefix, part in settings.parts().items():
-        _segment(grid, prefix, part)
-    prefixes = list(settings.parts())
-    for name in ("customers", "answers", "mrr", "revenue", "bad debt", "collected", "marketing"):
-        grid.total(name, [f"{prefix}{name}" if prefix else f"own {name}" for prefix in prefixes])
+    write_sales(grid)
     _milestones(grid, settings)
     _costs(grid, settings)
     _money(grid, settings)
     return grid
-
-
-def _segment(grid: Grid, prefix: str, part: Part) -> None:
-    own = prefix or "own "
-    x = {name.removeprefix(prefix): cell for name, cell in grid.inputs.items() if name.startswith(prefix)}
-    single = len(grid.plan.settings.parts()) == 1
-    formulas = single and not part.customers.churn_by_month and not part.customers.churn_curve and part.market is None
-    formulas = formulas and part.customers.sales is None and not _struck(grid)
-    if not formulas or (part.price is not None and (part.price.plan or part.price.response)):
-        _as_simulated(grid, own, single)
-        return
-    first = 1 if grid.plan.settings.growth_in_month_1 else 0
-    churn = x.get("customers.churn_per_month", "0")
-    if part.customers.churn_per_year is not None:
-        churn = f"(1-(1-{x['customers.churn_per_year']})^(1/12))"
-    growth, more = x["customers.growth_per_month"], x["customers.expansion_per_month"]
-    offered = f"{x['customers.new_per_month']}*(1+{x['customers.new_growth_per_month']})^"
-    paid, won = _channels(part, x)
-
-    def grows(month: int) -> str:
-        return "1" if month > 1 or first else "0"
-
-    def kept(month: int) -> str:
-        return f"{grid.at('own customers', month - 1, x['customers.start'])}*(1-{churn})"
-
-    def staying(month: int) -> str:
-        return f"{grid.at('units', month - 1, x['customers.start'])}*(1-{churn})"
-
-    grid.add("own customers", lambda m: "0")
-    grid.add("units", lambda m: "0")
-    grid.add("new customers", lambda m: f"{offered}{m - 1 + first}+{won(m)}+{kept(m)}*{growth}*{grows(m)}")
-    _replace(grid, "own customers", lambda m: f"{kept(m)}+{grid.at('new customers', m)}")
-    _replace(grid, "units", lambda m: f"{staying(m)}*(1+{more}*{grows(m)})+{grid.at('new customers', m)}")
-    seasons, begin = part.customers.seasonality, part.customers.first_month
-    calendar = [seasons[(month + begin - 1) % 12] for month in range(grid.months)] if seasons else [1.0] * grid.months
-    grid.add("own answers", lambda m: f"{grid.at('units', m)}*{x['customers.answers_each']}*{calendar[m - 1]!r}")
-    grid.add("own marketing", paid)
-    _billing(grid, part, x)
-
-
-def _channels(part: Part, x: dict[str, str]) -> tuple[Formula, Formula]:
-    """(money spent, customers won) of all channels in a month."""
-
-    def running(month: int) -> list[str]:
-        return [
-            name
-            for name, channel in part.customers.channels.items()
-            if channel.start <= month <= (channel.end or month)
-        ]
-
-    def won(month: int) -> str:
-        found = []
-        for name in running(month):
-            here = f"customers.channels.{name}."
-            fresh, most = f"{x[here + 'spend_per_month']}/{x[here + 'cac']}", x.get(f"{here}saturation_per_month")
-            found.append(fresh if most is None else f"{most}*(1-EXP(-{fresh}/MAX({most},1E-12)))")
-        return "(" + ("+".join(found) or "0") + ")"
-
-    def paid(month: int) -> str:
-        return "+".join(x[f"customers.channels.{name}.spend_per_month"] for name in running(month)) or "0"
-
-    return paid, won
-
-
-def _billing(grid: Grid, part: Part, x: dict[str, str]) -> None:
-    def rise(month: int) -> str:
-        return f"(1+{x['price.change_per_year']})^{(month - 1) // 12}" if "price.change_per_year" in x else "1"
-
-    def recurring(month: int) -> str:
-        found = []
-        if "price.per_answer" in x:
-            found.append(f"{grid.at('own answers', month)}*{x['price.per_answer']}")
-        if "price.per_customer" in x:
-            found.append(f"{grid.at('units', month)}*{x['price.per_customer']}")
-        return f"({'+'.join(found) or '0'})*{rise(month)}"
-
-    grid.add("own mrr", recurring)
-    once = x.get("price.per_new_customer", "0")
-    grid.add("own revenue", lambda m: f"{grid.at('own mrr', m)}+{grid.at('new customers', m)}*{once}*{rise(m)}")
-    grid.add("own bad debt", lambda m: f"{grid.at('own revenue', m)}*{x['customers.bad_debt']}")
-    grid.add("own good", lambda m: f"{grid.at('own revenue', m)}-{grid.at('own bad debt', m)}")
-    lag = f"({x['customers.collection_days']}/(365/12))"
-    whole, part_ = f"INT({lag})", f"({lag}-INT({lag}))"
-
-    def came(month: int) -> str:
-        cells = grid.whole("own good")
-        now = f"IF({month}-{whole}>=1,INDEX({cells},MAX(1,{month}-{whole})),0)*(1-{part_})"
-        return f"{now}+IF({month}-{whole}-1>=1,INDEX({cells},MAX(1,{month}-{whole}-1)),0)*{part_}"
-
-    grid.add("own collected", came)
-
-
-def _as_simulated(grid: Grid, own: str, single: bool) -> None:
-    """A segment without short formulas: the base case's numbers; several segments stand in the first as their sum."""
-    streams = {"customers": "customers", "answers": "answers", "mrr": "mrr", "revenue": "revenue",
-               "bad debt": "bad_debt", "collected": "collected", "marketing": "marketing"}  # fmt: skip
-    already = any(name.endswith((" customers", ".customers")) for name in grid.places)
-    for name, stream in streams.items():
-        series = grid.plan.run.base[stream]
-        grid.values(f"{own}{name}", series if single or not already else series * 0.0)
-
-
-def _struck(grid: Grid) -> bool:
-    """Whether a risk of customers or prices strikes in the base case."""
-    return any(risk.effect and risk.likelihood.mean > 0.5 for risk in grid.plan.settings.risks)
-
-
-def _replace(grid: Grid, name: str, formula: Formula) -> None:
-    place = grid.places[name] - 2
-    grid.rows[place] = (name, [f"={formula(month)}" for month in range(1, grid.months + 1)], True)
 
 
 def _milestones(grid: Grid, settings: BusinessPlan) -> None:
