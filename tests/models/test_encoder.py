@@ -169,6 +169,7 @@ def test_only_words_that_occurred_moved(full, tiny):
     assert after.shape == before.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapt", ["frozen", "lora"])
 def test_the_other_ways_learn_too(tmp_path, tiny, adapt):
     rate = {"learning_rate": 2e-2} if adapt == "lora" else {}
