@@ -1,9 +1,9 @@
 """Inference off the event loop: one thread a package answers whatever queued while it was busy, together.
 
 Nothing waits while nothing runs. Only right after a batch of several cases does the worker wait, at most `window`
-seconds, for the company that those callers are about to send. Keys take turns (`lanes`). A batch ends soon (`pace`); a
-long one is answered in pieces of like length, each handed back when it is done. What may wait (batch files) goes when
-nobody else waits, a little at a time.
+seconds, for the company that those callers are about to send. Keys take turns (`lanes`); a batch ends soon (`pace`).
+The package cuts it into parts of like length itself; handing these back one by one gained nothing. What may wait (batch
+files) goes when nobody else waits, a little at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -27,9 +27,7 @@ from breakeven.serving.wire import HttpError
 log = logging.getLogger("breakeven.serving")
 
 Answer = Callable[[list[Any]], list[Any]]
-Sizes = Callable[[list[Any]], Sequence[int] | None]
-_BATCH_SECONDS = 0.25  # of work that is taken at once: who comes meanwhile waits no longer before it is looked at
-_PIECE_SECONDS = 0.06  # of a batch of unlike lengths, after which answers go out
+_BATCH_SECONDS = 0.5  # of work that is taken at once: who comes meanwhile waits no longer before it is looked at
 _BATCHES_AHEAD = 4
 _PATIENT = 2.0  # times the usual patience, for a full batch's cases, and while little is known of the pace
 _UNKNOWN = MappingProxyType({"single": 0.0, "batched": 0.0})
@@ -64,7 +62,6 @@ Case = tuple[Job, int]  # a request and the place of one of its inputs
 class Batcher:
     """A bounded queue before one worker thread. All its methods but the worker's run on the event loop.
 
-    `sizes`: work by input in any unit, called on the worker's thread where a batch is long; None of it: all alike.
     `pace`: `{single, batched}` seconds a case, where they were measured before; see `pace.measured`.
     """
 
@@ -72,7 +69,6 @@ class Batcher:
         self,
         answer: Answer,
         *,
-        sizes: Sizes | None = None,
         max_cases: int = 64,
         max_queue: int = 2048,
         window: float = 0.002,
@@ -81,7 +77,6 @@ class Batcher:
         observe: Callable[[int, float], None] = lambda cases, seconds: None,
     ) -> None:
         self._answer = answer
-        self._sizes = sizes
         self._max_cases = max_cases
         self._max_queue = max_queue
         self._window = window
@@ -265,42 +260,14 @@ class Batcher:
         return [self._later.popleft() for _ in range(count)]
 
     def _work(self, batch: list[Case]) -> None:
-        answered, worked = 0, 0.0
-        expected = self._pace.seconds(len(batch))
-        self._free_at = time.monotonic() + expected
-        for number, piece in enumerate(self._pieces(batch, expected)):
-            if number:
-                self._step_streams()  # who reads parts waits for a piece, not for the whole
-            self.busy_since = time.monotonic()
-            cases, seconds = self._work_piece(piece)
-            answered, worked = answered + cases, worked + seconds
-        self._free_at = 0.0
-        if answered:
-            self._pace.learn(answered, worked)
-
-    def _pieces(self, batch: list[Case], expected: float) -> list[list[Case]]:
-        """A long batch cut into pieces of like length and like work; all are done before anything that comes meanwhile,
-        so that long cases are not overtaken for ever.
-        """
-        count = min(round(expected / _PIECE_SECONDS), len(batch) // 2)
-        if self._sizes is None or count < 2:
-            return [batch]
-        try:
-            sizes = self._sizes([job.inputs[index] for job, index in batch])
-        except Exception as error:  # whoever is at fault fails alone, when it is answered
-            log.warning("the sizes of %d cases are not known (%s)", len(batch), type(error).__name__)
-            return [batch]
-        return [batch] if sizes is None else [[batch[place] for place in piece] for piece in _cut(sizes, count)]
-
-    def _work_piece(self, piece: list[Case]) -> tuple[int, float]:
-        """Answers and hands back; (cases for which somebody still waited, seconds)."""
         started = time.monotonic()
         live = []
-        for job, index in piece:
+        for job, index in batch:
             if started > job.deadline and job.error is None:
                 job.error = HttpError(504, "deadline-passed")
             if job.error is None:
                 live.append((job, index))
+        self._free_at = started + self._pace.seconds(len(live))
         with traces.batch([job.trace for job, _ in live if job.trace is not None]):
             outputs = self._outputs(live)
         for (job, index), output in zip(live, outputs, strict=True):
@@ -309,12 +276,13 @@ class Batcher:
             else:
                 job.outputs[index] = output
         ended = time.monotonic()
+        self._free_at = 0.0
         if live:
+            self._pace.learn(len(live), ended - started)
             self._observe(len(live), ended - started)
-        if piece[0][0].deadline != math.inf:  # who may wait sends no company
+        if batch[0][0].deadline != math.inf:  # who may wait sends no company
             self._last = (ended, len(live))
-        self._hand_back(piece)
-        return len(live), ended - started
+        self._hand_back(batch)
 
     def _outputs(self, live: list[Case]) -> list[Any]:
         inputs = [job.inputs[index] for job, index in live]
@@ -343,19 +311,6 @@ class Batcher:
                 loop.call_soon_threadsafe(_finish, jobs)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 log.warning("%d answers had nobody left to take them", len(jobs))
-
-
-def _cut(sizes: Sequence[int], count: int) -> list[list[int]]:
-    """Places in the order of their sizes, in at most `count` pieces of about equal work, none empty."""
-    share = max(sum(sizes), 1) / count
-    pieces: list[list[int]] = []
-    done = 0.0
-    for place in sorted(range(len(sizes)), key=lambda place: sizes[place]):
-        if not pieces or (done >= share * len(pieces) and len(pieces) < count):
-            pieces.append([])
-        pieces[-1].append(place)
-        done += sizes[place]
-    return pieces
 
 
 def _expire(job: Job) -> None:

@@ -58,7 +58,6 @@ class Deployment:
         self.running = 0
         self.batcher = Batcher(
             self.answer_now,
-            sizes=getattr(package, "sizes", None),
             max_cases=limits.max_batch,
             max_queue=limits.max_queue,
             window=limits.window_ms / 1000,
