@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.periods import place_late
-from breakeven.ledger.rows import Writing, insert_rows
+from breakeven.ledger.rows import Into, Writing, insert_rows
 from breakeven.ledger.totals import Totals
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -133,11 +133,17 @@ def append_plain(
     connection: Writing, charges: list[Charge], head: Head, *, totals: Totals, nested: bool = False
 ) -> Head:
     """`append` of charges that have no Idempotency-Key and are not late; the new head."""
-    rows, head = _linked(charges, head)
-    if rows:
-        insert_rows(connection, ("events", _COLUMNS), rows)
+    into, head = part(charges, head)
+    if charges:
+        insert_rows(connection, *into)
         totals.add(connection, charges, remember=not nested)
     return head
+
+
+def part(charges: list[Charge], head: Head) -> tuple[tuple[Into, list[Any], str], Head]:
+    """What `insert_rows` takes to add some charges to a chain; its new head."""
+    rows, head = _linked(charges, head)
+    return (("events", _COLUMNS), rows, ""), head
 
 
 def held(connection: Connection, pairs: Iterable[tuple[str, str]], *columns: sa.Column[Any]) -> Iterator[Any]:

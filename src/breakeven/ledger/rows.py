@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -45,6 +46,17 @@ def insert_rows(connection: Writing, into: Into, rows: list[Any], rest: str = ""
         part = rows[start : start + ROWS]
         found += run(connection, _values(into, len(part), rest), tuple(itertools.chain.from_iterable(part)))[0]
     return found
+
+
+def insert_together(driver: Any, parts: Sequence[tuple[Into, list[Any], str]]) -> None:
+    """Rows of several tables by one statement on a psycopg connection that commits by itself: one round trip for all.
+
+    A part is (table and columns, rows, what follows: ON CONFLICT).
+    """
+    made = [_arrays(*part) for part in parts]
+    *before, last = (sql for sql, _ in made)
+    named = ", ".join(f"part_{number} AS ({sql})" for number, sql in enumerate(before))
+    driver.execute(f"WITH {named} {last}", [value for _, values in made for value in values])
 
 
 @functools.cache

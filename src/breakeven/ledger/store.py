@@ -124,7 +124,7 @@ def _postgresql(url: str) -> Stores:
     url = "postgresql+psycopg://" + url.split("://", 1)[1]
     # The writer never waits for a reader's connection; a reader waits 50 ms at most, then the answer is 503.
     try:
-        writing = sa.create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True)
+        writing = sa.create_engine(url, pool_size=3, max_overflow=0, pool_pre_ping=True)
         reading = sa.create_engine(url, pool_size=16, max_overflow=0, pool_timeout=0.05, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise EnvironmentFault(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from breakeven.ledger import clock
-from breakeven.ledger.rows import ROWS, Writing, insert_rows, is_sqlite, run
+from breakeven.ledger.rows import ROWS, Into, Writing, insert_rows, is_sqlite, run
 
 if TYPE_CHECKING:
     from breakeven.ledger.events import Charge
@@ -37,12 +37,10 @@ class Totals:
 
     def add(self, connection: Writing, charges: Iterable[Charge], *, remember: bool = True) -> None:
         """Adds what was charged. `remember` False: in a savepoint, which may yet be taken back by itself."""
-        sums = _sums(charges)
         if not is_sqlite(connection):
-            # In one order everywhere, so that two processes cannot wait for each other in a circle.
-            rows = [(*cell, *sums[cell]) for cell in sorted(sums)]
-            insert_rows(connection, ("totals", _COLUMNS), rows, _ADD)
+            insert_rows(connection, *part(charges))
             return
+        sums = _sums(charges)
         places = self._places
         known = [(places[cell], added[0], added[1]) for cell, added in sums.items() if cell in places]
         self._change(connection, known)
@@ -76,6 +74,13 @@ class Totals:
             if changed != len(part):  # somebody else wrote: what is remembered is worth nothing
                 self.forget()
                 raise LookupError(f"{len(part) - changed} sums are not where they were")
+
+
+def part(charges: Iterable[Charge]) -> tuple[Into, list[Any], str]:
+    """What `insert_rows` takes to add the sums of some charges."""
+    sums = _sums(charges)
+    # In one order everywhere, so that two processes cannot wait for each other in a circle.
+    return ("totals", _COLUMNS), [(*cell, *sums[cell]) for cell in sorted(sums)], _ADD
 
 
 @functools.cache
