@@ -361,7 +361,7 @@ def test_kept_bytes_are_bounded(call: Caller) -> None:
 
 
 def test_interactive_requests_go_first(make: Make) -> None:
-    """More lines of 2 ms wait than the queue holds; who asks meanwhile is answered after a few of them, not after the queue."""
+    """More lines of 2 ms wait than the queue holds; who asks meanwhile waits for a few of them, not for all."""
     package = EchoPackage(work=0.002)
     call = make(package)
 
