@@ -99,6 +99,12 @@ def test_several_processes_are_summed_and_one_address_for_several_is_refused() -
     mixed.add(page(9, started=300.0), 10.0, longest=60)
     with pytest.raises(EnvironmentFault, match="several processes answer"):
         mixed.add(page(6, started=100.0), 20.0, longest=60)
+    mixed.add(page(10, started=300.0), 30.0, longest=600)
+    for place in range(9):
+        with pytest.raises(EnvironmentFault, match="several processes answer"):
+            mixed.add(page(2, started=100.0), 40.0 + place, longest=600)
+    mixed.add(page(2, started=100.0), 50.0, longest=600)  # nobody else answers any more: a clock that was set back
+    assert mixed.grown(600.0, 50.0)[1][REQUESTS] == 9 + 1 + 2
 
 
 def test_quantiles_are_prometheus_own() -> None:

@@ -19,6 +19,7 @@ Series = tuple[str, Labels]
 STARTED = "process_start_time_seconds"
 _FINE = 20  # samples of age a stand about a / _FINE apart: a window is off by 5% at most
 _MOST_SERIES = 20_000
+_OLDER = 10  # readings in a row after which an older process is the only one: its machine's clock was set back
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,18 @@ class History:
     started: float | None = None
     gauges: Mapping[Series, float] = field(default_factory=dict)
     _raw: Mapping[Series, float] = field(default_factory=dict)
+    _older: int = 0
 
     def add(self, page: Page, now: float, *, longest: float) -> None:
         """Takes a page; samples older than `longest` seconds are dropped but for one. EnvironmentFault `alerts-many`
         where another process answers at the same address.
         """
         began, known = page.started, self.started
-        if began is not None and known is not None and began < known - 1:
+        older = began is not None and known is not None and began < known - 1
+        self._older = self._older + 1 if older else 0
+        if older and self._older < _OLDER:
             raise EnvironmentFault("alerts-many")  # an older process than the one before: no restart
-        fresh = began is not None and known is not None and began > known + 1
+        fresh = began is not None and known is not None and abs(began - known) > 1
         total = dict(self.sums[-1]) if self.sums else {}
         for series, value in page.counters.items():
             before = 0.0 if fresh else self._raw.get(series, 0.0 if self.sums else value)
