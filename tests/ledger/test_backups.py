@@ -9,12 +9,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from breakeven.artifacts import file_hash
 from breakeven.errors import BreakevenError, Busy, IntegrityError, UsageError
-from breakeven.ledger import Ledger, open_ledger
+from breakeven.ledger import Ledger, open_ledger, schema
 from breakeven.ledger.backups import heads_of, restore, write_backup
 from breakeven.ledger.events import Charge
 from breakeven.ledger.store import private_path
+from breakeven.ledger.verify import verify
+from tests.ledger.test_migrations import SECRET, former, holds_everything
 
 
 def test_a_backup_of_a_busy_ledger_is_restored_whole(ledger: Ledger, tmp_path: Path) -> None:
@@ -58,6 +62,48 @@ def test_a_backup_of_a_busy_ledger_is_restored_whole(ledger: Ledger, tmp_path: P
         assert stored.body == b"kept"
         copy.record([Charge(owner, {"answers": 1})])
         assert copy.verify(heads_of(tmp_path / "ledger.backup"))["holds"]
+
+
+def of_a_former_program(place: Path, file: Path) -> None:
+    """A backup as a program of schema 2 made it."""
+    engine = sa.create_engine(f"sqlite:///{former(place, 2)}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        known = connection.execute(sa.select(schema.facts.c.value).where(schema.facts.c.name == "ledger")).scalar_one()
+        found = verify(connection, known)
+    parts = {"ledger.sqlite": place, "private.sqlite": private_path(place)}
+    facts = {name: found[name] for name in ("events", "audit", "heads")}
+    facts |= {"format": 1, "made": "then", "ledger": known, "schema": 2}
+    with zipfile.ZipFile(file, "w") as archive:
+        facts["sha256"] = {name: file_hash(part) for name, part in parts.items()}
+        archive.writestr("backup.json", json.dumps(facts))
+        for name, part in parts.items():
+            archive.write(part, name)
+
+
+def test_a_backup_of_a_former_schema_is_migrated(tmp_path: Path) -> None:
+    (tmp_path / "then").mkdir()
+    of_a_former_program(tmp_path / "then" / "ledger.sqlite", tmp_path / "b")
+    place = tmp_path / "now" / "ledger.sqlite"
+    restore(place, tmp_path / "b")
+    assert sorted(item.name for item in place.parent.iterdir() if not item.name.endswith(".lock")) == [
+        "ledger.sqlite",
+        "private.sqlite",
+    ]
+    with open_ledger(place) as ledger:
+        holds_everything(ledger, SECRET["sqlite"])
+
+
+def test_a_backup_of_a_later_schema_is_refused(place: Path, tmp_path: Path) -> None:
+    with open_ledger(place) as ledger:
+        write_backup(ledger, str(tmp_path / "b"))
+    with zipfile.ZipFile(tmp_path / "b") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["backup.json"] = json.dumps({**json.loads(parts["backup.json"]), "schema": 99}).encode()
+    with zipfile.ZipFile(tmp_path / "b", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(UsageError, match="schema 99"):
+        restore(tmp_path / "other.sqlite", tmp_path / "b")
 
 
 def test_what_is_there_is_kept_when_it_is_replaced(place: Path, tmp_path: Path) -> None:
