@@ -257,6 +257,12 @@ def test_a_runway_beyond_the_plan_is_said_in_words():
     assert said == ["runway: fewer than one in ten runs out of cash within 18 months"]
 
 
+def test_a_certain_plan_says_what_it_needs():
+    made = simulate({"months": 6, "price": {"per_customer": 5}, "team": [{"role": "dev", "salary_per_month": 1000}]})
+    said = next(str(line) for line in summary(made, assess(made)) if line.code == "summary-end")
+    assert "nine in ten need no more than 7,200 USD from outside" in said and "[0, 0]" in said
+
+
 def test_half_of_the_scenarios_is_said_only_where_half_get_there():
     made = simulate(plan(cash=60_000))
     assert made.runway().p10 is not None and made.runway().p50 is None

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from breakeven.economics.doubt import NO_LAUNCH, Bar, Knowledge, tornado, what_to_measure
 from breakeven.economics.goal import Goal, Sought, seek
 from breakeven.economics.plan import BusinessPlan, replaced
@@ -241,7 +239,7 @@ def _researched(plan: Plan, advice: Advice, segment: str | None = None) -> Findi
 
 
 def _end(plan: Plan) -> Finding:
-    mrr, worth = plan.figure("mrr_end"), plan.figure("worth")
+    mrr, worth, need = plan.figure("mrr_end"), plan.figure("worth"), plan.figure("funding_need")
     return _said(
         "summary-end",
         {
@@ -253,7 +251,7 @@ def _end(plan: Plan) -> Finding:
             "npv": _money(worth.value),
             "npv_low": _money(worth.value if worth.low is None else worth.low),
             "npv_high": _money(worth.value if worth.high is None else worth.high),
-            "need": _money(plan.figure("funding_need").high or 0.0),
+            "need": _money(need.value if need.high is None else need.high),
         },
     )
 
@@ -307,9 +305,7 @@ def _percent(share: float) -> str:
     return f"{100.0 * share:.0f}" if share >= 0.01 or share == 0.0 else f"{100.0 * share:.2g}"
 
 
-def _money(value: float | None) -> str:
-    if value is None or not np.isfinite(value):
-        return "?"
+def _money(value: float) -> str:
     if abs(value) < LEAST:
         return "0"
     return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"

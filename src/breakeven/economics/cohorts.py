@@ -61,13 +61,16 @@ def flows(
     active = counted.opening(np.zeros(inputs.size) + inputs[f"{name}start"])
     units, adopted = active.copy(), active.copy()
     leaving.open(active)
+    expansion, growth = inputs[f"{name}expansion_per_month"], inputs[f"{name}growth_per_month"]
+    spreads = bool(np.any(growth))
     for month in range(inputs.months):
-        grows = 1.0 if month > 0 or growth_in_month_1 else 0.0
+        grows = month > 0 or growth_in_month_1
         churned, rate = leaving.step(month, active)
         kept.churned_units[month] = lost = units * rate
-        kept.expanded_units[month] = more = (units - lost) * (at(inputs[f"{name}expansion_per_month"], month) * grows)
+        staying = units - lost
+        kept.expanded_units[month] = more = staying * (at(expansion, month) if grows else 0.0)
         remaining = active - churned
-        new = offered[month] + remaining * (at(inputs[f"{name}growth_per_month"], month) * grows)
+        new = offered[month] + remaining * at(growth, month) if spreads and grows else offered[month]
         if market is not None:
             new = _market_limit(
                 prefix, market, inputs, new=new, month=month, remaining=remaining, adopted=adopted, whole=whole
@@ -78,7 +81,7 @@ def flows(
         adopted = adopted + new
         leaving.join(new)
         kept.active[month] = active = remaining + new
-        kept.units[month] = units = units - lost + more + new
+        kept.units[month] = units = staying + more + new
         kept.new[month], kept.churned[month] = new, churned
     answers = _answers(prefix, customers, inputs, kept.active, kept.units) * factors.get("answers", 1.0)
     return replace(kept, answers=answers)
@@ -91,19 +94,20 @@ def _offered(name: str, customers: Customers, inputs: Inputs, growth_in_month_1:
     growth = inputs[f"{name}new_growth_per_month"]
     if np.any(growth):
         offered *= _compounded(growth, 1.0 if growth_in_month_1 else 0.0, months)
-    spent = np.zeros((months, size))
+    spent: Value = 0.0
     for label, channel in customers.channels.items():
         here = f"{name}channels.{label}."
-        spend = np.zeros((months, size)) + inputs[f"{here}spend_per_month"]
-        spend[: max(0, channel.start - 1)] = 0.0
-        if channel.end is not None:
-            spend[channel.end :] = 0.0
-        won = spend / inputs[f"{here}cac"]
+        spend = inputs[f"{here}spend_per_month"]
+        if channel.start > 1 or channel.end is not None:
+            spend = np.zeros((months, size)) + spend
+            spend[: max(0, channel.start - 1)] = 0.0
+            spend[months if channel.end is None else channel.end :] = 0.0
+        won: Value = spend / inputs[f"{here}cac"]
         if channel.saturation_per_month is not None:
             most = inputs[f"{here}saturation_per_month"]
             won = most * -np.expm1(-won / np.maximum(most, 1e-12))
         offered, spent = offered + won, spent + spend
-    return offered, spent
+    return offered, np.broadcast_to(np.asarray(spent, dtype=float), (months, size))
 
 
 def _compounded(growth: Value, first: float, months: int) -> Floats:
