@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.strangers import COMMAND, breakeven, project
+from tests import inprocess
+from tests.bad_inputs import strangers
+from tests.bad_inputs.strangers import COMMAND, project
 
 pytestmark = pytest.mark.slow
+
+
+def breakeven(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return inprocess.breakeven(*arguments, cwd=folder, COLUMNS="160")
 
 
 def refused(folder: Path, *arguments: str, code: int, words: str) -> str:
@@ -122,7 +128,7 @@ def _folder(path: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, _folder], ids=["pipe", "folder"])
 def test_a_ledger_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(project(tmp_path) / "ledger.sqlite")
-    done = breakeven(tmp_path, "usage", timeout=20)
+    done = strangers.breakeven(tmp_path, "usage", timeout=20)
     assert done.returncode in (4, 5) and "ledger.sqlite" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
