@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from breakeven.cli.counted import from_ledger, from_table, label, month_of, number
+from breakeven.cli.counted import from_ledger, from_table, label, month_of, number, segments_of
 from breakeven.economics.plan import BusinessPlan
 from breakeven.errors import BreakevenError, DataError, UsageError
 from breakeven.ledger.book import open_ledger
 from breakeven.ledger.clock import moment_of
 from breakeven.ledger.events import Charge
+from breakeven.yaml12 import parse
 
 SECTION = """version: 1
 business:
@@ -130,3 +131,95 @@ def test_without_a_ledger_the_next_command_is_told(project: Path) -> None:
         refused = run(segments, "--history", "months.csv", "--refit", *more)
         assert refused.returncode == 2 and "which customer is of which segment" in refused.stderr
     assert run(segments, "--history", "months.csv").returncode == 0
+
+
+# ------------------------------------------------------------------ segments
+
+SEGMENTS = """version: 1
+business:
+  months: 12
+  scenarios: 100
+  segments:
+    b2b:
+      price: {per_customer: 99}
+      customers: {start: 2, new_per_month: {low: 1, mode: 2, high: 5}, churn_per_month: 0.02}
+    b2c: {price: {per_answer: 0.01}, customers: {start: 9, new_per_month: 5, churn_per_month: 0.1, answers_each: 100}}
+"""
+ROWS = "month,segment,new,lost,answers\n" + "".join(f"2026-0{n},b2b,2,0,0\n2026-0{n},b2c,4,1,900\n" for n in (1, 2, 3))
+SPLIT = BusinessPlan.model_validate(parse(SEGMENTS, file="x")[0]["business"])
+
+
+def test_a_table_is_counted_by_segment(project: Path) -> None:
+    (project / "parts.csv").write_text(ROWS)
+    found = from_table(project, "parts.csv", SPLIT, None)
+    assert found.segments["b2b"].new == (2, 2, 2) and found.segments["b2c"].lost == (1, 1, 1)
+    assert (found.counted.opening, found.counted.new, found.labels) == (
+        11,
+        (6, 6, 6),
+        ("2026-01", "2026-02", "2026-03"),
+    )
+    for wrong, said in (
+        (ROWS.replace("b2c", "b2x"), "row 2: 'b2x' is no segment of the plan; expected one of"),
+        (ROWS + "2026-04,b2b,1,0,0\n", "segment b2c has 3 months, b2b has 4"),
+    ):
+        (project / "parts.csv").write_text(wrong)
+        with pytest.raises(DataError, match=f"parts.csv: {said}"):
+            from_table(project, "parts.csv", SPLIT, None)
+    (project / "parts.csv").write_text("new,lost\n1,0\n")
+    assert from_table(project, "parts.csv", SPLIT, None).segments == {}
+
+
+def test_the_ledgers_customers_are_told_apart_by_a_table(project: Path, ledger: tuple[str, int]) -> None:
+    place, now = ledger
+    (project / "who.csv").write_text("customer,segment\nann,b2b\nbob,b2c\ncy,b2c\nnobody,b2c\n")
+    about = {"start": None, "lapse": 2, "today": day_in(now + 5)}
+    found = from_ledger(place, SPLIT, **about, segment_of=segments_of(project, "who.csv", SPLIT))
+    assert found.segments["b2b"].new == (1, 0, 0, 0) and found.segments["b2c"].new == (1, 0, 0, 1)
+    assert found.counted.new == (2, 0, 0, 1)
+    # ann at 99 a month wherever she used, the others by the answer.
+    assert found.counted.revenue == pytest.approx((99 + 0.07, 99, 0, 99 + 0.03))
+    with pytest.raises(DataError, match="of no segment: bob, cy; expected every customer with use"):
+        from_ledger(place, SPLIT, **about, segment_of={"ann": "b2b"})
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("customer\nann\n", "no column 'segment'; expected customer and segment"),
+        ("customer,segment\nann,b2x\n", "row 1: 'b2x' is no segment"),
+        ("customer,segment\nann,b2b\nann,b2c\n", "row 2: ann is of b2b and of b2c"),
+    ],
+)
+def test_a_table_of_segments_that_cannot_be_meant(project: Path, table: str, said: str) -> None:
+    (project / "who.csv").write_text(table)
+    with pytest.raises(DataError, match=f"who.csv: {said}"):
+        segments_of(project, "who.csv", SPLIT)
+    with pytest.raises(UsageError, match="the plan has no segments"):
+        segments_of(project, "who.csv", PLAN)
+
+
+def test_use_that_was_imported_from_before_its_customer_is_counted(tmp_path: Path) -> None:
+    place = str(tmp_path / "ledger.sqlite")
+    rows = [{"id": f"e{n}", "source": "old", "time": f"2024-0{n}-15T12:00:00Z", "subject": "ann",
+             "data": {"quantities": {"answers": 5}}} for n in (3, 4)]  # fmt: skip
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with open_ledger(place) as book:
+        book.customers.add("ann")
+    done = subprocess.run([sys.executable, "-m", "breakeven", "ledger", "import", "old.jsonl"],
+                          cwd=tmp_path, capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = from_ledger(place, PLAN, start=None, lapse=2, today=datetime.date(2024, 7, 2))
+    assert found.labels == ("2024-03", "2024-04", "2024-05", "2024-06")
+    assert (found.counted.new, found.counted.lost) == ((1, 0, 0, 0), (0, 0, 1, 0))
+
+
+@pytest.mark.slow
+def test_each_segment_is_shown_and_refitted_apart(project: Path) -> None:
+    (project / "breakeven.yaml").write_text(SEGMENTS)
+    (project / "parts.csv").write_text(ROWS)
+    done = run(project, "--history", "parts.csv", "--refit")
+    assert done.returncode == 0, done.stderr
+    assert "segment b2b" in done.stdout and "segment b2c" in done.stdout
+    data = json.loads(run(project, "--history", "parts.csv", "--refit", "--keep-declared", "--json").stdout)
+    assert data["segments"]["b2b"]["fitted"]["new_per_month"]["value"] == 2.0
+    assert data["refit"]["months"] == 9
