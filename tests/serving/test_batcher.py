@@ -166,7 +166,7 @@ def test_one_keys_flood_is_refused_and_another_keys_request_is_not(batchers: lis
     assert 4 <= answered <= 20  # a tenth of a second at a hundredth a case, or four cases where it takes longer
 
 
-def test_a_slow_model_keeps_four_batches_waiting(batchers: list[Batcher]) -> None:
+def test_a_slow_model_keeps_a_batch_or_two_waiting(batchers: list[Batcher]) -> None:
     batcher = Batcher(lambda inputs: (time.sleep(0.05), inputs)[1], max_cases=1, patience=0.0)
     batchers.append(batcher)
 
@@ -174,7 +174,7 @@ def test_a_slow_model_keeps_four_batches_waiting(batchers: list[Batcher]) -> Non
         await _first(batcher)
         return await asyncio.gather(*(_one(batcher, number) for number in range(20)), return_exceptions=True)
 
-    assert 4 <= sum(1 for answer in run(crowd()) if not isinstance(answer, HttpError)) <= 6
+    assert 2 <= sum(1 for answer in run(crowd()) if not isinstance(answer, HttpError)) <= 4
 
 
 def test_a_pace_measured_before_counts_from_the_first_request(batchers: list[Batcher]) -> None:

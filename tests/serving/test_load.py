@@ -136,7 +136,7 @@ def test_slow_answers_are_timed_one_after_another(monkeypatch: pytest.MonkeyPatc
 def test_three_times_what_it_can_do_costs_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who cannot be answered soon hears so while the others still wait; all of those are answered; only they pay."""
     monkeypatch.setenv("ECHO_SECONDS", "0.3")
-    limits = {"max_batch": 1, "queue_seconds": 0.3}  # room for four cases, one of them in the model
+    limits = {"max_batch": 1, "queue_seconds": 0.3}  # room for two or three, one of them in the model
     with ServerProcess("nowhere", module="tests.serving.echo_server", limits=limits) as slow:
         warm = asyncio.run(crowd(slow, 1))  # the pace is known from now on
         heard = asyncio.run(crowd(slow, 15))

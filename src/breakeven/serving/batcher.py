@@ -28,7 +28,7 @@ log = logging.getLogger("breakeven.serving")
 
 Answer = Callable[[list[Any]], list[Any]]
 _BATCH_SECONDS = 0.5  # of work that is taken at once: who comes meanwhile waits no longer before it is looked at
-_BATCHES_AHEAD = 4
+_BATCHES_AHEAD = 2  # the one that runs, and one that waits
 _PATIENT = 2.0  # times the usual patience, for a full batch's cases, and while little is known of the pace
 _UNKNOWN = MappingProxyType({"single": 0.0, "batched": 0.0})
 _LANES_LOOKED_AT = 256
@@ -135,7 +135,7 @@ class Batcher:
             raise HttpError(503, "overloaded", retry_after=max(1, math.ceil(wait)))
 
     def room(self, seconds: float) -> float:
-        """Seconds of work that may wait: `patience`; four batches where they take longer; `max_cases` up to twice
+        """Seconds of work that may wait: `patience`; two batches where they take longer; `max_cases` up to twice
         `patience`, and that much as well before as many cases were answered, while the pace is hearsay. Never more
         than half of `seconds`.
         """
