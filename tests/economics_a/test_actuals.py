@@ -120,7 +120,7 @@ def test_what_the_months_are_too_few_to_say_is_told_and_stays_declared():
     flat = Counted(0.0, (9, 9, 9), (0, 0, 0), each=(5.0, 5.0), stays=((1, True), (2, True), (3, True), (3, False)) * 40)
     made = fitted(flat)
     assert made.drivers["customers.answers_each"].certain
-    assert "churn_curve" in made.open_ or "churn_curve.alpha" in made.quantities
+    assert "churn_curve" in made.open_ and "churn_curve.alpha" not in made.quantities
 
 
 def test_the_plan_goes_on_from_where_it_stands():
