@@ -14,11 +14,14 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """`answers`: statuses one after another, the last one for ever. `pause`: seconds before an answer."""
+    """`answers`: statuses one after another, the last one for ever. `pause`: seconds before an answer; `gate`: none is
+    given until it is set.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=lambda: [200])
     pause: float = 0.0
+    gate: threading.Event | None = None
     location: str = ""
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
@@ -30,7 +33,7 @@ class Receiver:
         """(status, rule) of every message."""
         return [(body["status"], body["groupLabels"]["alertname"]) for body in self.bodies]
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[tuple[str, str]]:
+    def wait(self, count: int, seconds: float = 90.0) -> list[tuple[str, str]]:
         until = time.monotonic() + seconds
         while len(self.got) < count:
             assert time.monotonic() < until, self.told()
@@ -47,6 +50,8 @@ def receiving(**how: Any) -> Iterator[Receiver]:
             content = self.rfile.read(int(self.headers["content-length"]))
             held.got.append(({name.lower(): value for name, value in self.headers.items()}, content))
             time.sleep(held.pause)
+            if held.gate is not None:
+                held.gate.wait(120)
             status = held.answers.pop(0) if len(held.answers) > 1 else held.answers[0]
             with contextlib.suppress(OSError):
                 self.send_response(status)

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def command(root: Path, *arguments: str, **environment: str) -> list[Any]:
 def run(root: Path, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command as a person calls it."""
     words, surroundings = command(root, *arguments, **environment)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=surroundings)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, env=surroundings)
     assert done.returncode == code, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
     return done
 
@@ -70,6 +70,7 @@ class Watching:
     """A running `breakeven alerts --json`: its lines, its end."""
 
     def __init__(self, root: Path, **environment: str) -> None:
+        self.root = root
         words, surroundings = command(root, "alerts", "--json", **environment)
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         env=surroundings)  # fmt: skip
@@ -84,7 +85,7 @@ class Watching:
     def told(self) -> list[tuple[str, str]]:
         return [(line["status"], line["rule"]) for line in self.lines[1:]]
 
-    def wait(self, count: int, seconds: float = 30.0) -> list[tuple[str, str]]:
+    def wait(self, count: int, seconds: float = 90.0) -> list[tuple[str, str]]:
         """What was told, once it is so much."""
         until = time.monotonic() + seconds
         while len(self.told()) < count:
@@ -93,14 +94,30 @@ class Watching:
             time.sleep(0.05)
         return self.told()
 
+    def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 90.0) -> dict[str, Any]:
+        """The kept state, once `holds` says so of it."""
+        path, until = self.root / "artifacts" / "watching" / "alerts.json", time.monotonic() + seconds
+        while True:
+            state = json.loads(path.read_text()) if path.exists() else {"looked": 0.0, "outbox": [], "alerts": []}
+            if holds(state):
+                return state
+            assert self.process.poll() is None and time.monotonic() < until, state
+            time.sleep(0.05)
+
+    def looks(self, count: int) -> None:
+        """Waits for so many rounds."""
+        for _ in range(count):
+            last = self.until(lambda state: True)["looked"]
+            self.until(lambda state, last=last: state["looked"] > last)  # type: ignore[misc]
+
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """(exit code, what it said on stderr)."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30) if self.process.stdout is None else (None, self._rest())
-        return self.process.wait(30), said
+        _, said = self.process.communicate(timeout=90) if self.process.stdout is None else (None, self._rest())
+        return self.process.wait(90), said
 
     def _rest(self) -> str:
-        self.process.wait(30)
+        self.process.wait(90)
         return self.process.stderr.read() if self.process.stderr is not None else ""
 
 

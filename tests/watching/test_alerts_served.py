@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def test_a_server_that_dies_is_told_once_and_again_when_it_is_back(tmp_path: Pat
         write(tmp_path, [f"http://127.0.0.1:{port}"], rules=[DOWN], receivers=hook(there))
         first = server(tmp_path, port)
         with first, watching(tmp_path) as watcher:
-            time.sleep(3)
+            watcher.looks(2)
             first.kill()
             watcher.wait(1)
             with server(tmp_path, port):
@@ -62,10 +63,10 @@ def test_a_watcher_that_is_killed_neither_forgets_nor_repeats(tmp_path: Path) ->
         with watching(tmp_path) as watcher:
             watcher.wait(1)
             there.wait(2)  # the second attempt arrives
-            time.sleep(1)
+            watcher.until(lambda state: not state["outbox"])
             watcher.process.kill()
         with watching(tmp_path) as watcher:
-            time.sleep(4)
+            watcher.looks(3)
             assert watcher.told() == []  # it fires still, and that was told
             code, _ = watcher.end(signal.SIGINT)
             assert code == 130
@@ -83,8 +84,7 @@ def test_a_message_that_waited_for_its_receiver_goes_out_after_a_restart(tmp_pat
     write(tmp_path, [f"http://127.0.0.1:{free_port()}"], rules=[DOWN],
           receivers={"ops": {"url": f"http://127.0.0.1:{port}/", "allow_private": True}})  # fmt: skip
     with watching(tmp_path) as watcher:
-        watcher.wait(1)
-        time.sleep(0.5)
+        watcher.until(lambda state: bool(state["outbox"]) and state["outbox"][0]["attempts"] > 0)
         code, said = watcher.end()
         assert code == 143 and "did not arrive" in said
     with receiving() as there:
@@ -100,12 +100,12 @@ def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) ->
     with receiving() as there:
         write(tmp_path, [f"http://127.0.0.1:{port}"], rules=[ERRORS], receivers=hook(there))
         with server(tmp_path, port) as running, watching(tmp_path) as watcher:
-            time.sleep(2.5)
+            watcher.looks(2)
             for _ in range(10):
                 ask(running, "boom")
             watcher.wait(1)
         with server(tmp_path, port) as running, watching(tmp_path) as watcher:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 90
             while not watcher.told():
                 assert time.monotonic() < until
                 for _ in range(5):
@@ -117,18 +117,17 @@ def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) ->
 
 
 def test_a_slow_receiver_delays_no_judgement_and_no_other_receiver(tmp_path: Path) -> None:
-    with receiving(pause=4.0) as slow, receiving() as quick:
-        receivers = {"slow": hook(slow)["ops"], "quick": hook(quick)["ops"]}
+    gate = threading.Event()
+    with receiving(gate=gate) as slow, receiving() as quick:
+        receivers = {"slow": hook(slow, timeout="2m")["ops"], "quick": hook(quick)["ops"]}
         write(tmp_path, [f"http://127.0.0.1:{free_port()}"], rules=[DOWN], receivers=receivers)
-        began = time.monotonic()
         with watching(tmp_path) as watcher:
             watcher.wait(1)
+            slow.wait(1)
             quick.wait(1)
-            assert time.monotonic() - began < 9
-            looked = json.loads((tmp_path / "artifacts" / "watching" / "alerts.json").read_text())["looked"]
-            time.sleep(2.5)
-            later = json.loads((tmp_path / "artifacts" / "watching" / "alerts.json").read_text())["looked"]
-            assert later > looked + 1
+            watcher.looks(3)
+            assert [letter["receiver"] for letter in watcher.until(lambda state: True)["outbox"]] == ["slow"]
+            threading.Timer(1.0, gate.set).start()
             assert watcher.end()[0] == 143  # what was on its way is waited for
         assert len(slow.got) == 1
         assert json.loads((tmp_path / "artifacts" / "watching" / "alerts.json").read_text())["outbox"] == []
@@ -235,7 +234,6 @@ def test_wrong_calls_are_said(tmp_path: Path) -> None:
 
 def test_what_answers_is_no_server_of_ours(tmp_path: Path) -> None:
     import http.server
-    import threading
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -195,7 +195,7 @@ def test_the_terminal_comes_back(shop: tuple[Path, Any], number: int, code: int)
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, close_fds=True,
                                env={**os.environ, "TERM": "xterm", "BREAKEVEN_LANG": "en"})  # fmt: skip
     os.close(follower)
-    seen, until = b"", time.monotonic() + 30
+    seen, until = b"", time.monotonic() + 120
     while seen.count(b"requests") < 2:
         assert time.monotonic() < until and process.poll() is None, seen[-2000:]
         if select.select([leader], [], [], 0.2)[0]:
