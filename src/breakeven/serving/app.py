@@ -50,7 +50,7 @@ _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-st
 @dataclass(frozen=True)
 class Limits:
     """What the service takes. `request_seconds`: the whole of a request in the server's hands. `queue_seconds`: the
-    longest wait for which a request is taken at all, where four batches do not take longer.
+    longest wait for which a request is taken at all, where two batches do not take longer (see `batcher.Batcher.room`).
     """
 
     max_bytes: int = 1 << 20
