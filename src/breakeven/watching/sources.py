@@ -101,10 +101,10 @@ class Poll(Generic[Read]):
             self._running.start()
 
     def wait(self, patience: float) -> Read | CannotTell:
-        """The newest reading; one that runs is waited for at most `patience` seconds."""
+        """The newest reading; one that runs is waited for until `patience` seconds after it began, and not again."""
         running = self._running
         if running is not None:
-            running.join(max(patience, 0.0))
+            running.join(max(self._begun + patience - time.monotonic(), 0.0))
         if self.age > 2 * self._every + self._patience and not isinstance(self._last, CannotTell):
             self._last = CannotTell("alerts-silent", seconds=round(time.monotonic() - self._begun))
         return self._last

@@ -142,9 +142,8 @@ class Watcher:
         down: dict[str, dict[str, Any] | None] = {}
         for poll in self._servers.values():
             poll.begin()  # all of them, before one is waited for
-        until = time.monotonic() + 2 * PAGE_SECONDS
         for address, poll in self._servers.items():
-            down[address] = self._server(address, poll.wait(until - time.monotonic()), now)
+            down[address] = self._server(address, poll.wait(2 * PAGE_SECONDS), now)
         books = self._ledger.now() if self._ledger is not None else Books()
         drift = self._drift.now(patience=patience) if self._drift is not None else CannotTell("alerts-drift-not-asked")
         return Sources(View(self.histories, now), down, books, drift)
