@@ -458,3 +458,50 @@ def test_a_statement_adds_up_to_the_fees(events: list[Any], fees: list[Any], swi
     )
     items = itemise(events, plan, customer, JANUARY)
     assert sum((Fraction(item.amount) for item in items), Fraction(0)) == used - unused
+
+
+# ------------------------------------------------------------------ discounts of plans that change within a period
+
+
+def changed(before: dict[str, Any], after: dict[str, Any], **more: Any) -> Invoice:
+    """Half a month under each of two plans, each 100 a month."""
+    flat = {"fees": [{"kind": "flat", "price": 100}]}
+    plans = [Plan.model_validate({"name": name, **flat, **each}) for name, each in (("a", before), ("b", after))]
+    return invoice([], plans[0], Customer("c", plans=((HALF, plans[1]),), **more), JANUARY)
+
+
+def test_each_plan_takes_its_own_discounts_off_its_own_part_of_the_period() -> None:
+    half = {"discounts": [{"rate": "0.5"}]}
+    assert amounts(changed({}, half)) == ["50.00", "50.00", "-25.00"]
+    assert amounts(changed(half, {})) == ["50.00", "50.00", "-25.00"]
+    assert amounts(changed(half, half)) == ["50.00", "50.00", "-25.00", "-25.00"]
+    # An amount counts by the plan's part of the time, and never takes more than its lines.
+    assert amounts(changed({"coupons": [{"amount": 20}]}, {})) == ["50.00", "50.00", "-10.00"]
+    assert amounts(changed({"coupons": [{"amount": 900}]}, {})) == ["50.00", "50.00", "-50.00"]
+
+
+def test_a_coupon_that_ended_is_gone_and_a_customers_own_is_off_all_lines() -> None:
+    three = {"coupons": [{"rate": "0.5", "periods": 3}]}
+    assert amounts(changed(three, {}, periods_billed=2)) == ["50.00", "50.00", "-25.00"]
+    assert amounts(changed(three, {}, periods_billed=3)) == ["50.00", "50.00"]
+    own = (Discount(rate=Decimal("0.1"), periods=3),)
+    assert amounts(changed({}, {}, coupons=own)) == ["50.00", "50.00", "-10.00"]
+    assert amounts(changed({}, {}, coupons=own, periods_billed=3)) == ["50.00", "50.00"]
+
+
+def test_discounts_build_on_one_another_also_where_the_plan_changed() -> None:
+    both = {"discounts": [{"rate": "0.5"}], "coupons": [{"rate": "0.5"}]}
+    assert amounts(changed(both, {})) == ["50.00", "50.00", "-25.00", "-12.50"]
+    late = {"order": ["minimum", "discounts", "tax", "coupons", "credits"], "taxes": [{"rate": "0.1"}]}
+    after_tax = changed({"coupons": [{"rate": "0.1"}], **late}, {"coupons": [{"rate": "0.1"}], **late})
+    assert amounts(after_tax) == ["50.00", "50.00", "-5.50", "-5.50", "10.00"]
+    raised = changed({"minimum": 400}, {"minimum": 400, "discounts": [{"rate": "0.5"}]})
+    # Commitments of both halves, 400 in all; the second plan's discount is off its own half and the rise.
+    assert amounts(raised) == ["50.00", "50.00", "300.00", "-175.00"]
+
+
+def test_a_trial_and_a_coupon_in_one_month() -> None:
+    fees, coupons = {"kind": "flat", "price": 100}, [{"rate": "0.5", "periods": 1}]
+    made = bill(fees, customer={"started": START}, trial_days=15, coupons=coupons)
+    free = Fraction(15, 31)
+    assert amounts(made) == [f"{float(100 * (1 - free)):.2f}", f"-{float(50 * (1 - free)):.2f}"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from breakeven.artifacts import fingerprint
 from breakeven.billing.drawn import Account, Drawn
 from breakeven.economics.fees import PerUnit, label
-from breakeven.economics.invoice import Line
+from breakeven.economics.invoice_book import Line
 from breakeven.economics.money import Money, exponent, fraction, plain
 from breakeven.errors import IntegrityError, UsageError
 

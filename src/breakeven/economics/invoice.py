@@ -10,13 +10,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 
-from breakeven.economics.fees import Prepaid
-from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, exponent, fraction, plain, whole
-from breakeven.economics.plans import Discount, Plan, Step, Tax
+from breakeven.economics.invoice_book import STEPS, Book, Line, version_of
+from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, fraction, plain
+from breakeven.economics.plans import Discount, Plan, Tax
 from breakeven.economics.proration import Period, in_utc, moment
 from breakeven.economics.rating import Stretch, Usage, charge, ordered_meters
 from breakeven.errors import DataError, Place, UsageError
@@ -59,20 +57,6 @@ class Customer:
     credits: Money | None = None
     taxes: tuple[Tax, ...] | None = None
     periods_billed: int = 0
-
-
-class Line(NamedTuple):
-    """A line: `exact` is the amount before rounding in major units, `minor` the rounded one in minor units."""
-
-    name: str
-    kind: str
-    minor: int
-    exact: Rational
-    taxed: bool = True
-    meter: str | None = None
-    quantity: Rational | None = None
-    share: Fraction | None = None
-    plan: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,12 +147,12 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
     with exactly():
         stretches, trial_end = cut(plan, customer, period)
         in_trial = count_events(events, period, stretches, trial_end)
-        book = _Book(stretches[-1].plan if stretches else plan)
+        book = Book(stretches[-1].plan if stretches else plan)
         unpriced: dict[str, Rational] = {}
         for stretch in stretches:
             fees = stretch.plan.billed
             priced = {meter for _, _, _, _, meter in fees}
-            version = f"{stretch.plan.name} {stretch.plan.version}"
+            version = version_of(stretch.plan)
             for fee, name, kind, taxed, meter in fees:
                 amount, quantity, share = charge(fee, stretch)
                 book.add(Line(name, kind, 0, amount, taxed, meter, quantity, share, version))
@@ -176,7 +160,7 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
                 if meter not in priced:
                     unpriced[meter] = fraction(unpriced.get(meter, 0)) + fraction(quantity)
         for step in book.plan.order:
-            _STEPS[step](book, customer, stretches)
+            STEPS[step](book, customer, stretches)
         return Invoice(
             customer.id,
             book.plan,
@@ -269,115 +253,3 @@ def _place(starts: list[datetime], event: Event) -> int:
     if not starts:
         raise DataError("event-not-served", id=event.id, time=event.time.isoformat())
     return max(0, bisect_right(starts, event.time) - 1)
-
-
-class _Book:
-    """The document while it is written: each line rounded, or (per document) each a step of the rounded sum."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.lines: list[Line] = []
-        self.taxes: list[Line] = []
-        self.credits = self.credits_left = Money(0, plan.currency)
-        self._scale = 10 ** exponent(plan.currency)
-        self._exact = Fraction(0)
-        self._minor = 0
-
-    def add(self, line: Line, *, tax: bool = False) -> None:
-        """Rounds a line and keeps it."""
-        mode = self.plan.rounding.mode
-        if self.plan.rounding.per == "line":
-            minor = whole(line.exact * self._scale, mode)
-        else:
-            self._exact += fraction(line.exact)
-            minor = whole(self._exact * self._scale, mode) - self._minor
-            self._minor += minor
-        # Written out, because `_replace` costs more than the rounding.
-        rounded = Line(line[0], line[1], minor, line[3], line[4], line[5], line[6], line[7], line[8])
-        (self.taxes if tax else self.lines).append(rounded)
-
-    def base(self, *, taxed: bool | None = None, fees: tuple[str, ...] = ()) -> Decimal | Fraction:
-        """What later steps build on, in major units: the sum of some lines, rounded or exact as the plan rounds."""
-        lines = [line for line in self.lines if taxed in (None, line.taxed) and (not fees or line.name in fees)]
-        if self.plan.rounding.per == "line":
-            return Decimal(sum(line.minor for line in lines)) / Decimal(self._scale)
-        return sum((fraction(line.exact) for line in lines), Fraction(0))
-
-
-def _minimum(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
-    """Raises the sum of the fees to the commitment, prorated over the plans of the period."""
-    if not any(stretch.plan.minimum for stretch in stretches):
-        return
-    due = sum((Fraction(stretch.plan.minimum) * stretch.share for stretch in stretches), Fraction(0))
-    missing = due - fraction(book.base())
-    if missing > 0:
-        book.add(Line("minimum", "minimum", 0, missing))
-
-
-def _discounts(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
-    for discount in book.plan.discounts:
-        _reduce(book, discount, customer.periods_billed)
-
-
-def _coupons(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
-    for coupon in (*book.plan.coupons, *customer.coupons):
-        _reduce(book, coupon, customer.periods_billed, kind="coupon")
-
-
-def _reduce(book: _Book, off: Discount, billed: int, kind: str = "discount") -> None:
-    """Takes a discount off taxed and untaxed lines in proportion, never below zero; after tax, off the total."""
-    if off.periods is not None and billed >= off.periods:
-        return
-    parts = {taxed: fraction(book.base(taxed=taxed, fees=off.fees)) for taxed in (True, False)}
-    if book.taxes:
-        parts = {False: sum((*parts.values(), *(fraction(tax.exact) for tax in book.taxes)), Fraction(0))}
-    whole_base = sum(parts.values(), Fraction(0))
-    if whole_base <= 0:
-        return
-    amount = whole_base * fraction(off.rate) if off.rate is not None else min(fraction(off.amount or 0), whole_base)
-    for taxed, part in parts.items():
-        if part:
-            book.add(Line(off.name, kind, 0, -amount * part / whole_base, taxed))
-
-
-def _tax(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
-    """Taxes on the taxed sum; what inclusive prices contain is taken out of the lines first."""
-    taxes = book.plan.taxes if customer.taxes is None else customer.taxes
-    contained = sum(tax.rate for tax in taxes if tax.inclusive)
-    net: Any = book.base(taxed=True)
-    if contained:
-        net = fraction(net) / (1 + fraction(contained))
-    for tax in taxes:
-        amount = net * type(net)(tax.rate)
-        if tax.inclusive:
-            book.add(Line(tax.name, "tax contained", 0, -amount))
-        book.add(Line(tax.name, "tax", 0, amount), tax=True)
-
-
-def _credits(book: _Book, customer: Customer, stretches: list[Stretch]) -> None:
-    """Prepaid credits, those bought now included, pay everything but the buying of credits."""
-    currency = book.plan.currency
-    bought = sum(
-        (
-            fee.price if fee.credits is None else fee.credits
-            for stretch in stretches
-            for fee in stretch.plan.fees
-            if isinstance(fee, Prepaid)
-        ),
-        Decimal(0),
-    )
-    if not bought and not customer.credits:
-        return
-    held = (customer.credits or Money(0, currency)) + Money.of(bought, currency)
-    payable = sum(line.minor for line in (*book.lines, *book.taxes) if line.kind != "prepaid")
-    book.credits = Money(max(0, min(held.minor, payable)), currency)
-    book.credits_left = held - book.credits
-
-
-_STEPS: dict[Step, Any] = {
-    "minimum": _minimum,
-    "discounts": _discounts,
-    "coupons": _coupons,
-    "tax": _tax,
-    "credits": _credits,
-}

@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
-from breakeven.economics.invoice import Invoice, Line
+from breakeven.economics.invoice import Invoice
+from breakeven.economics.invoice_book import Line
 from breakeven.economics.money import Money, Rational, fraction, whole
 from breakeven.economics.proration import days_30_360
 from breakeven.errors import UsageError
