@@ -123,10 +123,10 @@ def test_a_canary_that_is_slower_is_rolled_back(tmp_path: Path) -> None:
     text = " ".join(f"word{number % 997} {number}" for number in range(6000))
     with ServerProcess(shelf.releases, trust=shelf.trust, ledger=shelf.root / "ledger.sqlite") as server:
         statuses: list[int] = []
-        send(server, shelf.names["red"], text, 400, statuses)
+        send(server, shelf.names["red"], text, 550, statuses)
         fine = breakeven(shelf.root, "refresh", "--watch", "--answers", "100000")
         assert (fine["outcome"], fine["watches"]["latency"]) == ("waits", {})
-        send(server, shelf.names["naive-bayes"], text, 60, statuses)
+        send(server, shelf.names["naive-bayes"], text, 50, statuses)
         done = breakeven(shelf.root, "refresh", "--watch", code=1)
         assert set(statuses) == {200}
     assert (done["outcome"], done["watch"]) == ("rolled-back", "latency")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from breakeven.errors import BreakevenError, Place
 from breakeven.ledger.events import Charge, new_id
-from breakeven.serving import batcher
 from breakeven.serving.exchange import Exchange
 from breakeven.serving.wire import HttpError, encode, error_response, status_of
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
     from breakeven.serving.app import Service
     from breakeven.serving.deployment import Deployment
+    from breakeven.serving.parts import Parts as WorkerParts
 
 log = logging.getLogger("breakeven.serving")
 
@@ -104,7 +104,7 @@ async def stream(
 
 
 async def _sent(
-    service: Service, exchange: Exchange, parts: batcher.Parts, shown: Callable[[Any], dict[str, Any]]
+    service: Service, exchange: Exchange, parts: WorkerParts, shown: Callable[[Any], dict[str, Any]]
 ) -> tuple[list[Any], bool, BreakevenError | None]:
     """(the parts that were sent, whether the reader left, what ended them early)."""
     gone = asyncio.ensure_future(_left(exchange))
@@ -154,7 +154,7 @@ async def _left(exchange: Exchange) -> None:
         pass
 
 
-async def _until(parts: batcher.Parts, gone: asyncio.Future[None]) -> Any:
+async def _until(parts: WorkerParts, gone: asyncio.Future[None]) -> Any:
     """The parts until they end or the client is gone."""
     while True:
         following = asyncio.ensure_future(parts.__anext__())
