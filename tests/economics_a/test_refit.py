@@ -115,3 +115,8 @@ def test_each_segment_is_weighed_by_its_own_months():
     assert {segment.customers.counting for segment in rest.segments.values()} == {"whole"}
     with pytest.raises(ValueError, match="the counted months of every segment, also of b"):
         refit(plan, History(20, [16], [3]), {"a": months["a"]})
+
+
+def test_customers_who_used_nothing_leave_a_plan_that_can_be_simulated():
+    plan = BusinessPlan.model_validate({**DECLARED, "scenarios": 20})
+    assert run(refit(plan, History(10, [1.0], [0.0], [0.0, 0.0]))).outcomes["mrr_end"].max() == 0.0

@@ -158,7 +158,7 @@ def _answers(prefix: str, customers: Customers, inputs: Inputs, active: Floats, 
     name = f"{prefix}customers.answers_each"
     answers = units * inputs[name]
     spread = customers.answers_each
-    if inputs.random and spread.each == "customer" and not spread.certain:
+    if inputs.random and spread.each == "customer" and not spread.certain and spread.mean > 0.0:
         # The mean use of N customers has the spread of one over root N; the same customers stay, so one draw holds.
         variance = np.log1p((spread.sd / spread.mean) ** 2 / np.maximum(active, 1.0))
         answers *= np.exp(np.sqrt(variance) * inputs.luck(f"spread {name}", 0.0) - 0.5 * variance)

@@ -332,16 +332,18 @@ def remarks(
     """What a founder should see: a price outside what sounds right, and a better one. `segment`: of whose answers."""
     found = []
     whose = {} if segment is None else {"segment": segment}
-    end = "" if segment is None else "-of-segment"
+    outside, better = "research-price-outside", "research-better-price"
+    if segment is not None:
+        outside, better = "research-price-outside-of-segment", "research-better-price-of-segment"
     asked = None if plan.price is None else getattr(plan.price, studied.unit)
     seen = studied.sensitivity
     if asked is not None and seen is not None and None not in seen.range_original:
         low, high = (float(price or 0.0) / studied.scale for price in seen.range_original)
         if not low <= asked.mean <= high:
             about = {"price": f"{asked.mean:.4g}", "low": f"{low:.4g}", "high": f"{high:.4g}"}
-            found.append(Finding(f"research-price-outside{end}", "warning", "business", name, {**about, **whose}))
+            found.append(Finding(outside, "warning", "business", name, {**about, **whose}))
     if advice is not None and advice.gain is not None and advice.gain > 0.02:
         more = {"price": f"{advice.price.value:.4g}", "declared": f"{asked.mean:.4g}" if asked else ""}
         about = {**more, "gain": f"{100 * advice.gain:.0f}"}
-        found.append(Finding(f"research-better-price{end}", "info", "business", name, {**about, **whose}))
+        found.append(Finding(better, "info", "business", name, {**about, **whose}))
     return found
