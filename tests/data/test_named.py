@@ -46,7 +46,7 @@ def test_process_counts_them_and_says_that_they_are_not_masked(tmp_path: Path) -
     folder = Folder(tmp_path, {"source": "data.csv"}, process).run()
     assert folder.report()["personal_data"] == {"person": 60, "location": 60}
     found = folder.findings("process")
-    assert "60 person, 60 location" in str(found["names-found"]) and "personal-data" not in found
+    assert "60 persons; 60 places" in str(found["names-found"]) and "personal-data" not in found
     assert found["names-unread"].fields["texts"] == 1
 
 

@@ -70,7 +70,7 @@ def of_gates(decided: Verdict) -> list[Finding]:
     for name, candidate in decided.candidates.items():
         for result in candidate.gates:
             if result.passes == "cannot_tell":
-                found.append(_finding("gate-cannot-tell", "warning", name, candidate=name, gate=result.gate.name))
+                found.append(_finding("gate-cannot-tell", "warning", name, candidate=name, gate=term(result.gate.name)))
                 continue
             quantity = result.found
             if (
@@ -85,7 +85,7 @@ def of_gates(decided: Verdict) -> list[Finding]:
                         "warning",
                         name,
                         candidate=name,
-                        gate=result.gate.name,
+                        gate=term(result.gate.name),
                         limit=result.gate.limit,
                         low=f"{quantity.low:.4g}",
                         high=f"{quantity.high:.4g}",

@@ -131,7 +131,9 @@ def _names(rows: Selection, fields: list[str], wanted: bool | str, context: Cont
         return {}
     finds, unread = rows.count_names(fields, wanted if isinstance(wanted, str) else None)
     if finds:
-        context.find(Finding("names-found", "warning", "process", fields={"found": counted(finds)}))
+        # A source has a location, too, and that is another thing.
+        found = {"place" if kind == "location" else kind: count for kind, count in finds.items()}
+        context.find(Finding("names-found", "warning", "process", fields={"found": counted(found)}))
     if unread:
         context.find(Finding("names-unread", "warning", "process", fields={"texts": unread}))
     return finds

@@ -66,7 +66,7 @@ def _shares(report: Mapping[str, Any], words: Words) -> Iterator[tuple[str, Cell
     for name in ("exact", "near"):
         if came and isinstance(held.get(name), int):
             share = held[name] / came
-            label = f"{words('duplicates')}: {words.term(name)}, {words('share')}"
+            label = words("part-of", whole=words("duplicates"), part=words.joined([words.term(name), words("share")]))
             yield label, judged(share, numbers.percent(share), "measured")
 
 
@@ -94,7 +94,7 @@ def _flat(key: str, report: Mapping[str, Any], words: Words, unit: str = "rows")
     if not isinstance(held, Mapping):
         return []
     return [
-        (f"{words(key)}: {words.term(str(name))}", number(value, unit))
+        (words("part-of", whole=words(key), part=words.term(str(name))), number(value, unit))
         for name, value in held.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]
