@@ -23,6 +23,7 @@ _ADD = (
     f"ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET quantity = totals.quantity + excluded.quantity, "
     "events = totals.events + excluded.events"
 )
+_WHERE = f"RETURNING rowid, {', '.join(KEY)}"
 _MOST = 200_000  # rows remembered: some 60 MB
 
 Cell = tuple[Any, ...]  # the values of KEY
@@ -46,9 +47,10 @@ class Totals:
         self._change(connection, known)
         if len(known) < len(sums):
             rows = [(*cell, *amounts) for cell, amounts in sums.items() if cell not in places]
-            found = insert_rows(connection, ("totals", _COLUMNS), rows, f"{_ADD} RETURNING rowid, {', '.join(KEY)}")
-            if remember:
-                self._fresh.update((tuple(row[1:]), row[0]) for row in found)
+            # Of former hours nothing more is likely to come: what an import adds is not remembered.
+            again = remember and max(row[1] for row in rows) > clock.now() - 2 * clock.HOUR
+            found = insert_rows(connection, ("totals", _COLUMNS), rows, f"{_ADD} {_WHERE}" if again else _ADD)
+            self._fresh.update((tuple(row[1:]), row[0]) for row in found)
 
     def committed(self) -> None:
         """The transaction is on the disk: its new rows stay where they are."""
