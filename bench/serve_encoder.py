@@ -37,10 +37,11 @@ import psutil
 from texts import cases, context, mails
 
 from breakeven.serving.launch import ServerProcess
-from breakeven.serving.load import LoadResult, closed_loop, open_loop
+from breakeven.serving.load import LAG_LIMIT_MS, LoadResult, closed_loop, open_loop
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("litserve==0.2.19", "bentoml==1.4.39")
+ARRIVAL_ROUNDS = 3  # at most, where the generator was late
 SAME_FP32, SAME_BF16, LABELS_ALIKE = 1e-4, 0.02, 0.999
 FP32, BF16, OTHERS = "ours fp32", "ours as chosen", ("litserve", "bentoml")
 
@@ -219,12 +220,22 @@ def _medians(rounds: list[tuple[LoadResult, float]]) -> dict[str, Any]:
 
 
 def arrivals(servers: dict[str, Server], bodies: list[str], rate: float, answers: int) -> Iterator[dict[str, Any]]:
-    """Latencies from when a request was due, at one rate for all who can hold it."""
+    """Latencies from when a request was due, at one rate for all who can hold it. A round in which the generator was
+    late says nothing of the server: it is made again, and `judged` says whether the last one was punctual.
+    """
     for name in (FP32, BF16, "litserve", "litserve, our package", "bentoml"):
-        one = servers[name]
-        run = open_loop(one.url, one.key, bodies, rate, answers / rate, drain=30, lag_limit_ms=float("inf"))
+        if name not in servers:
+            continue
+        one, late = servers[name], list[float]()
+        for _ in range(ARRIVAL_ROUNDS):
+            run = open_loop(one.url, one.key, bodies, rate, answers / rate, drain=30, lag_limit_ms=float("inf"))
+            if run.lag_ms <= LAG_LIMIT_MS:
+                break
+            late.append(round(run.lag_ms, 1))
         told = {"p50_ms": run.p50_ms, "p99_ms": run.p99_ms, "answers": run.answers, "errors": run.errors}
-        yield {"arrivals_per_second": round(rate, 1), "server": name, "late_ms": round(run.lag_ms, 1), **told}
+        own = {"late_ms": round(run.lag_ms, 1), "judged": run.lag_ms <= LAG_LIMIT_MS, "late_rounds_ms": late}
+        waited = round(run.connection_wait_ms, 1)  # a server that lags behind the rate keeps all connections busy
+        yield {"arrivals_per_second": round(rate, 1), "server": name, **own, "connection_wait_ms": waited, **told}
 
 
 def metering(place: Path, bodies: list[str], chosen: argparse.Namespace) -> dict[str, Any]:
