@@ -20,7 +20,7 @@ from breakeven.refresh.rows import AREA
 from tests.refresh.customers import answered
 from tests.refresh.world import NEW, OLD, breakeven, make, said_of, texts
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # a challenger has to keep up with its load test
 
 
 @pytest.fixture(scope="module")

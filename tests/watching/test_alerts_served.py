@@ -95,6 +95,7 @@ def test_a_message_that_waited_for_its_receiver_goes_out_after_a_restart(tmp_pat
             assert there.wait(1)[0] == ("firing", "down")
 
 
+@pytest.mark.alone
 def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) -> None:
     port = free_port()
     with receiving() as there:
@@ -116,6 +117,7 @@ def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) ->
         assert there.told() == [("firing", "errors"), ("resolved", "errors")]
 
 
+@pytest.mark.alone
 def test_a_slow_receiver_delays_no_judgement_and_no_other_receiver(tmp_path: Path) -> None:
     gate = threading.Event()
     with receiving(gate=gate) as slow, receiving() as quick:
