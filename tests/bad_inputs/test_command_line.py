@@ -22,7 +22,7 @@ from tests.bad_inputs.strangers import COMMAND, CONFIG, breakeven, project, tabl
 pytestmark = pytest.mark.slow
 
 FINE = CONFIG.replace("SOURCE", "data.csv")
-SECONDS = 10
+SECONDS = 30
 ROOT = Path(__file__).parents[2]
 
 
