@@ -116,8 +116,8 @@ def test_before_the_first_run():
 def test_two_candidates_plans_stand_beside_one_another_with_the_paired_difference():
     snapshot = example.snapshot()
     plans = snapshot.business["candidates"]
-    snapshot.business["npv_differences"] = {"encoder": {"linear": {
-        "value": 12_000, "low": 9_000, "high": 15_000, "unit": "USD", "origin": "assumed", "interval": 0.8}}}  # fmt: skip
+    more = {"value": 12_000, "low": 9_000, "high": 15_000, "unit": "USD", "origin": "assumed", "interval": 0.8}
+    snapshot.business["npv_differences"] = {"encoder": {"linear": more}}
     text = printed(lambda console: terminal.compare(console, snapshot, "linear", "encoder"), width=120)
     worth = next(line for line in text.splitlines() if line.startswith("net present value"))
     assert "-$12,000" in worth
