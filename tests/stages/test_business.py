@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import breakeven.economics as economics
 from breakeven.artifacts import Store
 from breakeven.economics.risks import raised, uncovered
 from breakeven.errors import Finding, UsageError
@@ -215,3 +216,15 @@ def test_where_none_is_chosen_the_nearest_to_paying_is_shown():
 
 def test_files_hold_no_nan():
     assert business.finite({"a": [float("nan"), 1.0, (float("inf"), "x")]}) == {"a": [None, 1.0, [None, "x"]]}
+
+
+def test_differences_of_plans_are_paired_over_the_same_scenarios():
+    section = {"months": 12, "scenarios": 500, "price": {"per_customer": 9},
+               "customers": {"new_per_month": {"low": 1, "high": 9}, "churn_per_month": 0.05}}  # fmt: skip
+    cheap = {**section, "costs": {"fixed": [{"name": "rent", "per_month": 10}]}}
+    dear = {**section, "costs": {"fixed": [{"name": "rent", "per_month": 11}]}}
+    found = business.differences({name: economics.simulate(each, seed=3) for name, each in (("a", cheap), ("b", dear))})
+    worth = found["a"]["b"]
+    # Their doubt is the same and falls out: a unit of money a month, discounted.
+    assert worth["value"] == pytest.approx(sum(1.15 ** (-month / 12) for month in range(1, 13)))
+    assert worth["high"] - worth["low"] == pytest.approx(0.0, abs=1e-6)
