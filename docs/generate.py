@@ -124,7 +124,7 @@ def cli_page() -> str:
 
     from breakeven.cli import COMMANDS, breakeven
 
-    context = click.Context(breakeven, info_name="breakeven", max_content_width=100)
+    context = click.Context(breakeven, info_name="breakeven", **breakeven.context_settings)
     lines = ["# Commands", "", "`--json` answers in JSON on stdout; words and progress go to stderr.", ""]
     for name in COMMANDS:
         command = breakeven.get_command(context, name)
@@ -136,7 +136,8 @@ def cli_page() -> str:
 def _help(command: Any, name: str, parent: Any) -> list[str]:
     import click
 
-    context = click.Context(command, info_name=name, parent=None, max_content_width=100)
+    settings = {name: getattr(parent, name) for name in ("help_option_names", "max_content_width")}
+    context = click.Context(command, info_name=name, parent=None, **settings)
     lines = [f"## {name}", "", "```text", command.get_help(context), "```", ""]
     for child in getattr(command, "commands", {}).values():
         lines += _help(child, f"{name} {child.name}", context)

@@ -6,6 +6,7 @@ came from. Distributions are declared here as data; `economics` draws from them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,6 +19,19 @@ def weakest(origins: Iterable[Origin]) -> Origin:
     """The weakest of several origins; a number computed from nothing is declared."""
     found = [ORIGINS.index(origin) for origin in origins]
     return ORIGINS[min(found)] if found else "declared"
+
+
+def short(number: float, figures: int = 3) -> str:
+    """A number in a sentence: so many figures, thousands marked, no exponent between a ten-millionth and beyond."""
+    if number == 0.0 or not math.isfinite(number):
+        return f"{number:g}"
+    rounded = float(f"{number:.{figures}g}")
+    if abs(rounded) >= 10.0**figures:
+        return f"{rounded:,.0f}"
+    if 1e-7 <= abs(rounded) < 1e-4:
+        places = figures - 1 - math.floor(math.log10(abs(rounded)))
+        return f"{rounded:.{places}f}".rstrip("0")
+    return f"{rounded:.{figures}g}"
 
 
 @dataclass(frozen=True)

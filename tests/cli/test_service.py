@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,16 @@ from breakeven.tasks.text_classification import TextClassification
 from tests.cli.test_books import asked, call, project
 
 __all__ = ["project"]
+
+
+@pytest.mark.parametrize(("found", "shown"), [
+    ("short enough", "short enough"),
+    ({"text": "word " * 300, "rank": 3}, {"text": ("word " * 16).strip(), "rank": 3}),
+    (["字" * 300], ["字" * 80]),
+])  # fmt: skip
+def test_the_example_to_paste_is_short(found: Any, shown: Any) -> None:
+    assert service._brief(found) == shown
+
 
 FACTS = {"classes": ["bad", "good"], "fields": ["text"]}
 

@@ -205,6 +205,13 @@ def test_the_metric_that_would_pay_is_found_where_it_is_in_reach():
     assert change.needed == pytest.approx(0.78 + 0.01 * 0.0008 / 0.0002)
 
 
+def test_a_gate_that_asks_for_more_of_a_metric_than_the_price_does_is_said_once():
+    for found, kinds in ((0.5, ["gate"]), (0.68, ["gate", "metric"])):  # 0.54 and 0.72 would pay; the gate asks for 0.7
+        one = replace(ladder()["linear"], metrics={"macro_f1": measured(found, 0.01)})
+        judged = decide({"linear": one}, plan(price=Driver.of(0.0108))).candidates["linear"]
+        assert [change.kind for change in judged.changes if change.unit == "macro_f1"] == kinds
+
+
 def test_without_a_price_one_is_recommended_between_floor_and_ceiling():
     """floor + 0.5 x (p10 of ceiling - floor), assumed."""
     judged = decide(ladder(), plan(price=None)).candidates["linear"]

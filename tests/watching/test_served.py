@@ -64,6 +64,8 @@ def test_requests_like_the_training_rows_do_not_drift_and_others_do(shop: Path) 
     assert "length has drifted" in gone.stderr and "text has drifted" in gone.stderr
     kept = run(shop, "inputs", "--out", "-").stdout
     assert len(kept.splitlines()) == 491
+    (line,) = json.loads(run(shop, "inputs", "--out", str(shop / "kept.jsonl"), "--json").stdout)
+    assert line["cases"] == 491 and (shop / "kept.jsonl").read_text(encoding="utf-8") == kept
 
     run(shop, "customers", "terms", "acme", "--consent", "no")
     assert "nothing is kept" in run(shop, "inputs").stdout

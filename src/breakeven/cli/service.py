@@ -127,9 +127,19 @@ def serve(
 def _example(service: Any) -> str:
     import json
 
-    return json.dumps({"inputs": [service.current.package.info.get("example")]}, ensure_ascii=False).replace(
-        "'", "'\\''"
-    )
+    shown = _brief(service.current.package.info.get("example"))
+    return json.dumps({"inputs": [shown]}, ensure_ascii=False).replace("'", "'\\''")
+
+
+def _brief(value: Any, most: int = 80) -> Any:
+    """An input short enough to paste: long texts end at a space before `most` characters."""
+    if isinstance(value, dict):
+        return {key: _brief(part, most) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_brief(part, most) for part in value]
+    if not isinstance(value, str) or len(value) <= most:
+        return value
+    return value[:most].rsplit(" ", 1)[0]
 
 
 @click.command()

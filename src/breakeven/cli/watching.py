@@ -31,12 +31,12 @@ def inputs(customer: str | None, since: str | None, out: str | None, folder: str
     if out == "-":
         for line in lines(rows):
             click.echo(line.decode(), nl=False)
-    elif out is not None:
+        return
+    if out is not None:
         from breakeven.artifacts import write_atomic
 
         write_atomic(Path(out), b"".join(lines(rows)), mode=0o600)
-    else:
-        _tell(_counted(rows), as_json)
+    _tell(_counted(rows), as_json)
 
 
 def _counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

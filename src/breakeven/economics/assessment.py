@@ -17,6 +17,7 @@ from breakeven.economics.price_studies import Advice
 from breakeven.economics.results import Plan
 from breakeven.economics.risks import Entry, register
 from breakeven.errors import Finding, message
+from breakeven.quantity import short
 
 SHOWN = 5
 ENOUGH = 0.8
@@ -107,7 +108,7 @@ def decisions_of(plans: Mapping[str, BusinessPlan]) -> dict[str, BusinessPlan]:
         driver = f"price.{plan.price.leading}"
         price = plan.drivers()[driver]
         for factor in GRID:
-            found[f"{name} at {price.mean * factor:.4g}"] = replaced(plan, {driver: price.shifted(factor)})
+            found[f"{name} at {short(price.mean * factor, 4)}"] = replaced(plan, {driver: price.shifted(factor)})
     return found
 
 
@@ -173,11 +174,11 @@ def next_steps(plan: Plan, assessment: Assessment) -> list[Finding]:
             "now": _percent(sought.found_now),
             "goal": _percent(ENOUGH),
             "months": settings.months,
-            "value": f"{sought.best_value:.4g}",
+            "value": short(sought.best_value, 4),
             "best": _percent(sought.best_probability),
         }
         if sought.reachable:
-            about["value"] = f"{sought.solutions[0]:.4g}"
+            about["value"] = short(sought.solutions[0], 4)
         found.append(_said("next-price" if sought.reachable else "next-no-price", about))
     top = assessment.knowledge.assumptions[:1]
     if top and assessment.knowledge.changes_decision:
@@ -217,9 +218,9 @@ def _unit(plan: Plan, verdict: Mapping[str, Any] | None) -> Finding | None:
     return _said(
         "summary-unit",
         {
-            "value": f"{parts['value']:.3g}",
-            "price": f"{shown:.3g}",
-            "cost": f"{parts['at_volume']:.3g}",
+            "value": short(parts["value"]),
+            "price": short(shown),
+            "cost": short(parts["at_volume"]),
             "currency": currency,
         },
     )
@@ -230,7 +231,11 @@ UNIT_NAMES = {"per_answer": "price-unit-answer", "per_customer": "price-unit-cus
 
 def _researched(plan: Plan, advice: Advice, segment: str | None = None) -> Finding:
     price, loss = advice.price, advice.elasticity
-    about: dict[str, Any] = {"price": f"{price.value:.4g}", "low": f"{price.low:.4g}", "high": f"{price.high:.4g}"}
+    about: dict[str, Any] = {
+        "price": short(price.value, 4),
+        "low": short(price.low or 0.0, 4),
+        "high": short(price.high or 0.0, 4),
+    }
     about |= {"currency": plan.settings.currency, "loss": f"{-loss.value:.2g}"}
     about["unit"] = message(UNIT_NAMES[advice.unit])
     if segment is None:
@@ -308,4 +313,4 @@ def _percent(share: float) -> str:
 def _money(value: float) -> str:
     if abs(value) < LEAST:
         return "0"
-    return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
+    return short(value)

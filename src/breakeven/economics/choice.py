@@ -12,9 +12,9 @@ from breakeven.economics.draws import Estimate, combine
 from breakeven.economics.gates import GateResult, judge
 from breakeven.economics.machines import HOURS_PER_MONTH, Running, Volumes, advantage_volumes, break_even_volumes
 from breakeven.economics.verdict import CandidateVerdict, Change, Margin, Verdict
-from breakeven.economics.wording import notices, sentence, short
+from breakeven.economics.wording import notices, sentence
 from breakeven.errors import Finding, term
-from breakeven.quantity import Quantity
+from breakeven.quantity import Quantity, short
 
 PER_1000 = 1000.0
 
@@ -275,7 +275,9 @@ def _changes(one: Unit, gates: tuple[GateResult, ...], world: World) -> tuple[Ch
         found.append(Change("volume", name, world.demand.point if world.demand else None, volume, "answers/month"))
     needed = max(one.floor.point, price if world.price is not None else -np.inf)
     metric = _metric_for(one, needed - one.ceiling.point, world)
-    if metric is not None and one.ceiling.point < needed:
+    # A gate on the same metric that asks for more says it already.
+    by_gate = max((item.needed for item in found if item.unit == world.plan.metric), default=0.0)
+    if metric is not None and one.ceiling.point < needed and metric > by_gate:
         found.append(Change("metric", name, one.facts.metrics[world.plan.metric].value, metric, world.plan.metric))
     return tuple(found)
 

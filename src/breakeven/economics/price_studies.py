@@ -30,7 +30,7 @@ from breakeven.economics.research import (
 from breakeven.economics.research_sections import ConjointStudy, Research
 from breakeven.economics.sections import DemandCurve, Pricing, Response
 from breakeven.errors import BreakevenError, DataError, Finding, Place, UsageError
-from breakeven.quantity import Quantity, weakest
+from breakeven.quantity import Quantity, short, weakest
 
 DRAWS = 200
 POINTS = 41
@@ -340,10 +340,10 @@ def remarks(
     if asked is not None and seen is not None and None not in seen.range_original:
         low, high = (float(price or 0.0) / studied.scale for price in seen.range_original)
         if not low <= asked.mean <= high:
-            about = {"price": f"{asked.mean:.4g}", "low": f"{low:.4g}", "high": f"{high:.4g}"}
+            about = {"price": short(asked.mean, 4), "low": short(low, 4), "high": short(high, 4)}
             found.append(Finding(outside, "warning", "business", name, {**about, **whose}))
     if advice is not None and advice.gain is not None and advice.gain > 0.02:
-        more = {"price": f"{advice.price.value:.4g}", "declared": f"{asked.mean:.4g}" if asked else ""}
+        more = {"price": short(advice.price.value, 4), "declared": short(asked.mean, 4) if asked else ""}
         about = {**more, "gain": f"{100 * advice.gain:.0f}"}
         found.append(Finding(better, "info", "business", name, {**about, **whose}))
     return found

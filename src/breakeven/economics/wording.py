@@ -8,6 +8,7 @@ from typing import Any
 from breakeven.economics.costing import World
 from breakeven.economics.verdict import CandidateVerdict, Change, Margin
 from breakeven.errors import Finding, message, term
+from breakeven.quantity import short
 
 IDLE = 0.2
 
@@ -78,13 +79,6 @@ def _words(change: Change, unsure: set[str]) -> dict[str, Any]:
     unit = term(change.unit) if change.kind in ("gate", "metric") else change.unit
     code = "change-gate-unsure" if change.kind == "gate" and change.unit in unsure else codes[change.kind]
     return message(code, needed=short(change.needed), unit=unit)
-
-
-def short(number: float) -> str:
-    """Three figures, thousands marked, no exponent."""
-    if abs(number) >= 1000.0:
-        return f"{float(f'{number:.3g}'):,.0f}"
-    return f"{number:.3g}" if abs(number) >= 1e-4 or number == 0.0 else f"{number:.2e}"
 
 
 def notices(

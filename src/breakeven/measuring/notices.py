@@ -10,6 +10,7 @@ from breakeven.errors import Finding, Level, term
 from breakeven.measuring.settings import Settings
 from breakeven.measuring.worth import Bench, Worth
 from breakeven.metrics import payoff as paying
+from breakeven.quantity import short
 
 FEW_ROWS = 100
 FEWEST_OF_A_CLASS = 5
@@ -87,8 +88,8 @@ def of_gates(decided: Verdict) -> list[Finding]:
                         candidate=name,
                         gate=term(result.gate.name),
                         limit=result.gate.limit,
-                        low=f"{quantity.low:.4g}",
-                        high=f"{quantity.high:.4g}",
+                        low=short(quantity.low, 4),
+                        high=short(quantity.high, 4),
                         needed=result.cases_needed or "more",
                     )
                 )
