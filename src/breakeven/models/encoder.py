@@ -318,7 +318,8 @@ class Encoder(Model):
             return OnnxPredictor(self.task, about, folder, threads=threads)
         encoder, _ = open_encoder(folder)
         prepare(encoder, runtime)
-        return TorchPredictor(self.task, about, folder, encoder, threads=threads)
+        compiled = runtime in (COMPILED_FP32, COMPILED_BF16)  # its calls share what they look up
+        return TorchPredictor(self.task, about, folder, encoder, threads=threads, beside=not compiled)
 
 
 def open_encoder(folder: Path, *, dropout: float = 0.0) -> tuple[nn.Module, int]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from breakeven.errors import EnvironmentFault
 from breakeven.models.bert import Bert
+from breakeven.models.cores import Cores
 from breakeven.models.encoder import COMPILED_BF16, COMPILED_FP32, TORCH_BF16, TORCH_INT8
 from breakeven.models.encoder_files import About, read_head
 from breakeven.models.text_learner import ANSWER_TOKENS, vectors_of
@@ -47,17 +48,20 @@ def need_compiler(runtime: str) -> None:
 
 
 class TorchPredictor(Predictor):
-    """Probabilities from an encoder and a head in torch."""
+    """Probabilities from an encoder and a head in torch. `beside`: whether batches may run beside each other."""
 
     tokens_per_batch: int
 
-    def __init__(self, task: Any, about: About, folder: Path, encoder: nn.Module, *, threads: int) -> None:
+    def __init__(
+        self, task: Any, about: About, folder: Path, encoder: nn.Module, *, threads: int, beside: bool = True
+    ) -> None:
         torch.set_num_threads(threads)
         self._text_of, self._encoder = task.text_of, encoder.eval()
         self._tokens = Tokeniser(folder, max_length=about.max_length, prefix=about.prefix)
         self._head = read_head(folder, about)
         self._device = torch.device("cpu")
         self.tokens_per_batch = ANSWER_TOKENS
+        self._cores = Cores(threads) if threads > 1 and beside else None
 
     def predict(self, inputs: list[Any]) -> list[Any]:
         """Probabilities over the classes, one list an input."""
@@ -65,7 +69,8 @@ class TorchPredictor(Predictor):
             return []
         ids = self._tokens.encode([self._text_of(item) or "" for item in inputs])
         with torch.inference_mode():
-            logits = self._head(vectors_of(self._encoder, ids, self._device, tokens=self.tokens_per_batch))
+            vectors = vectors_of(self._encoder, ids, self._device, tokens=self.tokens_per_batch, cores=self._cores)
+            logits = self._head(vectors)
             found: list[list[float]] = torch.softmax(logits.double(), 1).tolist()
         return found
 

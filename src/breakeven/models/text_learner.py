@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from breakeven.models.bert import Bert, pack, pack_to_learn
+from breakeven.models.cores import Cores
 from breakeven.training.batches import sorted_batches
 from breakeven.training.scores import classification
 
@@ -139,15 +140,24 @@ def vectors_of(
     *,
     tokens: int = ANSWER_TOKENS,
     shown: Callable[[int], None] | None = None,
+    cores: Cores | None = None,
 ) -> Tensor:
-    """[texts, size] in fp32 and the given order, computed in batches of like length and so many tokens; no gradient."""
-    order: list[int] = []
-    found: list[Tensor] = []
+    """[texts, size] in fp32 and the given order, computed in batches of like length and so many tokens; no gradient.
+
+    `cores`: batches go there, beside each other, where there are tokens enough.
+    """
     together = encoder.pack if isinstance(encoder, Bert) else pack
+    lengths = [len(one) for one in ids]
+
+    def vectors(rows: list[int]) -> Tensor:
+        with torch.inference_mode():
+            made: Tensor = encoder(together([ids[row] for row in rows]).to(device))
+        if shown:
+            shown(len(rows))
+        return made
+
+    batches = cores.parts(lengths, tokens) if cores else sorted_batches(lengths, tokens)
+    found = cores.map(vectors, batches) if cores else [vectors(rows) for rows in batches]
+    order = [row for rows in batches for row in rows]
     with torch.inference_mode():
-        for rows in sorted_batches([len(one) for one in ids], tokens):
-            found.append(encoder(together([ids[row] for row in rows]).to(device)))
-            order += rows
-            if shown:
-                shown(len(rows))
-    return torch.cat(found)[torch.argsort(torch.tensor(order)).to(device)]
+        return torch.cat(found)[torch.argsort(torch.tensor(order)).to(device)]
