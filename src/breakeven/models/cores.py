@@ -1,7 +1,7 @@
 """Several threads, each on one core, for batches of texts that have nothing to do with each other.
 
-Threads that share one operation wait for each other at its end, many times a layer, the more so where other programs want
-the cores: batches beside each other wait for nobody. Imported only inside functions.
+Threads that share one operation wait for each other at its end, many times a layer, the more so where other programs
+want the cores: batches beside each other wait for nobody. Imported only inside functions.
 """
 
 from __future__ import annotations
