@@ -257,12 +257,14 @@ def _patterns(prefix: str) -> list[tuple[str, re.Pattern[str]]]:
     found = []
     for code, entry in catalogue("en").items():
         if code.startswith(prefix):
-            parts = [
-                re.escape(text) + (f"(?P<{name}>.+)" if name else "")
-                for text, name, _, _ in string.Formatter().parse(entry["text"])
-            ]
-            found.append((code, re.compile("".join(parts))))
+            found.append((code, form(entry["text"])))
     return found
+
+
+def form(text: str) -> re.Pattern[str]:
+    """What `text` fits, its `{places}` anything."""
+    parts = string.Formatter().parse(text)
+    return re.compile("".join(re.escape(plain) + (f"(?P<{name}>.+)" if name else "") for plain, name, _, _ in parts))
 
 
 def reader_language(declared: str | None = None) -> str:

@@ -63,7 +63,7 @@ def test_every_word_of_the_command_line_is_said_somewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((SOURCE / "catalogue").rglob("*.toml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+    "path", sorted((SOURCE / "catalogue").glob("*/*.toml")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_entries_are_well_formed(path: Path) -> None:
     import tomllib

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from breakeven import __version__
+from breakeven.cli.help import spoken_help, tell_usage
 from breakeven.errors import BreakevenError, message, render
 
 # name -> (module, one line of help). An explicit table, so that `--help` imports no command.
@@ -58,8 +59,7 @@ class _Commands(click.Group):
         import importlib
 
         module = importlib.import_module(f"breakeven.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        return spoken_help(getattr(module, cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -83,6 +83,9 @@ def breakeven() -> None:
     """
 
 
+spoken_help(breakeven)
+
+
 def main(argv: list[str] | None = None) -> None:
     """The entry point of the `breakeven` command. Exits with the codes of docs/errors.md."""
     import signal
@@ -95,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     except click.exceptions.Exit as leave:
         _leave(leave.exit_code)
     except click.ClickException as error:
-        error.show()
+        tell_usage(error)
         _leave(2)
     except (click.Abort, KeyboardInterrupt):
         from breakeven.cli.options import say
