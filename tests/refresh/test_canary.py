@@ -18,9 +18,8 @@ from breakeven.packaging.routing import Desk
 from breakeven.refresh.canary import WATCHES, Limits, concluded, feedback_of, wrong
 from breakeven.refresh.watches import Tally, Watched
 from breakeven.serving.launch import ServerProcess
-from tests.refresh.customers import answered
-from tests.refresh.world import breakeven
 from tests.serving.shelf import Shelf
+from tests.small_shop import answered, breakeven
 
 QUIET = {name: Watched() for name in WATCHES}
 
@@ -137,7 +136,7 @@ def test_a_canary_that_is_slower_is_rolled_back(tmp_path: Path) -> None:
 
 def send(server: ServerProcess, model: str, text: str, count: int, statuses: list[int]) -> None:
     """So many requests to a release, one after another."""
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     head = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
     for _ in range(count):
         connection.request("POST", "/v1/predict", json.dumps({"inputs": [text], "model": model}), head)
@@ -148,7 +147,7 @@ def send(server: ServerProcess, model: str, text: str, count: int, statuses: lis
 
 def ask(server: ServerProcess, stop: threading.Event, statuses: list[int]) -> None:
     """Asks on one connection that is kept, and notes every status; a broken connection is a status of 0."""
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     head = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
     while not stop.is_set():
         try:

@@ -15,7 +15,7 @@ from breakeven.ledger import open_ledger
 from breakeven.ledger.commands import subjects_erased
 from breakeven.ledger.subjects import Selection, erase
 from tests.data.folder import Folder, csv_of, sentences
-from tests.refresh.customers import answered
+from tests.small_shop import answered
 
 ROLES: dict[str, Any] = {"inputs": ["text"], "target": "label"}
 OUTPUT = {"label": "good", "probability": 0.9}

@@ -17,8 +17,7 @@ from breakeven.packaging.decisions import open_shipping
 from breakeven.packaging.signing import public_path
 from breakeven.refresh.line import Refresh, Wish
 from breakeven.refresh.rows import AREA
-from tests.refresh.customers import answered
-from tests.refresh.world import NEW, OLD, breakeven, make, said_of, texts
+from tests.small_shop import NEW, answered, breakeven, make, said_of, texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]  # a challenger has to keep up with its load test
 
@@ -49,8 +48,8 @@ def audited(root: Path) -> list[str]:
 
 def test_what_customers_say_is_learnt_tried_on_some_and_promoted(shop: Path) -> None:
     champion, _ = serving(shop)
-    answered(shop, "Ann", said_of(texts(NEW, 150, 2)))
-    answered(shop, "Bob", [(text, label, {"label": "nonsense"}) for text, label in texts(NEW, 5, 9)], consent=False)
+    answered(shop, "Ann", said_of(texts(150, 2, of=NEW)))
+    answered(shop, "Bob", [(text, label, {"label": "nonsense"}) for text, label in texts(5, 9, of=NEW)], consent=False)
     planned = breakeven(shop, "refresh", "--dry-run")
     assert planned["ledger"]["labelled"] == 150
     assert not (shop / AREA / "collect").exists()
@@ -77,7 +76,7 @@ def test_what_customers_say_is_learnt_tried_on_some_and_promoted(shop: Path) -> 
 
 def test_bad_labels_are_refused_and_nothing_that_serves_is_touched(shop: Path) -> None:
     before = serving(shop), sorted(path.name for path in (shop / "releases").iterdir())
-    answered(shop, "Mallory", said_of(texts(OLD, 900, 3), truly=False))
+    answered(shop, "Mallory", said_of(texts(900, 3), truly=False))
     done = breakeven(shop, "refresh", code=1)
     assert done["outcome"] == "refused"
     assert "refresh-forgets" in [one["code"] for one in done["reasons"]]
@@ -91,10 +90,10 @@ def test_bad_labels_are_refused_and_nothing_that_serves_is_touched(shop: Path) -
 
 def test_one_customers_wrong_labels_on_a_new_kind_are_told_and_others_convict_them(shop: Path) -> None:
     before = serving(shop)
-    answered(shop, "Mallory", said_of(texts(NEW, 300, 3), truly=False))
+    answered(shop, "Mallory", said_of(texts(300, 3, of=NEW), truly=False))
     alone = breakeven(shop, "refresh", "--dry-run")
     assert alone["ledger"]["labelled"] == 300
-    answered(shop, "Ann", said_of(texts(NEW, 120, 2)))
+    answered(shop, "Ann", said_of(texts(120, 2, of=NEW)))
     done = breakeven(shop, "refresh", code=1)
     with open_ledger(shop / "ledger.sqlite") as ledger:
         mallory = ledger.customers.find("Mallory")
@@ -109,7 +108,7 @@ def test_one_customers_wrong_labels_on_a_new_kind_are_told_and_others_convict_th
 
 
 def test_tables_with_rows_of_the_erased_are_removed(shop: Path) -> None:
-    answered(shop, "Ann", said_of(texts(NEW, 40, 2)))
+    answered(shop, "Ann", said_of(texts(40, 2, of=NEW)))
     Refresh(shop).project.run(["process"], refresh=True)
     with open_ledger(shop / "ledger.sqlite") as ledger:
         erase(ledger, "Ann")

@@ -18,8 +18,7 @@ from breakeven.ledger.commands import kept_inputs
 from breakeven.ledger.subjects import lines
 from breakeven.packaging.decisions import open_shipping
 from breakeven.packaging.signing import public_path
-from tests.refresh.world import NEW, breakeven, make, texts
-from tests.watching.world import served
+from tests.small_shop import NEW, breakeven, make, served, texts
 
 PERSON = "zoe.quux@example.com"
 TABLE = Path("refresh") / "artifacts" / "collect" / "table.parquet"
@@ -30,20 +29,18 @@ class Shop:
 
     def __init__(self, root: Path) -> None:
         self.root, self.keys, self.url = root, dict[str, str](), ""
-        with (root / "breakeven.yaml").open("a") as file:
-            file.write("watching: {inputs: {keep: inputs-and-outputs}}\n")
 
     def add(self, customer: str, consent: str) -> None:
         self("customers", "add", customer, "--consent", consent)
         self.keys[customer] = self("keys", "create", "--customer", customer)["secret"]
 
-    def __call__(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+    def __call__(self, *arguments: str, code: int | tuple[int, ...] = 0) -> dict[str, Any]:
         return breakeven(self.root, *arguments, code=code)
 
     def post(self, customer: str, path: str, body: Any, kind: str = "application/json") -> dict[str, Any]:
         head = {"authorization": f"Bearer {self.keys[customer]}", "content-type": kind}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, head), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, head), timeout=120) as answer:
             found: dict[str, Any] = json.loads(answer.read())
         return found
 
@@ -88,8 +85,8 @@ def test_from_requests_to_a_better_release_and_back_to_nothing_of_one_person(tmp
 def told(shop: Shop) -> None:
     """Customers send a kind of review that the release does not know, and say what is right."""
     for customer, count, seed in (("Ann", 90, 2), ("Bob", 84, 3), ("Cleo", 90, 4)):
-        shop.says(customer, texts(NEW, count, seed))
-    shop.says("Bob", [(f"{text} {PERSON}", label) for text, label in texts(NEW, 6, 5)])
+        shop.says(customer, texts(count, seed, of=NEW))
+    shop.says("Bob", [(f"{text} {PERSON}", label) for text, label in texts(6, 5, of=NEW)])
     line = json.dumps({"id": "z", "input": f"zippy for {PERSON}"}) + "\n" + json.dumps({"input": "janky"}) + "\n"
     shop.post("Bob", "/v1/batches", line.encode(), "application/x-ndjson")
     shop.waits(182)
@@ -104,7 +101,7 @@ def learnt(shop: Shop, first: str) -> str:
     assert done["decision"]["refresh"]["comparison"]["fresh"]["differ"] > 0
     assert done["findings"] == []
     assert PERSON in " ".join(pl.read_parquet(shop.root / TABLE)["text"])
-    rows = texts(NEW, 60, 6)
+    rows = texts(60, 6, of=NEW)
     right = [label for _, label in rows]
     good = sum(map(str.__eq__, shop.says("Ann", rows, done["challenger"]), right))
     assert good > sum(map(str.__eq__, shop.says("Bob", rows, first), right)) + 10
@@ -121,7 +118,7 @@ def rolled_back(shop: Shop, worse: str, champion: str) -> None:
     shop("releases", "canary", worse, "30%")
     draw = random.Random(7)
     for number in range(3):
-        rows = texts(NEW, 60, 10 + number)
+        rows = texts(60, 10 + number, of=NEW)
         shop.says("Ann", rows, champion)
         shop.says("Bob", [(text, draw.choice(["bad", "good", label])) for text, label in rows], worse)
     shop.waits(302 + 360)
@@ -142,7 +139,7 @@ def erased(shop: Shop) -> None:
     forgot = shop("refresh", "--forget")
     assert list(forgot["rows"]) == ["refresh/artifacts"]
     assert not (shop.root / TABLE).exists()
-    again = shop("refresh")
+    again = shop("refresh", code=(0, 1))  # a busy machine may refuse it
     assert PERSON not in " ".join(pl.read_parquet(shop.root / TABLE)["text"])
     assert again["outcome"] in ("unchanged", "canary", "refused")
     held = [path for path in shop.root.rglob("*") if path.suffix in (".sqlite", ".sqlite-wal", ".jsonl", ".json")]

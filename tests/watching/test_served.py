@@ -13,14 +13,14 @@ from breakeven.packaging.decisions import open_current
 from breakeven.project import Project
 from breakeven.stages.train import fields_of
 from breakeven.watching.reference import read, reference
-from tests.watching.world import make, predict, run, served, texts
+from tests.small_shop import make, predict, run, served, texts
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("shop"))
+    root = make(tmp_path_factory.mktemp("shop"), rows=900)
     run(root, "run")
     return root
 
