@@ -98,7 +98,8 @@ def run(root: Path, *arguments: str, code: int | tuple[int, ...] = 0) -> subproc
     command = [sys.executable, "-m", "breakeven", *arguments, "-C", str(root)]
     surroundings = {**os.environ, "BREAKEVEN_LANG": "en"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=surroundings)
-    assert done.returncode in (code if isinstance(code, tuple) else (code,)), (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
+    codes = code if isinstance(code, tuple) else (code,)
+    assert done.returncode in codes, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
     return done
 
 

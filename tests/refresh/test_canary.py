@@ -66,6 +66,18 @@ def test_without_a_server_or_words_it_waits_and_after_hours_it_is_promoted(shelf
 
 
 @pytest.mark.slow
+def test_a_canary_that_the_server_cannot_take_is_not_promoted_by_hours(shelf: Shelf) -> None:
+    (shelf.releases / shelf.names["green"] / "MODEL_CARD.md").rename(shelf.root / "card")
+    with ServerProcess(shelf.releases, trust=shelf.trust, ledger=shelf.root / "ledger.sqlite"):
+        done = breakeven(shelf.root, "refresh", "--watch", "--hours", "0", code=1)
+        assert (done["outcome"], done["behind"]["decision"]) == ("waits", 2)
+        (shelf.root / "card").rename(shelf.releases / shelf.names["green"] / "MODEL_CARD.md")
+        (shelf.releases / "current.json").touch()
+        time.sleep(2.5)
+        assert breakeven(shelf.root, "refresh", "--watch", "--hours", "0")["outcome"] == "promoted"
+
+
+@pytest.mark.slow
 def test_a_canary_called_wrong_is_rolled_back_without_a_dropped_request(shelf: Shelf) -> None:
     red, green = shelf.names["red"], shelf.names["green"]
     time.sleep(1.1)  # a decision's time is in whole seconds

@@ -285,6 +285,31 @@ def test_a_customer_stays_with_a_release_and_a_name_reaches_any(stage: Callable[
     asyncio.run(story())
 
 
+def test_what_a_canary_answered_before_it_was_one_is_not_counted_as_tried(stage: Callable[..., Stage]) -> None:
+    on = stage()
+
+    async def story() -> None:
+        await on.roster.begin()
+        for _ in range(5):
+            await on.ask("a")
+        await on.ask("boom")
+        assert on.roster.status()["tried"] == {}
+        on.desk.rollback()
+        on.desk.canary(on.shelf.names["green"], 0.5)
+        status = await on.roster.look()
+        green, red = on.shelf.names["green"], on.shelf.names["red"]
+        nothing = {"answered": 0, "failed": 0}
+        assert status["requests"][green] == {"answered": 5, "failed": 1}
+        assert status["tried"] == {green: nothing, red: nothing}
+        await on.ask("a", model=green)
+        await on.ask("boom", model=red)
+        tried = on.roster.status()["tried"]
+        assert tried == {green: {"answered": 1, "failed": 0}, red: {"answered": 0, "failed": 1}}
+        await on.roster.end()
+
+    asyncio.run(story())
+
+
 def test_the_same_release_under_another_rule_is_swapped_too(stage: Callable[..., Stage]) -> None:
     on = stage()
     on.shelf.ship("green", rule={"kind": "argmax"})

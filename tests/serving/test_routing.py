@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from breakeven.errors import BreakevenError, IntegrityError, UsageError
+from breakeven.errors import BreakevenError, Busy, IntegrityError, UsageError
 from breakeven.packaging import decisions, signing
 from breakeven.packaging.routing import Desk, kept, listed
 from breakeven.serving.deployment import in_share
@@ -184,3 +185,27 @@ def test_a_share_of_the_customers_is_that_share(share: float) -> None:
 def test_another_release_draws_other_customers() -> None:
     both = [(in_share("one", f"{n}", 0.5), in_share("two", f"{n}", 0.5)) for n in range(2000)]
     assert 380 < sum(first and second for first, second in both) < 620
+
+
+def test_what_was_decided_on_a_look_is_not_done_to_another_decision(shelf: Shelf, desk: Desk) -> None:
+    """Between a look at a canary and its promotion somebody else ended it and began another one."""
+    looked = desk.canary(shelf.names["blue"], 0.1)["number"]
+    late = replace(desk, after=looked)
+    desk.canary(None)
+    other = desk.canary(shelf.names["red"], 0.1)["number"]
+    for change in (late.promote, lambda: late.canary(None)):
+        with pytest.raises(
+            Busy, match=f"decision {other} is in force by now, and what was looked at was decision {looked}"
+        ):
+            change()
+    assert now(shelf).number == other
+    assert replace(desk, after=other).promote()["release"] == shelf.names["red"]
+
+
+def test_a_challenger_never_takes_the_place_of_a_canary_that_somebody_began(shelf: Shelf, desk: Desk) -> None:
+    desk.canary(shelf.names["red"], 0.2)
+    challenger = desk.named(shelf.names["blue"])
+    for share in (0.1, None):
+        with pytest.raises(Busy, match=f"a canary is running already: {shelf.names['red']}"):
+            desk.introduce(replace(challenger, share=share), "refresh", over=shelf.names["green"], facts={})
+    assert now(shelf).canary is not None

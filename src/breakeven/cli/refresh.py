@@ -77,7 +77,7 @@ def refresh(folder: str, overrides: tuple[str, ...], as_json: bool, **asked: Any
         _tell_server(server, record)
     ships = record is not None and record["release"] is not None
     ignored = server is not None and ships and record is not None and server["decision"] != record["number"]
-    if ignored or done["outcome"] in ("refused", "rolled-back"):
+    if ignored or "behind" in done or done["outcome"] in ("refused", "rolled-back"):
         raise click.exceptions.Exit(Refused.exit_code)
 
 
@@ -143,6 +143,8 @@ def _tell(done: dict[str, Any]) -> None:
     warn([Finding.from_json(one) for one in done.get("findings") or ()])
     for one in done.get("reasons") or ():
         click.echo(render(one["code"], one["fields"]))
+    if (behind := done.get("behind")) is not None:
+        click.echo(render("refresh-behind", {"number": behind["decision"], "reason": behind.get("message", "-")}))
     number = done.get("decision", {}).get("number")
     fields = {"champion": done.get("champion"), "challenger": done.get("challenger"), "number": number,
               "watch": done.get("watch"),

@@ -46,13 +46,14 @@ Record = dict[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """A releases folder and the key that may change what it serves. `reason` goes into the record, and `watch`, what
-    was seen that led to it.
+    was seen that led to it. `after`: the decision that was looked at; Busy where another one is in force by now.
     """
 
     releases: Path
     key: Path
     reason: str | None = None
     watch: Mapping[str, Any] | None = None
+    after: int | None = None
 
     @property
     def trust(self) -> Path:
@@ -114,6 +115,8 @@ class Desk:
         def change(now: Decision) -> Record:
             if now.release != over:
                 raise Busy("routing-overtaken", at=Place(file=str(self.releases)), release=now.release, over=over)
+            if now.canary is not None:  # somebody began one meanwhile: it is theirs to end
+                raise Busy("refresh-canary-runs", at=Place(file=str(self.releases)), release=now.canary.release)
             open_named(self.releases, named, self.trust)
             if named.share is None:
                 return {**self._serving(now, named), **facts}
@@ -176,6 +179,8 @@ class Desk:
         check_key(self.key)
         with publishing(self.releases) as scratch:
             now = open_shipping(self.releases, self.trust)
+            if self.after is not None and now.number != self.after:
+                raise Busy("routing-decided", at=Place(file=str(self.releases)), number=now.number, after=self.after)
             record = {**change(now), "action": action, "by": _who(), "reason": self.reason}
             if self.watch is not None:
                 record["watch"] = dict(self.watch)

@@ -44,17 +44,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a running server counted by release: requests answered and failed, and how long answers took while this
-    canary ran. Empty where none runs.
+    """What a running server counted by release while this canary ran: requests answered and failed, and how long
+    answers took. Empty where none runs. `behind`: why a server that runs does not follow the canary's decision.
     """
 
     requests: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     latency: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    behind: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, status: Mapping[str, Any] | None) -> Counted:
         """Out of the status of a server."""
-        return cls((status or {}).get("requests") or {}, (status or {}).get("latency") or {})
+        found = status or {}
+        return cls(found.get("tried") or {}, found.get("latency") or {}, found.get("refused"))
 
     def failures(self, name: str) -> Tally:
         """Requests of a release that failed."""
@@ -75,11 +77,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look found. `figures`: by watch, with bounds; `watch`: the one that fired."""
+    """What a look found. `figures`: by watch, with bounds; `watch`: the one that fired; `behind`: why a running server
+    does not follow the canary's decision, where it is not promoted for that.
+    """
 
     step: Step
     figures: dict[str, Any] = field(default_factory=dict)
     watch: str | None = None
+    behind: Mapping[str, Any] | None = None
 
 
 def concluded(watched: Mapping[str, Watched], limits: Limits, *, hours: float, answers: int) -> Look:
@@ -116,7 +121,10 @@ def judge(place: str | Path, trial: Trial, counted: Counted, limits: Limits) -> 
     }
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(str(decision.info["created"]))
     answered = counted.failures(canary).all
-    return concluded(watched, limits, hours=age.total_seconds() / 3600, answers=answered)
+    look = concluded(watched, limits, hours=age.total_seconds() / 3600, answers=answered)
+    # A canary that a running server cannot take has answered nobody, however many hours pass.
+    behind = counted.behind is not None and counted.behind.get("decision") == decision.number
+    return Look("wait", look.figures, behind=counted.behind) if behind and look.step == "promote" else look
 
 
 def answers_of(trial: Trial, notes: Notes, cases: Sequence[Mapping[str, Any]], limit: float, alarm: float) -> Watched:

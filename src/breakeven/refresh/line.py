@@ -96,9 +96,10 @@ class Refresh:
             found = judge(ledger_place(self.root), trial, counted, limits)
             told = {"champion": decision.release, "challenger": decision.canary.release, "watches": found.figures}
             if found.step == "wait":
-                return {"outcome": "waits", **told}
+                return {"outcome": "waits", **told, **({"behind": found.behind} if found.behind else {})}
             reason = self.wish.reason or f"refresh: {found.watch or 'no watch fired'}"
-            desk = replace(self.desk, reason=reason, watch={"fired": found.watch, "figures": found.figures})
+            seen = {"fired": found.watch, "figures": found.figures}
+            desk = replace(self.desk, reason=reason, watch=seen, after=decision.number)
             if found.step == "back":
                 return {"outcome": "rolled-back", **told, "watch": found.watch, "decision": desk.canary(None)}
             return {"outcome": "promoted", **told, "decision": desk.promote()}

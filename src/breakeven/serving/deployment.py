@@ -55,6 +55,7 @@ class Deployment:
         self.figures = figures
         self.shadow: Shadow | None = None
         self.latencies: Latencies | None = None  # while it is a canary, or beside one
+        self._before: Mapping[str, int] = {}  # requests by outcome, when that began
         self.running = 0
         self.batcher = Batcher(
             self.answer_now,
@@ -112,6 +113,16 @@ class Deployment:
         if self.figures is not None:
             self.figures.failed.inc()
 
+    def compare(self, on: bool) -> None:
+        """Times and counts from now on what it answers as a canary or beside one, or ends that."""
+        self.latencies = Latencies() if on else None
+        self._before = self.figures.requests() if on and self.figures is not None else {}
+
+    def tried(self) -> dict[str, int]:
+        """Requests by outcome since the comparison began: what it answered before, in any role, is not the canary's."""
+        now = {} if self.figures is None else self.figures.requests()
+        return {outcome: count - self._before.get(outcome, 0) for outcome, count in now.items()}
+
     def close(self) -> None:
         """Answers what is queued, ends the worker, closes the package; one whose model hangs is left open."""
         if self.batcher.close(min(_LAST_BATCH_SECONDS, self.limits.shutdown_seconds)):
@@ -137,12 +148,12 @@ class Standing:
 
 
 def compare(before: Standing, now: Standing) -> None:
-    """Times a canary and the current release from one moment on, and stops where there is no canary any more."""
+    """Times and counts a canary and the current release from one moment on, and stops where there is no canary."""
     pair = (now.current, now.canary)
     if now.canary is not None and pair == (before.current, before.canary):
         return
     for deployment in {*before.served.values(), *now.served.values()}:
-        deployment.latencies = Latencies() if now.canary is not None and deployment in pair else None
+        deployment.compare(now.canary is not None and deployment in pair)
 
 
 def in_share(release: str, customer: str, share: float) -> bool:

@@ -22,6 +22,7 @@ from breakeven.packaging.decisions import CURRENT, DECISIONS, Decision, Named, n
 from breakeven.serving.deployment import Deployment, Standing
 from breakeven.serving.leaving import Leaving
 from breakeven.serving.loading import Loaded, load
+from breakeven.serving.reports import Reports
 from breakeven.serving.shadow import Shadow
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Roster:
         self._trust = trust
         self._threads = threads
         self._leaving = Leaving(drain_seconds)
+        self._reports = Reports(service.ledger)
         self._load = loader
         self._held = {_identity(decision.current): service.current}
         self._shadow: tuple[str, Shadow] | None = None
@@ -83,6 +85,7 @@ class Roster:
         """Looks for a new decision every second, for ever. A look that finds nothing costs two calls of the system."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self._reports.beat(self.status, canary=self._service.standing.canary is not None)
             signature = self._signature()
             if signature != self._seen:
                 self._seen = signature
@@ -116,7 +119,9 @@ class Roster:
             return self.status()
 
     def status(self) -> dict[str, Any]:
-        """`{decision, current, canary, share, shadow, beside, refused, requests, latency}` as JSON."""
+        """`{decision, current, canary, share, shadow, beside, refused, requests, tried, latency}` as JSON. `tried`:
+        requests since the canary that runs began.
+        """
         standing, shadow = self._service.standing, self._shadow
         refused = None if self.refused is None else {"decision": self.refused[0], **self.refused[1].as_json()}
         return {
@@ -129,11 +134,17 @@ class Roster:
             "beside": [name for name, one in standing.served.items() if one not in (standing.current, standing.canary)],
             "refused": refused,
             "requests": {one.name: one.figures.requests() for one in standing.served.values() if one.figures},
+            "tried": {one.name: one.tried() for one in standing.served.values() if one.latencies and one.figures},
             "latency": {one.name: one.latencies.as_json() for one in standing.served.values() if one.latencies},
         }
 
+    def told(self) -> dict[str, Any]:
+        """`status`, with what every server of this ledger counted since the canary began; called on another thread."""
+        return self._reports.now(self.status())
+
     async def end(self) -> None:
         """Closes what is on its way out and the shadow."""
+        await self._reports.write(self.status(), ended=True)
         await self._leaving.end()
         if self._shadow is not None:
             await asyncio.to_thread(self._shadow[1].close)
@@ -156,6 +167,8 @@ class Roster:
             for deployment in fresh:
                 await asyncio.to_thread(deployment.close)
             raise
+        if decision.number != self.decision.number:
+            await self._reports.write(self.status(), ended=True)
         self._swap(decision, shadow)
         await self._tell()
 
@@ -222,6 +235,7 @@ class Roster:
             return
         log.error("decision %d is not followed, %s goes on serving: %s", number, self._service.current.name, error)
         await self._note("releases.refuse", number=number, code=error.code)
+        await self._reports.write(self.status())
 
     def _no_refusal(self) -> None:
         if self.refused is not None:
@@ -257,6 +271,7 @@ class Roster:
         }
         told = {name: value for name, value in detail.items() if value is not None}
         await self._note("releases.follow", number=decision.number, **told)
+        await self._reports.write(self.status())
 
     async def _note(self, action: str, **detail: Any) -> None:
         try:
