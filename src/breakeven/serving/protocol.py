@@ -7,6 +7,7 @@ costs a request nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from breakeven.serving.wire import HttpError, error_response
 @dataclass(frozen=True)
 class Guard:
     """Bounds of the transport. Seconds are deadlines for the whole of each part; a body's moves on as long as its
-    sender keeps up `body_rate` bytes a second, so that large files pass and dripping ones do not.
+    sender keeps up `body_rate` bytes a second, so that large files pass and dripping ones do not. A reader has taken
+    `write_bytes` more within `write_seconds`. `pipelined`: requests that may wait behind the one that is answered.
     """
 
     head_bytes: int = 64 << 10
@@ -27,7 +29,15 @@ class Guard:
     body_seconds: float = 20.0
     body_rate: float = 65_536.0
     write_seconds: float = 20.0
+    write_bytes: int = 16 << 10
+    idle_seconds: float = 75.0
     connections: int = 2000
+    pipelined: int = 64
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
+_IDLE_LOOKED_AT = 256
+_IDLE_AT_LEAST = 1.0
 
 
 class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
@@ -36,21 +46,43 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
     guard = Guard()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Refuses what is over the bound before it costs anything."""
+        """Refuses what is over the bound before it costs anything, unless another connection waits for nothing."""
         super().connection_made(transport)
         self.waits_since = self.loop.time()
         self.in_head = True
+        self.in_body = False
+        self.broken = False  # what comes now is read no more
         self.head_size = 0
         self.head_start = b""
         self.body_size = 0
         self.unread = 0  # bytes since a part of a body came out of them
-        self.stalled_since: float | None = None
+        self.stalled: tuple[float, int] | None = None  # since when a reader has taken little, of how many bytes
         self.active: Any = None
-        if len(self.connections) > self.guard.connections:
+        if len(self.connections) > self.guard.connections and not self._make_room():
             self.refuse(HttpError(503, "overloaded", retry_after=1))
+
+    def _make_room(self) -> bool:
+        """Closes a connection that has been idle or dripping: it goes before somebody new is turned away."""
+        moment = self.loop.time()
+        for other in itertools.islice(self.connections, _IDLE_LOOKED_AT):
+            if other is not self and other.idle(moment) and not other.transport.is_closing():
+                other.transport.close()
+                return True
+        return False
+
+    def idle(self, moment: float) -> bool:
+        """Whether nothing whole was asked for a moment, and nothing is being answered."""
+        return self._answered() and not self.in_body and moment - self.waits_since > _IDLE_AT_LEAST
+
+    def _answered(self) -> bool:
+        return self.cycle is None or bool(self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
         """Counts a head's bytes, which the parser would collect without end."""
+        if self.broken:
+            return
+        if not self.in_body and (b"pgrade" in data or b"PGRADE" in data):
+            data = _without_upgrade(data)
         if self.in_head:
             self.head_size += len(data)
             if len(self.head_start) < self.guard.head_bytes:
@@ -77,9 +109,16 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.in_head = True
         self.waits_since = self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; one behind a body is forgotten: whoever checked the head, a proxy say, never saw it."""
+        if self.in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self.in_head = False
+        if len(self.pipeline) >= self.guard.pipelined:
+            raise HttpError(400, "http-broken")  # which the parser hands to `send_400_response`
+        self.in_head, self.in_body = False, True
         self.head_size = self.body_size = self.unread = 0
         self.head_start = b""
         super().on_headers_complete()
@@ -89,8 +128,19 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.unread = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """The body is whole, whether or not anybody waits for it."""
+        self.in_body = False
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Another protocol that `_without_upgrade` did not see: what follows is not HTTP, so nothing of it is read."""
+        self.broken = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def on_response_complete(self) -> None:
-        """What follows is the keep-alive wait, which uvicorn ends itself."""
+        """What follows is the keep-alive wait, which uvicorn ends unless something comes."""
         super().on_response_complete()
         self.waits_since = self.loop.time()
 
@@ -112,10 +162,14 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def refuse(self, error: HttpError) -> None:
         """Answers outside of any request and closes."""
+        if self.pipeline and self.cycle.more_body:  # half a request behind others: theirs are the answers that come next
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self.active
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:  # a whole request is being answered: it is, and what followed it is not
                 cycle.keep_alive = False
+                self.broken = True
                 self.flow.pause_reading()
                 return
             cycle.disconnected = True
@@ -127,23 +181,46 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self.transport.write(b"".join([*lines, response.body]))
         self.transport.close()
 
+    def resume_writing(self) -> None:
+        """The reader has taken most of what was written."""
+        super().resume_writing()
+        self.stalled = None
+
     def overdue(self, moment: float) -> None:
         """Ends this connection if it has kept us waiting too long."""
-        waited = moment - self.waits_since
-        if self.transport.get_write_buffer_size() == 0:
-            self.stalled_since = None
-        elif self.stalled_since is None:
-            self.stalled_since = moment
-        elif moment - self.stalled_since > self.guard.write_seconds:
+        if self._reader_stands_still(moment):
             if self.active is not None:
                 self.active.disconnected = True
             self.transport.abort()
             return
-        cycle = self.cycle
-        in_body = not self.in_head and cycle is not None and cycle.more_body and not cycle.response_complete
-        allowed = self.guard.body_seconds + self.body_size / self.guard.body_rate
-        if (self.in_head and waited > self.guard.head_seconds) or (in_body and waited > allowed):
-            self.refuse(HttpError(408, "client-slow"))
+        if self.pipeline:  # we keep them waiting
+            return
+        waited, guard, answered = moment - self.waits_since, self.guard, self._answered()
+        if self.in_body and answered:  # refused by its head, and goes on sending
+            if waited > guard.body_seconds:
+                self.transport.abort()
+        elif self.in_head or self.in_body:
+            allowed = guard.head_seconds if self.in_head else guard.body_seconds + self.body_size / guard.body_rate
+            if waited > allowed:
+                self.refuse(HttpError(408, "client-slow"))
+        elif answered and waited > guard.idle_seconds + 1:  # uvicorn's own timer ends with the first byte that comes
+            self.transport.close()
+
+    def _reader_stands_still(self, moment: float) -> bool:
+        held = self.transport.get_write_buffer_size()
+        if held == 0:
+            self.stalled = None
+        elif self.stalled is None or self.stalled[1] - held >= self.guard.write_bytes:
+            self.stalled = (moment, held)
+        else:
+            self.stalled = (self.stalled[0], max(held, self.stalled[1]))
+        return self.stalled is not None and moment - self.stalled[0] > self.guard.write_seconds
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A head that asks for no other protocol: a server may ignore that wish, but the parser would drop the body."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-asked", head) + end + rest
 
 
 def guarded(guard: Guard) -> type[GuardedProtocol]:
