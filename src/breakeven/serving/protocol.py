@@ -162,7 +162,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def refuse(self, error: HttpError) -> None:
         """Answers outside of any request and closes."""
-        if self.pipeline and self.cycle.more_body:  # half a request behind others: theirs are the answers that come next
+        if self.pipeline and self.cycle.more_body:  # half of one behind others: theirs are the next answers
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else self.active
         cycle = self.cycle
