@@ -50,6 +50,9 @@ PLANS = st.fixed_dictionaries(
         "rate": st.sampled_from([None, "0.19", "0.077"]),
         "inclusive": st.booleans(),
         "per": st.sampled_from(["line", "document"]),
+        "after_tax": st.booleans(),
+        "only": st.booleans(),
+        "prepaid": st.sampled_from([0, 20, 5000]),
     }
 ).map(
     lambda found: {
@@ -57,8 +60,14 @@ PLANS = st.fixed_dictionaries(
         "fees": [
             {"kind": "per_unit", "meter": "answers", "price": str(found["price"])},
             {"kind": "flat", "price": found["flat"], "taxed": not found["untaxed"]},
+            *([{"kind": "prepaid", "price": found["prepaid"]}] if found["prepaid"] else []),
         ],
-        "discounts": [{"rate": found["off"]}] if found["off"] != "0" else [],
+        "discounts": [{"rate": found["off"], "fees": ["answers"] if found["only"] else []}, {"amount": "1.5"}]
+        if found["off"] != "0"
+        else [],
+        "order": ["minimum", "tax", "discounts", "coupons", "credits"]
+        if found["after_tax"]
+        else ["minimum", "discounts", "coupons", "tax", "credits"],
         "taxes": [{"rate": found["rate"], "inclusive": found["inclusive"]}] if found["rate"] else [],
         "rounding": {"per": found["per"]},
     }
@@ -88,6 +97,9 @@ def test_lines_and_taxes_add_up_and_notes_mirror_the_invoice(plan: Any, quantity
     if invoice["total"]["minor"]:
         assert sum(one["total"]["minor"] for one in notes) == invoice["total"]["minor"]
         assert sum(one["tax"]["minor"] for one in notes) == invoice["tax"]["minor"]
+        assert sum(one["due"]["minor"] for one in notes) == invoice["due"]["minor"]
+        change = sum(one["credits_change"]["minor"] for one in notes)
+        assert invoice["credits_left"]["minor"] + change == 0  # what was bought is gone, what was used is back
 
 
 def test_a_line_takes_its_share_of_the_discount_and_the_tax_along() -> None:
@@ -98,6 +110,42 @@ def test_a_line_takes_its_share_of_the_discount_and_the_tax_along() -> None:
     assert (note["tax"]["amount"], note["total"]["amount"]) == ("0.34", "2.14")
     rest = back(invoice, [note])
     assert rest["total"]["minor"] + note["total"]["minor"] == invoice["total"]["minor"]
+
+
+def test_a_discount_of_one_fee_goes_with_that_fee_alone() -> None:
+    fees = [{"kind": "flat", "price": 100, "name": name} for name in "AB"]
+    plan = {**PLAN, "fees": fees, "discounts": [{"rate": "0.5", "fees": ["A"]}, {"rate": "0.1"}], "taxes": []}
+    invoice = invoice_of(plan, 0)  # A: 100 less 50 less 5, B: 100 less 10
+    assert [back(invoice, [], lines=[line])["total"]["amount"] for line in (1, 2)] == ["45.00", "90.00"]
+    old = {**invoice, "lines": [{name: line[name] for name in line if name != "of"} for line in invoice["lines"]]}
+    assert back(old, [])["total"] == invoice["total"]  # issued before lines said what a discount was taken off
+
+
+def test_a_discount_after_tax_is_not_given_back_with_its_lines() -> None:
+    invoice = invoice_of({**PLAN, "order": ["minimum", "tax", "discounts", "coupons", "credits"]}, 500)
+    assert [line["amount"] for line in invoice["lines"]] == ["49.00", "2.00", "-6.07"]
+    assert back(invoice, [])["total"] == invoice["total"]
+    assert back(invoice, [], share="1/2")["total"]["amount"] == "27.31"
+
+
+def test_what_prepaid_credits_paid_goes_back_to_them(place: Path) -> None:
+    prepaid = {"kind": "prepaid", "price": 80, "credits": 100}
+    plan = {**PLAN, "fees": [*PLAN["fees"], prepaid], "taxes": [], "discounts": []}
+    here = office(place, plan=plan)
+    first = finalize(here, "acme", "2024-10")
+    assert (first["total"]["amount"], first["due"]["amount"]) == ("131.00", "80.00")  # 51 of 100 credits are used
+
+    def left() -> str:
+        return str(commands.call(place, "invoices.account", customer="acme")["credits"]["amount"])
+
+    note = credit(here, first["number"], lines=[1], share=Decimal(1), reason="an outage")
+    assert (note["total"]["amount"], note["credits"]["amount"], note["due"]["amount"]) == ("49.00", "49.00", "0.00")
+    assert left() == "98.00"
+    with pytest.raises(Refused, match=r"100\.00 EUR of them would go back, and only 98\.00 EUR are left"):
+        credit(here, first["number"], lines=[3], share=Decimal(1), reason="pack returned")
+    rest = credit(here, first["number"], lines=None, share=Decimal(1), reason="all of it")
+    assert (rest["credits"]["amount"], rest["due"]["amount"]) == ("2.00", "80.00")
+    assert commands.call(place, "invoices.account", customer="acme")["credits"] is None
 
 
 def test_never_more_than_is_left() -> None:

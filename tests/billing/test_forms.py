@@ -139,6 +139,7 @@ def test_the_record_stands_inside_the_print() -> None:
 
 
 ZERO = [{"kind": "flat", "price": 0, "name": "free month"}]
+UNTAXED = [*PLAN["fees"], {"kind": "flat", "price": 3, "name": "insurance", "taxed": False}]
 CASES: dict[str, dict[str, Any]] = {
     "standard": {},
     "domestic in yuan": {"plan": {**PLAN, "currency": "CNY"}},
@@ -162,6 +163,11 @@ CASES: dict[str, dict[str, Any]] = {
                              "tax_id": "GB123456789", "bank": {"account": "12345678"}}},
     "tax number only": {"seller": {"name": "Kiosk", "city": "Bonn", "country": "DE", "tax_number": "12/345/6789"}},
     "many millions": {"quantity": 10**15},
+    "outside, and an untaxed fee": {"plan": {**PLAN, "fees": UNTAXED}, "tax": "o", "untaxed_reason": "Article 135",
+        "taxes": {"o": {"category": "outside_scope", "reason": "Not subject to VAT"}}},
+    "exempt, and an untaxed fee": {"plan": {**PLAN, "fees": UNTAXED}, "tax": "ex", "untaxed_reason": "Article 135",
+        "taxes": {"ex": {"category": "exempt", "reason": "Small business, § 19 UStG"}}},
+    "a tax of nothing": {"plan": {**PLAN, "taxes": [{"name": "VAT", "rate": 0}]}},
     "tiers": {"plan": {**PLAN, "fees": [{"kind": "graduated", "meter": "answers", "tiers": [
         {"up_to": 100, "price": "0.01"}, {"price": "0.0041"}]}]}},
 }  # fmt: skip

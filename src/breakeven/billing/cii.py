@@ -6,7 +6,7 @@ What the norm cannot say (two taxes on one line, three decimals, a discount afte
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -195,8 +195,8 @@ def _settlement(settlement: Any, document: Mapping[str, Any], parts: list[Mappin
 
     settlement.currency_code = document["currency"]
     _payment(settlement, document)
-    for row in document["taxes"]:
-        settlement.trade_tax.add(_breakdown(row))
+    for row in _by_category(document["taxes"]):
+        settlement.trade_tax.add(_breakdown(row, document["currency"]))
     settlement.period.start = datetime.date.fromisoformat(document["period"]["start"][:10])
     settlement.period.end = _last_day(document)
     for line in parts:
@@ -240,15 +240,26 @@ def _payment(settlement: Any, document: Mapping[str, Any]) -> None:
     settlement.payment_means.add(means)
 
 
-def _breakdown(row: Mapping[str, Any]) -> Any:
+def _by_category(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The breakdown that the norm wants: one row a category and rate (BR-E-01, BR-O-01), with every reason."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        held = found.setdefault((row["category"], row["rate"]), {**row, "base_minor": 0, "minor": 0, "reason": None})
+        held["base_minor"] += row["base_minor"]
+        held["minor"] += row["minor"]
+        held["reason"] = "; ".join(dict.fromkeys(said for said in (held["reason"], row["reason"]) if said)) or None
+    return list(found.values())
+
+
+def _breakdown(row: Mapping[str, Any], currency: str) -> Any:
     from drafthorse.models.accounting import ApplicableTradeTax
 
     tax = ApplicableTradeTax()
-    tax.calculated_amount = row["amount"]
+    tax.calculated_amount = text_of(row["minor"], currency)
     tax.type_code = "VAT"
     if row["reason"] and row["category"] not in ("standard", "zero"):
         tax.exemption_reason = row["reason"]
-    tax.basis_amount = row["base"]
+    tax.basis_amount = text_of(row["base_minor"], currency)
     tax.category_code = CODES[row["category"]]
     if row["category"] != "outside_scope":
         tax.rate_applicable_percent = percent(row["rate"])

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from breakeven.billing.document import OFF, text_of
+from breakeven.billing.document import OFF, after_tax, text_of
 from breakeven.economics.money import Money, plain, whole
 from breakeven.errors import Refused, UsageError
 
@@ -46,8 +46,19 @@ def credit_note(
     body = _body(invoice, credited, taxes)
     if body["total"]["minor"] <= 0:
         raise Refused("credit-nothing-left", number=invoice["number"])
+    body |= _settled(invoice, body, _credits_back(invoice, earlier, body), _credits_sold(invoice, gone, amounts))
     return {**body, "reason": reason.strip(), "series": series, "issued": issued.isoformat(),
             "due_date": issued.isoformat()}  # fmt: skip
+
+
+def _settled(invoice: Document, body: Document, back: int, sold: int) -> dict[str, Any]:
+    """What of a note goes back to prepaid credits, what is money, and what both change of the credits that are left."""
+    currency = invoice["currency"]
+    return {
+        "credits": Money(back, currency).as_json(),
+        "due": Money(body["total"]["minor"] - back, currency).as_json(),
+        "credits_change": Money(back - sold, currency).as_json(),
+    }
 
 
 def _sold(invoice: Document, gone: Mapping[int, int], chosen: Sequence[int] | None, share: Fraction) -> dict[int, int]:
@@ -68,16 +79,69 @@ def _sold(invoice: Document, gone: Mapping[int, int], chosen: Sequence[int] | No
 
 
 def _followed(invoice: Document, gone: Mapping[int, int], amounts: Mapping[int, int]) -> dict[int, int]:
-    """The share of each discount (and contained tax) that goes with what has gone back of its lines."""
+    """The share of each discount (and contained tax) that goes with what has gone back of the lines it was taken off.
+
+    Each takes off what those before it have left, so it weighs on every line by what is left of it.
+    """
+    sold = {line["line"]: line["minor"] for line in invoice["lines"] if line["kind"] not in OFF}
+    part = {at: Fraction(gone[at] + amounts[at], minor) if minor else Fraction(1) for at, minor in sold.items()}
+    net = {at: Fraction(minor) for at, minor in sold.items()}
     found = {}
     for line in invoice["lines"]:
         if line["kind"] in OFF:
-            base = [other for other in invoice["lines"] if other["kind"] not in OFF and other["taxed"] == line["taxed"]]
-            whole_base = sum(other["minor"] for other in base)
-            back = sum(gone[other["line"]] + amounts[other["line"]] for other in base)
-            due = whole(Fraction(line["minor"] * back, whole_base)) if whole_base else 0
-            found[line["line"]] = due - gone[line["line"]]
+            weights = _weights(invoice, line, net)
+            whole_weight = sum(weights.values())
+            if whole_weight:
+                due = sum(line["minor"] * weight * part[at] for at, weight in weights.items()) / whole_weight
+            else:
+                due = Fraction(line["minor"] * all(part[at] == 1 for at in weights))
+            found[line["line"]] = whole(due) - gone[line["line"]]
+            for at, weight in weights.items() if whole_weight else ():
+                net[at] += line["minor"] * weight / whole_weight
     return found
+
+
+def _weights(invoice: Document, off: Document, net: Mapping[int, Fraction]) -> dict[int, Fraction]:
+    """By line, how much of what `off` was taken off is that line: with its taxes where that was after tax."""
+    total = bool(invoice["taxes"]) and after_tax(off["kind"], invoice["order"])
+    rates = sum((Fraction(row["rate"]) for row in invoice["taxes"] if row["taxed"]), Fraction(0))
+    return {
+        line["line"]: net[line["line"]] * (1 + rates if total and line["taxed"] else 1)
+        for line in invoice["lines"]
+        if line["line"] in net
+        and (line["line"] in off["of"] if "of" in off else total or line["taxed"] == off["taxed"])
+    }
+
+
+def _payable(document: Document) -> int:
+    """What prepaid credits pay of a document: everything but the buying of credits."""
+    bought = sum(int(line["minor"]) for line in document["lines"] if line["kind"] == "prepaid")
+    return int(document["total"]["minor"]) - bought
+
+
+def _credits_back(invoice: Document, earlier: Sequence[Document], body: Document) -> int:
+    """Of a note, what goes back to the prepaid credits that paid for it; the rest is money."""
+    whole_paid, payable = invoice["credits"]["minor"], _payable(invoice)
+    if not whole_paid or payable <= 0:
+        return 0
+    back = _payable(body) + sum(_payable(note) for note in earlier)
+    due = whole(Fraction(whole_paid * back, payable)) - sum(note["credits"]["minor"] for note in earlier)
+    return int(max(0, min(due, _payable(body))))
+
+
+def _credits_sold(invoice: Document, gone: Mapping[int, int], amounts: Mapping[int, int]) -> int:
+    """The prepaid credits that were bought with what a note gives the money back for."""
+    taken = 0
+    for line in invoice["lines"]:
+        if line["kind"] == "prepaid" and line["minor"]:
+            sold, before = _sold_credits(line, invoice["currency"]), gone[line["line"]]
+            now = before + amounts[line["line"]]
+            taken += whole(Fraction(sold * now, line["minor"])) - whole(Fraction(sold * before, line["minor"]))
+    return taken
+
+
+def _sold_credits(line: Document, currency: str) -> int:
+    return int(line["minor"]) if line["quantity"] is None else Money.of(line["quantity"], currency).minor
 
 
 def _line(line: Document, minor: int, invoice: Document) -> dict[str, Any]:

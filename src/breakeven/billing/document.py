@@ -6,7 +6,7 @@ Everything a reader sees is made from this and nothing else, so a document is th
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,7 @@ def _buyer(account: Account) -> dict[str, Any]:
 
 def _line(number: int, line: Line, drawn: Drawn) -> dict[str, Any]:
     unit = _unit_price(line, drawn)
+    off = {"of": _taken_off(line, drawn)} if line.kind in ("discount", "coupon") else {}
     return {
         "line": number,
         "name": line.name,
@@ -88,7 +89,28 @@ def _line(number: int, line: Line, drawn: Drawn) -> dict[str, Any]:
         "unrounded": plain(line.exact),
         "taxed": line.taxed,
         "plan": line.plan,
+        **off,
     }
+
+
+def _taken_off(off: Line, drawn: Drawn) -> list[int]:
+    """The lines that a discount is taken off, so that a credit note over one of them knows what goes with it."""
+    bill = drawn.invoice
+    total = after_tax(off.kind, bill.plan.order) and bool(bill.taxes)
+    return [
+        number
+        for number, line in enumerate(bill.lines, start=1)
+        if line.kind not in OFF
+        and (total or line.taxed == off.taxed)
+        and (not off.fees or line.name in off.fees)
+        and (off.plan is None or line.plan in (None, off.plan))
+    ]
+
+
+def after_tax(kind: str, order: Sequence[str]) -> bool:
+    """Whether lines of this kind are taken off a sum with its taxes."""
+    step = {"discount": "discounts", "coupon": "coupons"}.get(kind)
+    return step is not None and order.index("tax") < order.index(step)
 
 
 def _unit_price(line: Line, drawn: Drawn) -> tuple[Decimal, int] | None:
@@ -108,10 +130,10 @@ def _taxes(drawn: Drawn, settings: Settings) -> list[dict[str, Any]]:
     bill, rule = drawn.invoice, drawn.rule
     base = sum(line.minor for line in bill.lines if line.taxed)
     free = sum(line.minor for line in bill.lines if not line.taxed)
-    rates = {tax.name: tax.rate for tax in (bill.plan.taxes if rule is None else ())}
+    rates = [tax.rate for tax in bill.plan.taxes] if rule is None else [rule.rate] * len(bill.taxes)
     rows = [
-        _tax_row(line.name, "standard", rule.rate if rule else rates[line.name], base, line.minor, None, bill.currency)
-        for line in bill.taxes
+        _tax_row(line.name, "standard" if rate else "zero", rate, base, line.minor, None, bill.currency)
+        for line, rate in zip(bill.taxes, rates, strict=True)
     ]
     if rule is not None and not rule.rate:
         rows.append(_tax_row(rule.name, rule.category, Decimal(0), base, 0, rule.reason, bill.currency))

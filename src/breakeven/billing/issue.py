@@ -14,6 +14,7 @@ from breakeven.billing.cii import require_record
 from breakeven.billing.document import compose, require_parties, verified
 from breakeven.billing.drawn import Account, draw, month_period
 from breakeven.billing.settings import Buyer, Settings
+from breakeven.economics.money import Money
 from breakeven.economics.proration import moment
 from breakeven.errors import BreakevenError, Refused, UsageError
 
@@ -131,6 +132,7 @@ def credit(
             verified(found["document"]), found["notes"], lines=lines, share=Fraction(share), reason=reason,
             series=office.settings.credit_series, issued=office.today,
         )  # fmt: skip
+        _enough_credits(office, body)
         seen = {"notes": len(found["notes"])}
         try:
             issued: dict[str, Any] = commands.call(
@@ -142,6 +144,17 @@ def credit(
                 raise
             moved = error
     raise moved
+
+
+def _enough_credits(office: Office, note: Mapping[str, Any]) -> None:
+    """Money for credits that were bought is not given back where they have paid for something by now."""
+    change = note["credits_change"]["minor"]
+    if change < 0:
+        row, _ = buyer_of(office.ledger, note["customer_id"])
+        held = row["credits"]["minor"] if row["credits"] else 0
+        if held + change < 0:
+            left, wanted = (str(Money(minor, note["currency"])) for minor in (held, -change))
+            raise Refused("credit-credits-used", number=note["references"]["number"], left=left, wanted=wanted)
 
 
 def show(ledger: str, number: str) -> dict[str, Any]:
@@ -186,7 +199,7 @@ def _drawn(office: Office, customer: str, month: str) -> tuple[dict[str, Any], d
     account = Account(row["id"], row["name"], moment(row["created"]), buyer, row["credits"], row["billed"])
     drawn = draw(events, account, month, business=office.business, settings=office.settings)
     document = compose(drawn, account, office.settings, issued=office.today)
-    return document, {"events": count, "billed": row["billed"]}
+    return document, {"events": count, "billed": row["billed"], "credits": row["credits"]}
 
 
 def _events(ledger: str, customer: str, start: str, end: str) -> Iterator[dict[str, Any]]:

@@ -178,8 +178,9 @@ class Shown:
         total = "invoice-word-credited" if document["kind"] == "credit_note" else "invoice-word-total"
         rows.append((self.word(total), self.money(document["total"]["minor"], code=True), not paid))
         if paid:
-            rows.append((self.word("invoice-word-credits"), self.money(-paid), False))
-            rows.append((self.word("invoice-word-due"), self.money(document["due"]["minor"], code=True), True))
+            back = "-back" if document["kind"] == "credit_note" else ""
+            rows.append((self.word(f"invoice-word-credits{back}"), self.money(-paid), False))
+            rows.append((self.word(f"invoice-word-due{back}"), self.money(document["due"]["minor"], code=True), True))
         return rows
 
     def payment(self) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from breakeven.economics.invoice_book import STEPS, Book, Line, version_of
+from breakeven.economics.invoice_book import STEPS, Book, Line, plan_names
 from breakeven.economics.money import MAX_DIGITS, Money, Rational, exact, exactly, fraction, plain
 from breakeven.economics.plans import Discount, Plan, Tax
 from breakeven.economics.proration import Period, in_utc, moment
@@ -149,10 +149,9 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
         in_trial = count_events(events, period, stretches, trial_end)
         book = Book(stretches[-1].plan if stretches else plan)
         unpriced: dict[str, Rational] = {}
-        for stretch in stretches:
+        for stretch, version in zip(stretches, plan_names(stretches), strict=True):
             fees = stretch.plan.billed
             priced = {meter for _, _, _, _, meter in fees}
-            version = version_of(stretch.plan)
             for fee, name, kind, taxed, meter in fees:
                 amount, quantity, share = charge(fee, stretch)
                 book.add(Line(name, kind, 0, amount, taxed, meter, quantity, share, version))

@@ -31,6 +31,7 @@ class Line(NamedTuple):
     quantity: Rational | None = None
     share: Fraction | None = None
     plan: str | None = None
+    fees: tuple[str, ...] = ()  # of a discount: the fees that it is taken off; none: all
 
 
 class Book:
@@ -55,7 +56,7 @@ class Book:
             minor = whole(self._exact * self._scale, mode) - self._minor
             self._minor += minor
         # Written out, because `_replace` costs more than the rounding.
-        rounded = Line(line[0], line[1], minor, line[3], line[4], line[5], line[6], line[7], line[8])
+        rounded = Line(line[0], line[1], minor, line[3], line[4], line[5], line[6], line[7], line[8], line[9])
         (self.taxes if tax else self.lines).append(rounded)
 
     def base(
@@ -77,8 +78,8 @@ def _minimum(book: Book, customer: Customer, stretches: list[Stretch]) -> None:
     due = sum((Fraction(stretch.plan.minimum) * stretch.share for stretch in stretches), Fraction(0))
     missing = due - fraction(book.base())
     if missing > 0:
-        changed = len({version_of(stretch.plan) for stretch in stretches}) > 1
-        book.add(Line("minimum", "minimum", 0, missing, plan=version_of(book.plan) if changed else None))
+        names = plan_names(stretches)
+        book.add(Line("minimum", "minimum", 0, missing, plan=names[-1] if len(set(names)) > 1 else None))
 
 
 def _discounts(book: Book, customer: Customer, stretches: list[Stretch]) -> None:
@@ -100,17 +101,30 @@ def version_of(plan: Plan) -> str:
     return f"{plan.name} {plan.version}"
 
 
+def plan_names(stretches: list[Stretch]) -> list[str]:
+    """How lines name the plan of each stretch; with its first day where two plans say the same of themselves."""
+    names = [version_of(stretch.plan) for stretch in stretches]
+    if len(names) < 2:
+        return names
+    told = list(zip(names, stretches, strict=True))
+    return [
+        f"{name}, {each.part.start:%Y-%m-%d}" if any(name == n and each.plan != s.plan for n, s in told) else name
+        for name, each in told
+    ]
+
+
 def _plans(book: Book, stretches: list[Stretch]) -> list[tuple[Plan, str | None, Fraction]]:
     """(plan, the lines that are its own, its part of the served time); one plan has all lines.
 
     Where the plan changed within the period each takes its own discounts off its own lines, an amount by its part.
     """
-    plans = {version_of(stretch.plan): stretch.plan for stretch in stretches}
+    names = plan_names(stretches)
+    plans = {name: stretch.plan for name, stretch in zip(names, stretches, strict=True)}
     if len(plans) < 2:
         return [(book.plan, None, Fraction(1))]
     parts = dict.fromkeys(plans, Fraction(0))
-    for stretch in stretches:
-        parts[version_of(stretch.plan)] += stretch.period.share(stretch.part)
+    for name, stretch in zip(names, stretches, strict=True):
+        parts[name] += stretch.period.share(stretch.part)
     served = sum(parts.values(), Fraction(0))
     return [(plan, name, parts[name] / served) for name, plan in plans.items()]
 
@@ -138,7 +152,7 @@ def _reduce(
     amount = amount if off.rate is None else whole_base * fraction(off.rate)
     for taxed, share in parts.items():
         if share:
-            book.add(Line(off.name, kind, 0, -amount * share / whole_base, taxed, plan=only))
+            book.add(Line(off.name, kind, 0, -amount * share / whole_base, taxed, plan=only, fees=off.fees))
 
 
 def _tax(book: Book, customer: Customer, stretches: list[Stretch]) -> None:

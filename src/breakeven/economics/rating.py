@@ -135,7 +135,7 @@ def _one_off(fee: OneOff, stretch: Stretch) -> Charged:
 
 
 def _prepaid(fee: Prepaid, stretch: Stretch) -> Charged:
-    return Charged(fee.price)
+    return Charged(fee.price, fee.credits)
 
 
 def _seats(fee: Seats, stretch: Stretch) -> Charged:
@@ -171,6 +171,8 @@ def _metered(price: Callable[[Any, Any], Any]) -> Callable[[Any, Stretch], Charg
 
     def charged(fee: Any, stretch: Stretch) -> Charged:
         used = stretch.usage.quantity(fee.meter)
+        if stretch.paid is None and not used:  # all of it is a trial: not even the flat fee of a tier at 0 units
+            return Charged(Decimal(0), used)
         if not fee.included and not fee.minimum:
             return Charged(price(fee, used), used)
         share = stretch.share

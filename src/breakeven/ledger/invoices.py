@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -85,14 +86,24 @@ def account(ledger: Ledger, customer: str) -> dict[str, Any]:
 
 
 def _billed(connection: Connection, customer: str) -> tuple[int, dict[str, Any] | None]:
-    """How many invoices a customer had, and the prepaid credits that the last one left."""
+    """How many invoices a customer had, and the prepaid credits that the last one and the notes after it left."""
     mine = sa.and_(invoices.c.customer == customer, invoices.c.kind == "invoice")
     count = connection.execute(sa.select(sa.func.count()).select_from(invoices).where(mine)).scalar_one()
     last = connection.execute(
-        sa.select(invoices.c.document).where(mine).order_by(invoices.c.created.desc(), invoices.c.sequence.desc())
-    ).scalar()
-    left = json.loads(last).get("credits_left") if last else None
-    return int(count), left if left and left["minor"] else None
+        sa.select(invoices.c.document, invoices.c.created)
+        .where(mine)
+        .order_by(invoices.c.created.desc(), invoices.c.sequence.desc())
+    ).first()
+    left = json.loads(last.document).get("credits_left") if last else None
+    if last is None or left is None:
+        return int(count), None
+    about = sa.and_(invoices.c.customer == customer, invoices.c.kind == "credit_note")
+    notes = connection.execute(sa.select(invoices.c.document).where(about, invoices.c.created >= last.created))
+    changes = [json.loads(note).get("credits_change", {}).get("minor", 0) for note in notes.scalars()]
+    minor = left["minor"] + sum(changes)
+    places = len(left["amount"].partition(".")[2])
+    amount = f"{Decimal(minor).scaleb(-places):.{places}f}"
+    return int(count), {**left, "amount": amount, "minor": minor} if minor else None
 
 
 def _buyer(ledger: Ledger, customer: str) -> dict[str, Any]:
@@ -174,7 +185,9 @@ def _check(connection: Connection, body: Mapping[str, Any], seen: Mapping[str, A
     customer, month = body["customer_id"], body["month"]
     if not closed:
         raise Refused("invoice-month-closed", customer=body["customer"], month=month)
-    if counting(connection, customer, month) != seen["events"] or _billed(connection, customer)[0] != seen["billed"]:
+    billed, left = _billed(connection, customer)
+    moved = billed != seen["billed"] or left != seen.get("credits", left)
+    if moved or counting(connection, customer, month) != seen["events"]:
         raise Refused("invoice-moved", customer=body["customer"])
 
 
