@@ -17,6 +17,7 @@ from breakeven.billing.issue import credit, draw_draft, finalize, finalize_all, 
 from breakeven.economics.plans import steady
 from breakeven.errors import ConfigError, DataError, InputError, IntegrityError, Refused, UsageError
 from breakeven.ledger import commands
+from breakeven.ledger.reconcile import billed_quantities
 from tests.billing.conftest import BUYER, PLAN, TODAY, business, know, office, use
 
 DECEMBER = datetime.date(2024, 12, 3)
@@ -105,10 +106,32 @@ def test_a_correction_of_a_billed_month_is_taken_off_or_refused(place: Path) -> 
     far = office(place, today=datetime.date(2100, 1, 1))
     with pytest.raises(DataError, match="40 more answers away than this month has"):
         draw_draft(far, "acme", now[:7])
+    credited = draw_draft(far, "acme", now[:7], given_back=True)
+    assert credited["lines"][1]["quantity"] == "0" and credited["given_back"] == {"answers": 40}
+    assert billed_quantities(credited) == {"answers": -40}  # what the ledger has of that month
     use(place, "acme", [now], quantity=100)
     document = draw_draft(far, "acme", now[:7])
+    assert "given_back" not in document
     assert document["lines"][1]["quantity"] == "60"
     assert document["late"] == [{"month": "2024-10", "meter": "answers", "quantity": -40}]
+
+
+def test_what_comes_late_of_a_customer_who_left_is_billed_by_use_alone(place: Path) -> None:
+    know(place, "acme", until="2024-11-01")
+    plan = {**PLAN, "minimum": 20, "fees": [*PLAN["fees"], {"kind": "prepaid", "price": 10}, {"kind": "per_unit",
+            "meter": "answers", "name": "beyond", "price": "0.01", "included": 1000, "minimum": 5}]}  # fmt: skip
+    finalize(office(place, plan=plan), "acme", "2024-10")
+    use(place, "acme", ["2024-10-30T12:00:00"], quantity=70)  # its month is closed: it counts now, after the end
+    month = max(event["counted"] for event in commands.events(place, "acme"))[:7]
+    document = draw_draft(office(place, plan=plan, today=datetime.date(2100, 1, 1)), "acme", month)
+    fees = [(line["name"], line["quantity"], line["amount"]) for line in document["lines"][:-1]]
+    assert fees == [("answers", "70", "0.28"), ("beyond", "70", "0.70")] and document["due"]["amount"] == "1.05"
+
+
+def test_use_before_the_first_day_that_is_billed_says_what_to_do(place: Path) -> None:
+    know(place, "acme", since="2024-11-01")
+    with pytest.raises(DataError, match=r"in 2024-10 and is billed only from 2024-11-01.*--since DAY.*invoice void"):
+        finalize(office(place), "acme", "2024-10")
 
 
 def test_a_month_given_up_is_closed_and_an_issued_one_cannot_be(place: Path) -> None:

@@ -56,6 +56,7 @@ def compose(drawn: Drawn, account: Account, settings: Settings, *, issued: datet
         "in_trial": {meter: plain(count) for meter, count in sorted(bill.in_trial.items())},
         "unpriced": {meter: plain(count) for meter, count in sorted(bill.unpriced.items())},
         "late": [dict(row) for row in drawn.late],
+        **({"given_back": dict(drawn.given_back)} if drawn.given_back else {}),
         "events": drawn.events,
         "order": list(bill.plan.order),
         "rounding": bill.plan.rounding.model_dump(),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from breakeven.billing.pricing import price_plan
+from breakeven.economics.fees import Free, Metered, Percentage, RevenueShare
 from breakeven.economics.invoice import Customer, Event, Invoice, invoice
 from breakeven.economics.money import Money
 from breakeven.economics.plans import Plan, Tax, rate
@@ -44,6 +46,7 @@ class Drawn:
     late: Sequence[Mapping[str, Any]] = ()
     rule: TaxRule | None = None
     plans: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    given_back: Mapping[str, int] = field(default_factory=dict)
 
 
 def month_period(text: str) -> Period:
@@ -75,8 +78,11 @@ def draw(
     *,
     business: BusinessPlan | None,
     settings: Settings,
+    given_back: bool = False,
 ) -> Drawn:
     """Rates a month. `rows` are the ledger's events that count in it: time, counted, id, source, rates, quantities.
+
+    `given_back`: what corrections of billed months take away and this month has not was credited otherwise.
 
     Raises DataError where an event was priced by rates that no declared plan has, so that nobody is billed what they
     were not shown.
@@ -85,12 +91,26 @@ def draw(
     history = plans_of(business, settings)
     first = max(index for index, (start, _) in enumerate(history) if start <= period.start)
     later = [entry for entry in history[first + 1 :] if entry[0] < period.end]
-    events, late = _counted(rows, period, history)
+    counted, late = _counted(rows, period, history)
+    events, debts = _without_debts(counted, given_back=given_back)
     rule = _rule(settings, account.buyer)
     customer = _customer(account, later, rule, [event.time for event in events])
-    drawn = invoice(events, history[first][1], customer, period)
+    plan = history[first][1]
+    if events and customer.ended and customer.ended <= period.start:
+        plan, customer = _use_alone(plan), replace(customer, ended=None, plans=())
+    elif events and customer.started and customer.started >= period.end:
+        raise DataError("invoice-before-since", customer=account.name, month=month, since=customer.started.date())
+    drawn = invoice(events, plan, customer, period)
     ids = {event.id for event in events}
-    return Drawn(drawn, month, len(ids), late, rule, _in_force([history[first], *later]))
+    return Drawn(drawn, month, len(ids), late, rule, _in_force([history[first], *later]), debts)
+
+
+def _use_alone(plan: Plan) -> Plan:
+    """The plan for what a customer used before leaving and that came later: use has its price, time has none left."""
+    fees = [fee for fee in plan.fees if isinstance(fee, (Metered, Percentage, RevenueShare, Free))]
+    nothing = {"included": Decimal(0), "minimum": Decimal(0)}
+    bare = tuple(fee.model_copy(update=nothing) if isinstance(fee, Metered) else fee for fee in fees)
+    return plan.model_copy(update={"fees": bare, "minimum": Decimal(0), "trial_days": 0})
 
 
 def _counted(
@@ -116,20 +136,21 @@ def _counted(
         if quantity
     ]
     summary = [{"month": month, "meter": meter, "quantity": number} for (month, meter), number in sorted(late.items())]
-    return _without_debts(events), summary
+    return events, summary
 
 
-def _without_debts(events: list[Event]) -> list[Event]:
+def _without_debts(events: list[Event], *, given_back: bool) -> tuple[list[Event], dict[str, int]]:
     """What corrections take off a month that was billed before is taken off this month's use of the same meter.
 
-    DataError where this month has not as much: then only a credit note can give it back.
+    DataError where this month has not as much: only a credit note can give the rest back. With `given_back` one has,
+    and the rest, by meter, is told beside the events.
     """
     debts: dict[str, int] = {}
     for event in events:
         if event.quantity < 0:
             debts[event.meter] = debts.get(event.meter, 0) - int(event.quantity)
     if not debts:
-        return events
+        return events, {}
     kept = []
     for event in sorted(events, reverse=True):
         quantity = max(int(event.quantity), 0)
@@ -138,10 +159,11 @@ def _without_debts(events: list[Event]) -> list[Event]:
             debts[event.meter] -= taken
         if quantity > taken:
             kept.append(event._replace(quantity=quantity - taken))
-    for meter, debt in debts.items():
-        if debt:
+    left = {meter: debt for meter, debt in sorted(debts.items()) if debt}
+    for meter, debt in left.items():
+        if not given_back:
             raise DataError("invoice-corrected-below", meter=meter, quantity=debt)
-    return kept
+    return kept, left
 
 
 def _at(history: Sequence[tuple[datetime.datetime, Plan]], time: datetime.datetime) -> Plan:

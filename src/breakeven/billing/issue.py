@@ -44,17 +44,20 @@ def draft(business: BusinessPlan | None, ledger: str, customer: str, month: str)
     return draw_draft(Office.of(ledger, business), customer, month)
 
 
-def draw_draft(office: Office, customer: str, month: str) -> dict[str, Any]:
-    """What the month comes to so far. Nothing is numbered, kept or closed."""
+def draw_draft(office: Office, customer: str, month: str, *, given_back: bool = False) -> dict[str, Any]:
+    """What the month comes to so far. Nothing is numbered, kept or closed. `given_back`: see `draw`."""
     period = month_period(month)
     if period.start.date() > office.today:
         raise UsageError("invoice-future", month=month, today=office.today.isoformat())
-    document, _ = _drawn(office, customer, month)
+    document, _ = _drawn(office, customer, month, given_back=given_back)
     return {**document, "draft": True, **period.as_json()}
 
 
-def finalize(office: Office, customer: str, month: str) -> dict[str, Any]:
-    """The invoice of a month that is over: numbered, kept for ever, the month closed. Asked again, the same one."""
+def finalize(office: Office, customer: str, month: str, *, given_back: bool = False) -> dict[str, Any]:
+    """The invoice of a month that is over: numbered, kept for ever, the month closed. Asked again, the same one.
+
+    `given_back`: see `draw`.
+    """
     period = month_period(month)
     if period.end.date() > office.today:
         raise UsageError("month-not-over", month=month, ends=period.end.isoformat())
@@ -63,7 +66,7 @@ def finalize(office: Office, customer: str, month: str) -> dict[str, Any]:
         if found is not None:
             return {**found, "already": True}
         try:
-            return _issue(office, customer, month)
+            return _issue(office, customer, month, given_back=given_back)
         except Refused as error:
             if error.code != "invoice-moved":
                 raise
@@ -71,10 +74,10 @@ def finalize(office: Office, customer: str, month: str) -> dict[str, Any]:
     raise moved
 
 
-def _issue(office: Office, customer: str, month: str) -> dict[str, Any]:
+def _issue(office: Office, customer: str, month: str, *, given_back: bool) -> dict[str, Any]:
     from breakeven.ledger import commands
 
-    document, seen = _drawn(office, customer, month)
+    document, seen = _drawn(office, customer, month, given_back=given_back)
     if not document["events"] and not document["total"]["minor"]:
         raise Refused("invoice-empty", customer=document["customer"], month=month)
     require_parties(document)
@@ -188,7 +191,7 @@ def buyer_of(ledger: str, customer: str) -> tuple[dict[str, Any], Buyer]:
     return row, Buyer.model_validate(row["buyer"])
 
 
-def _drawn(office: Office, customer: str, month: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _drawn(office: Office, customer: str, month: str, *, given_back: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """(document without a number, what it was made from: the check that nothing came between)."""
     from breakeven.ledger import commands
 
@@ -197,7 +200,7 @@ def _drawn(office: Office, customer: str, month: str) -> tuple[dict[str, Any], d
     period = month_period(month)
     events = list(_events(office.ledger, row["id"], period.start.isoformat(), period.end.isoformat()))
     account = Account(row["id"], row["name"], moment(row["created"]), buyer, row["credits"], row["billed"])
-    drawn = draw(events, account, month, business=office.business, settings=office.settings)
+    drawn = draw(events, account, month, business=office.business, settings=office.settings, given_back=given_back)
     document = compose(drawn, account, office.settings, issued=office.today)
     return document, {"events": count, "billed": row["billed"], "credits": row["credits"]}
 

@@ -206,6 +206,10 @@ class Shown:
             said.append(self.word("invoice-word-reason", reason=document["reason"]))
         said += [self.word("invoice-word-late", **row) for row in document["late"]]
         said += [
+            self.word("invoice-word-given-back", meter=meter, quantity=number)
+            for meter, number in document.get("given_back", {}).items()
+        ]
+        said += [
             self.word("invoice-word-in-trial", meter=meter, quantity=number)
             for meter, number in document["in_trial"].items()
         ]

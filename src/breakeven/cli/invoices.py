@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from breakeven.billing.issue import Office
 
 _month = click.option("--month", required=True, metavar="YYYY-MM", help="The calendar month, in UTC.")
+_given_back = click.option(
+    "--given-back",
+    is_flag=True,
+    help="What corrections of billed months take away beyond this month's use was given back by a credit note.",
+)
 
 
 class _Drafts(click.Group):
@@ -38,11 +43,12 @@ def invoice() -> None:
 @click.argument("customer", required=False)
 @click.option("--customer", "named", metavar="NAME", help="The same, as an option.")
 @_month
+@_given_back
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the page.")
 @project_options
 def invoice_draft(
-    customer: str | None, named: str | None, month: str, page: Path | None, folder: str, overrides: tuple[str, ...],
-    as_json: bool,
+    customer: str | None, named: str | None, month: str, page: Path | None, given_back: bool, folder: str,
+    overrides: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Rate a CUSTOMER's usage of a month by the declared price, exactly. Nothing is numbered, kept or closed."""
     from breakeven.artifacts import write_atomic
@@ -52,7 +58,7 @@ def invoice_draft(
     given = [one for one in (customer, named) if one is not None]
     if len(given) != 1 or not given[0].strip():
         raise click.UsageError("which customer? breakeven invoice CUSTOMER --month YYYY-MM")
-    document = draw_draft(_office(folder, overrides), given[0], month)
+    document = draw_draft(_office(folder, overrides), given[0], month, given_back=given_back)
     if page is not None:
         write_atomic(page, to_html(document), mode=0o600)
     if as_json:
@@ -67,21 +73,23 @@ def invoice_draft(
 @click.argument("customer", required=False)
 @click.option("--all", "everyone", is_flag=True, help="Every customer with something to bill.")
 @_month
+@_given_back
 @project_options
 def invoice_finalize(
-    customer: str | None, everyone: bool, month: str, folder: str, overrides: tuple[str, ...], as_json: bool
-) -> None:
+    customer: str | None, everyone: bool, month: str, given_back: bool, folder: str, overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
     """Issue the invoice of a month that is over: it gets its number, is kept for ever, and the month is closed.
 
     What is used in that month but comes later is billed with the next one. Asked again, the same invoice is shown.
     """
     from breakeven.billing.issue import finalize, finalize_all
 
-    if (customer is None) == (not everyone):
+    if (customer is None) == (not everyone) or (everyone and given_back):
         raise click.UsageError("which customer? breakeven invoice finalize CUSTOMER --month YYYY-MM, or --all")
     office = _office(folder, overrides)
     if customer is not None:
-        _issued(finalize(office, customer, month), as_json)
+        _issued(finalize(office, customer, month, given_back=given_back), as_json)
         return
     rows = list(finalize_all(office, month))
     if as_json:

@@ -112,7 +112,7 @@ def with_invoices(documents: Iterable[Row], usage: Mapping[tuple[str, str], Mapp
 
 
 def billed_quantities(document: Row) -> dict[str, Decimal]:
-    """How much of each meter an invoice speaks of: billed, in a trial, or without a price.
+    """How much of each meter an invoice speaks of: billed, in a trial, without a price, or given back by a note.
 
     Several fees of one plan on one meter repeat its quantity; several plans in one month share it.
     """
@@ -127,6 +127,8 @@ def billed_quantities(document: Row) -> dict[str, Decimal]:
     for part in ("unpriced", "in_trial"):
         for meter, quantity in document[part].items():
             sums[meter] = sums.get(meter, Decimal(0)) + Decimal(quantity)
+    for meter, quantity in document.get("given_back", {}).items():
+        sums[meter] = sums.get(meter, Decimal(0)) - Decimal(quantity)
     return sums
 
 
