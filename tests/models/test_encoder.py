@@ -123,21 +123,24 @@ def test_batches_come_in_few_shapes():
     assert len({length for _, length in shapes}) <= 4
 
 
-@pytest.mark.skipif(not prepacked.able(), reason="this build of torch has no oneDNN kernels")
-def test_prepacked_layers_answer_as_plain_ones(tiny):
+@pytest.mark.parametrize(("kind", "gap"), [(torch.bfloat16, 0.02), (torch.float32, 2e-6)], ids=str)
+def test_prepacked_layers_answer_as_plain_ones(tiny, kind, gap):
+    if not prepacked.able(kind):
+        pytest.skip("this build of torch has no oneDNN kernels, or this CPU not the type")
     plain, settled = bert.read(tiny).eval(), bert.read(tiny).eval()
-    plain.cast(torch.bfloat16)
-    settled.cast(torch.bfloat16)
+    plain.cast(kind)
+    settled.cast(kind)
     settled.settle()
     assert sum(isinstance(part, prepacked.Prepacked) for part in settled.modules()) == 2 * 4
     batch = bert.pack([[2, 5, 6, 3], [2, 3], [2, 7, 8, 3]])
     with torch.inference_mode():
-        assert torch.allclose(plain(batch), settled(batch), atol=0.02)
+        assert torch.allclose(plain(batch), settled(batch), atol=gap)
 
 
-def test_layers_in_fp32_are_not_prepacked(tiny):
-    model = bert.read(tiny).eval()
+def test_layers_of_a_type_without_kernels_stay_as_they_are(tiny):
+    model = bert.read(tiny).eval().double()
     model.settle()
+    assert not prepacked.able(torch.float64)
     assert not any(isinstance(part, prepacked.Prepacked) for part in model.modules())
 
 

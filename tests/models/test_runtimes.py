@@ -146,11 +146,10 @@ def test_batches_of_answers_come_in_few_sizes():
     assert len(sizes) <= 48 and max(sizes) == 1024
 
 
-@pytest.mark.skipif(not prepacked.able(), reason="this build of torch has no oneDNN kernels")
+@pytest.mark.skipif(not prepacked.able(torch.float32), reason="this build of torch has no oneDNN kernels")
 def test_only_where_kernels_are_compiled_by_size_are_batches_rounded_up(tiny):
-    plain, settled = bert.read(tiny).eval(), bert.read(tiny).eval()
+    plain, settled = bert.read(tiny).eval().double(), bert.read(tiny).eval()
     plain.settle()
-    settled.cast(torch.bfloat16)
     settled.settle()
     assert (plain.pack, settled.pack) == (bert.pack, bert.pack_to_answer)
 

@@ -281,9 +281,8 @@ class Bert(nn.Module):  # type: ignore[misc]
     def settle(self) -> None:
         """Prepares the encoder, in the type and on the device that it has, for answering only."""
         self.merge()
-        if prepacked.able():
-            done = prepacked.prepack(self.encoder, activated="intermediate.dense")
-            self.pack = pack_to_answer if done else pack
+        done = prepacked.prepack(self.encoder, activated="intermediate.dense")
+        self.pack = pack_to_answer if done else pack
 
 
 def read(folder: Path, *, dropout: float = 0.0) -> Bert:
