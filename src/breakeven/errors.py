@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 Level = Literal["info", "warning", "problem"]
 TERM = "report-term-"
+PARTS = frozenset(
+    {"reason", "found", "what", "why", "purpose", "problem"}
+)  # fields that may hold words said in English
 _TEXT = r'"((?:[^"\\]|\\["\\ntu])*)"'
 _FORMS = re.compile(rf"\[([\w-]+)\]|([\w-]+) = {_TEXT}|([\w-]+) = \{{ text = {_TEXT} \}}|#.*|\s*")
 
@@ -180,7 +183,8 @@ class _Lenient(string.Formatter):
         self.language = language
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
-        return kwargs.get(str(key), "?")
+        value = kwargs.get(str(key), "?")
+        return phrased(value, "parts", self.language) if key in PARTS and isinstance(value, str) else value
 
     def format_field(self, value: Any, format_spec: str) -> str:
         value = self._said(value)
@@ -249,6 +253,35 @@ def translated(said: str, prefix: str, language: str | None = None) -> str:
             parts = {name: translated(part, prefix, language) for name, part in found.groupdict().items()}
             return fill(entries[code]["text"], parts)
     return said
+
+
+def phrased(said: str, page: str, language: str | None = None) -> str:
+    """English words of others than this program (the system, a framework, a log), in a language that has the page.
+
+    The first form of the page that fits them says them, and what it names within them too.
+    """
+    for pattern, text in _phrases(page, language or reader_language()):
+        if found := pattern.fullmatch(said):
+            parts = {name: phrased(part, page, language) for name, part in found.groupdict().items()}
+            return string.Formatter().vformat(text, (), parts)
+    return said
+
+
+@functools.cache
+def _phrases(page: str, language: str) -> list[tuple[re.Pattern[str], str]]:
+    return [(form(english), text) for english, text in sayings(page, language).items()]
+
+
+@functools.cache
+def sayings(page: str, language: str) -> dict[str, str]:
+    """A page of `catalogue/<language>/said/`: English words -> the same in the language; empty where there is none."""
+    import tomllib
+    from importlib.resources import files
+
+    place = files("breakeven") / "catalogue" / language / "said" / f"{page}.toml"
+    if not language.isalpha() or not place.is_file():
+        return {}
+    return tomllib.loads(place.read_text(encoding="utf-8"))
 
 
 @functools.cache

@@ -42,7 +42,7 @@ def paragraphs() -> Iterator[str]:
 
 
 def chinese() -> dict[str, str]:
-    folder = files("breakeven") / "catalogue" / "zh" / "help"
+    folder = files("breakeven") / "catalogue" / "zh" / "said"
     return tomllib.loads((folder / "commands.toml").read_text(encoding="utf-8"))
 
 

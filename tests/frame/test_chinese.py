@@ -16,7 +16,19 @@ import pytest
 from tests.inprocess import breakeven
 
 from breakeven.economics.forms import FORMS
-from breakeven.errors import ConfigError, Finding, Place, catalogue, message, reader_language, render, translated
+from breakeven.errors import (
+    PARTS,
+    ConfigError,
+    Finding,
+    Place,
+    catalogue,
+    message,
+    phrased,
+    reader_language,
+    render,
+    sayings,
+    translated,
+)
 from breakeven.project import Project
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -231,3 +243,54 @@ def test_http_errors_speak_the_language_of_the_server(monkeypatch: pytest.Monkey
     wrong = HttpError(422, "inputs-count", at=Place(field="inputs"), found=9, limit=8)
     error = json.loads(error_response(wrong, "r").body)["error"]
     assert (error["code"], error["message"]) == ("inputs-count", "字段 inputs: 请求有 9 个输入；应为 1 到 8 个")
+
+
+SOURCE = Path(__file__).parents[2] / "src" / "breakeven"
+LOGGED = {"info", "warning", "error", "exception"}
+NOT_WORDS = {"%s", "request", "charged"}  # an error in its own words; names of the lines that `--log json` adds
+
+
+def calls(*folders: str) -> list[ast.Call]:
+    paths = [path for folder in folders for path in (SOURCE / folder).rglob("*.py")]
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def logged() -> set[str]:
+    """The form of every line of the servers' log."""
+    found = [call for call in calls("serving", "ledger", "watching") if isinstance(call.func, ast.Attribute)]
+    return {
+        str(call.args[0].value)
+        for call in found
+        if call.func.attr in LOGGED and call.args and isinstance(call.args[0], ast.Constant)  # type: ignore[attr-defined]
+    }
+
+
+def test_every_line_of_the_log_is_said_in_chinese_with_the_same_places() -> None:
+    said = sayings("logs", "zh")
+    assert len(logged()) > 25 and not logged() - NOT_WORDS - said.keys()
+    signs = re.compile(r"%[.\d]*[sdf]")
+    assert not [english for english, text in said.items() if signs.findall(english) != signs.findall(text)]
+
+
+def test_every_reason_that_the_program_gives_is_said_in_chinese() -> None:
+    """Words that stand in the code as a field of an error, not as a code of their own."""
+    found = [keyword.value for call in calls(".") for keyword in call.keywords if keyword.arg in PARTS]
+    plain = [node for node in found if isinstance(node, ast.JoinedStr) or _is_text(node)]
+    said = [text for text in map(_text, plain) if " " in text.strip()]
+    assert len(said) > 30
+    left = [text for text in said if not CHINESE.search(phrased(text, "parts", "zh"))]
+    assert not left, "\n".join(left)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def test_what_the_system_says_within_a_message_is_said_in_chinese(tmp_path: Path) -> None:
+    refused = breakeven("ledger", "import", "/dev/null", cwd=tmp_path, BREAKEVEN_LANG="zh")
+    assert "不是普通文件" in refused.stderr
+    assert phrased("[Errno 111] Connection refused", "parts", "zh") == "连接被拒绝（errno 111）"
+    assert phrased("{broken", "parts", "zh") == "{broken" and phrased("Permission denied", "parts", "en") != "没有权限"
+    error = ConfigError("config-syntax", problem="Permission denied")
+    assert render(error.code, error.fields, language="zh") == "不是有效的 YAML：没有权限"

@@ -1,12 +1,11 @@
 """Help pages and mistakes of usage in the reader's language.
 
-Commands declare their help in English, where it is read beside the code; `catalogue/<language>/help/` says every
+Commands declare their help in English, where it is read beside the code; `catalogue/<language>/said/` says every
 paragraph of it in another language, keyed by the English. Wide signs take two columns, so lines are broken here.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from collections.abc import Iterable
 import click
 from click.formatting import HelpFormatter
 
-from breakeven.errors import fill, form, reader_language, render
+from breakeven.errors import phrased, reader_language, render, sayings
 
 _NEVER_FIRST = "，。；：、？！）」”"
 _WIDE = "\u2e80-\u9fff\uff00-\uffef，。；：、？！（）“”"
@@ -86,7 +85,7 @@ def tell_usage(error: click.ClickException) -> None:
 
 def said_of(text: str) -> str:
     """A paragraph of help in the reader's language; English where nobody said it."""
-    words, plain = _words(reader_language()), " ".join(text.split())
+    words, plain = sayings("commands", reader_language()), " ".join(text.split())
     if plain in words:
         return words[plain]
     if found := _DEFAULTS.fullmatch(plain):
@@ -121,33 +120,4 @@ def columns(text: str) -> int:
 
 def phrase(said: str) -> str:
     """Words of the command-line framework in the reader's language, what they name within them too."""
-    for pattern, text in _phrases(reader_language()):
-        if found := pattern.fullmatch(said):
-            return fill(text, {name: phrase(part) for name, part in found.groupdict().items()})
-    return said
-
-
-@functools.cache
-def _phrases(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """The forms that the framework's English takes, `{places}` anything -> the same in `language`."""
-    import tomllib
-
-    page = _pages(language).get("usage.toml", "")
-    return [(form(english), said) for english, said in tomllib.loads(page).items()]
-
-
-@functools.cache
-def _words(language: str) -> dict[str, str]:
-    """English paragraphs of help -> the same in `language`; none for a language without pages."""
-    import tomllib
-
-    return tomllib.loads(_pages(language).get("commands.toml", ""))
-
-
-def _pages(language: str) -> dict[str, str]:
-    from importlib.resources import files
-
-    folder = files("breakeven") / "catalogue" / language / "help"
-    if not language.isalpha() or not folder.is_dir():
-        return {}
-    return {page.name: page.read_text(encoding="utf-8") for page in folder.iterdir()}
+    return phrased(said, "usage")

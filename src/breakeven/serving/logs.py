@@ -16,7 +16,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from breakeven.errors import BreakevenError
+from breakeven.errors import BreakevenError, phrased, reader_language, sayings
 
 if TYPE_CHECKING:
     from breakeven.ledger.events import Charge
@@ -81,13 +81,15 @@ class Lines(logging.handlers.QueueHandler):
         super().close()
 
 
-def said(record: logging.LogRecord) -> str:
+def said(record: logging.LogRecord, language: str = "en") -> str:
     """A record's message; an exception in it that is not ours is told by its type alone."""
-    arguments = record.args
+    arguments, words = record.args, sayings("logs", language)
     if isinstance(arguments, tuple):
-        arguments = tuple(_told(value) for value in arguments)
+        told = (_told(value) for value in arguments)
+        arguments = tuple(phrased(value, "logs", language) if isinstance(value, str) else value for value in told)
+    text = words.get(str(record.msg), record.msg)
     try:
-        return str(record.msg) % arguments if arguments else _told(record.msg, as_text=True)
+        return str(text) % arguments if arguments else _told(text, as_text=True)
     except (TypeError, ValueError):
         return str(record.msg)
 
@@ -109,7 +111,7 @@ class TextLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
-        line = f"{record.levelname} {record.name}: {said(record)}"
+        line = f"{record.levelname} {record.name}: {said(record, reader_language())}"
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return line
