@@ -40,6 +40,8 @@ def test_a_key_with_one_right_from_a_day_on(project: Path) -> None:
     assert row["scopes"] == ["usage"] and row["not_before"].startswith(later)
     listed = call(keys, "list", *at)
     assert "may" in listed and later in listed
+    assert "acme" in listed and f"{row['secret'][-4:]}" in listed, "whose key it is, and how it ends"
+    assert f"{later} 00:00:00 UTC" in listed, "a time is for people"
     with open_ledger(project / "ledger.sqlite") as ledger, pytest.raises(Refused, match=later):
         ledger.keys.check(row["secret"])
 
@@ -107,3 +109,26 @@ def test_the_words_are_said_in_chinese_too(project: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(keys, ["create", "--customer", "acme", "-C", str(project)])
     assert "仅显示这一次" in done.output
     assert call(books.customers, "list", "-C", str(project))
+
+
+def test_feedback_shows_which_answer_who_said_what(project: Path) -> None:
+    at = ("-C", str(project))
+    assert "no feedback yet" in call(service.feedback, *at)
+    with open_ledger(project / "ledger.sqlite") as ledger:
+        ledger.feedback.add("e1", {"label": "billing"})
+        ledger.feedback.add("e2", {"correct": False, "comment": "no\n\x1b[31mway"})
+    shown = call(service.feedback, *at)
+    for part in ("acme", "e1", "e2", "label: billing", "wrong; comment: no  [31mway"):
+        assert part in shown
+    assert "\x1b" not in shown and "null" not in shown
+    assert "index" not in shown, "a column that says nothing"
+    assert [row["id"] for row in asked(service.feedback, *at)] == ["e1", "e2"]
+
+
+@pytest.mark.parametrize(("found", "shown"), [
+    ("2026-11-23T01:52:17.251908Z", "2026-11-23 01:52:17 UTC"),
+    ("2026-11-23T01:52:17+00:00", "2026-11-23 01:52:17 UTC"),
+    ("2026-11-23T01:52:17+02:00", "2026-11-23T01:52:17+02:00"), (None, None),
+])  # fmt: skip
+def test_a_moment_for_people(found: str | None, shown: str | None) -> None:
+    assert service.short_time(found) == shown

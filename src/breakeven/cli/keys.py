@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from breakeven.cli.options import answer, as_json, say
-from breakeven.cli.service import _customer, _folder, _ledger, _rows, _table, _time
+from breakeven.cli.service import _customer, _folder, _ledger, _names, _rows, _table, _time, short_time
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SCOPES = ("predict", "feedback", "usage", "admin")  # the ledger's, which is not imported for `--help`
@@ -84,16 +84,22 @@ def keys_list(customer: str | None, folder: str, as_json: bool) -> None:
         return
     columns = {
         "id": "key",
-        "customer_name": "customer",
+        "owner": "customer",
         "name": "for",
-        "prefix": "begins with",
+        "ends_with": "ends with",
         "may": "may",
         "created": "made",
         "not_before": "from",
         "expires": "expires",
         "revoked": "revoked",
     }
-    shown: list[dict[str, Any]] = [{**row, "may": ", ".join(row.get("scopes") or ())} for row in rows]
+    names = _names(folder) if rows else {}
+    times = ("created", "not_before", "expires", "revoked")
+    shown: list[dict[str, Any]] = [
+        {**row, **{name: short_time(row.get(name)) for name in times}, "may": ", ".join(row.get("scopes") or ()),
+         "owner": names.get(row["customer"], row["customer"])}
+        for row in rows
+    ]  # fmt: skip
     # A column in which nothing stands is left out: most keys begin at once and never end.
     kept = {key: title for key, title in columns.items() if any(row.get(key) for row in shown)}
     _table(shown, kept, "no keys yet: breakeven keys create")

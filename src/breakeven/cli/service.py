@@ -239,7 +239,41 @@ def feedback(customer: str | None, folder: str, as_json: bool) -> None:
     if as_json:
         answer(rows)
         return
-    import json
+    names = _names(folder) if rows else {}
+    shown = [
+        {**row, "time": short_time(row["time"]), "customer": names.get(row["customer"], row["customer"]),
+         "said": _opinion(row)}
+        for row in rows
+    ]  # fmt: skip
+    columns = {"time": "time", "customer": "customer", "id": "answer", "index": "index", "said": "feedback"}
+    kept = {
+        key: head for key, head in columns.items() if key != "index" or any(row["index"] is not None for row in rows)
+    }
+    _table(shown, kept, "no feedback yet")
 
-    shown = [{**row, "value": json.dumps(row.get("value"), ensure_ascii=False)} for row in rows]
-    _table(shown, {"time": "time", "event": "answer", "index": "index", "value": "feedback"}, "no feedback yet")
+
+def _opinion(row: dict[str, Any]) -> str:
+    """What a customer said of an answer: `wrong; label: billing; comment: ...`, in the reader's language."""
+    correct = {True: "right", False: "wrong"}.get(row.get("correct", ""), "")
+    named = [f"{part}: {_harmless(row[part])}" for part in ("label", "rating", "comment") if row.get(part) is not None]
+    return "; ".join(spoken(part) for part in [correct, *named] if part)
+
+
+def _harmless(said: Any) -> str:
+    """Words of a stranger on one line: what could steer a terminal is a space, what is long is cut."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(said))
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _names(folder: str) -> dict[str, str]:
+    """Id of a customer -> name, as far as customers still have one."""
+    from breakeven.ledger import commands
+
+    return {row["id"]: row["name"] for row in commands.customers_list(_ledger(folder)) if row["name"]}
+
+
+def short_time(text: str | None) -> str | None:
+    """A moment for people: `2026-11-23 01:52:17 UTC` of ISO 8601 in UTC; anything else as it is."""
+    if text is None or not text.endswith(("Z", "+00:00")):
+        return text
+    return text[:19].replace("T", " ") + " UTC"
