@@ -20,7 +20,7 @@ from breakeven.ledger.migrations import MIGRATIONS, Migration
 from breakeven.ledger.store import Stores, connect, prepare, private_path
 
 HERE = Path(__file__).parent
-FORMER = (1, 2)  # every schema that a release has had
+FORMER = (1, 2, 3)  # every schema that a release has had
 SECRET = {  # the key of each fixture, which must go on to work
     "sqlite": "bek_OMIz3fvQ_dxlxKQFgdHqzIcmzzQLTXHxsYyXzIi12Q7kxD9tCudK2Aa2e9",
     "postgres": "bek_0MCMCjdD_OOnvOf8QYBcle8dGs7le6qwX3fkBuki8oQX5VgoQdCQ0rqYLf",

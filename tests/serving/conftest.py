@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,12 @@ class Caller:
         path: str,
         body: Any = None,
         *,
-        chunks: list[bytes] | None = None,
+        chunks: Sequence[bytes | Callable[[], Awaitable[bytes]]] | None = None,
         leave_after: int | None = None,
         **headers: str | None,
     ) -> Answer:
-        """`body`: an object or the bytes. `chunks`: a body in pieces, without a length. `leave_after`: parts
-        until the client goes.
+        """`body`: an object or the bytes. `chunks`: a body in pieces, or what makes them, without a length.
+        `leave_after`: parts until the client goes.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         pieces = chunks if chunks is not None else [content]
@@ -91,7 +91,8 @@ class Caller:
 
         async def receive() -> Any:
             if messages:
-                return messages.pop(0)
+                message = messages.pop(0)
+                return {**message, "body": await message["body"]()} if callable(message["body"]) else message
             await left.wait()
             return {"type": "http.disconnect"}
 

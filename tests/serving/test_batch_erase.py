@@ -127,6 +127,33 @@ def test_lines_that_a_server_is_at_work_on_are_taken_too(make: Make, ledger: Led
     assert held and not any(b"quux" in path.read_bytes() for path in held)
 
 
+def test_an_upload_that_does_not_end_is_cut_off_and_its_sender_told(make: Make, ledger: Ledger) -> None:
+    call = make()
+    folder = call.service.batches.folder
+    assert folder is not None
+
+    async def last() -> bytes:
+        done = await asyncio.to_thread(batch_erase.erase, folder, ledger.customers.find("acme"), (), "quux", patience=0)
+        assert (done.uploads, done.left) == (1, [])
+        assert not [path for path in folder.root.rglob("*") if path.is_file()]
+        return lines("more")
+
+    chunks = [lines("quux") * 30_000, last]
+    answer = call("POST", "/v1/batches", chunks=chunks, content_type="application/x-ndjson")
+    assert (answer.status, answer.error["code"]) == (409, "batch-cut-off")
+    assert not [path for path in folder.root.rglob("*") if path.is_file()]
+
+
+def test_an_upload_of_a_server_that_was_killed_is_removed(make: Make, ledger: Ledger) -> None:
+    folder = make().service.batches.folder
+    assert folder is not None
+    owner = ledger.customers.find("acme")
+    (folder.scratch(owner) / "input.jsonl").write_bytes(lines("quux")[:-3])
+    assert batch_erase.erase(folder, owner, {"some-event"}, None).uploads == 0
+    assert batch_erase.erase(folder, owner, (), "other").uploads == 1
+    assert list((folder.root / owner).iterdir()) == []
+
+
 @given(st.text(min_size=1).filter(str.strip), st.booleans())
 def test_a_text_is_found_however_json_writes_it(text: str, ascii_only: bool) -> None:
     line = json.dumps({"input": f"a {text} b"}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NONE = "none"
+_WRITTEN_SECONDS = 2.0  # after which a server has written the inputs that it had just answered
 
 
 @click.group()
@@ -181,30 +183,37 @@ def customers_export(
 
 def _erase_batches(ledger: str, found: dict[str, Any], *, everything: bool, containing: str | None) -> None:
     """Batch files lie beside the ledger. Who is erased whole leaves none; of one person the lines are written over,
-    and what the ledger knows of them goes as well.
+    and what the ledger knows of them goes as well. `unreached` names what could not be looked through from here.
     """
-    from breakeven.ledger import commands
     from breakeven.serving import batch_erase
     from breakeven.serving.batch_files import BatchFolder
 
     path = None if ledger.startswith("postgres") else Path(ledger.removeprefix("sqlite:///")).absolute()
     kept = BatchFolder.beside(path)
+    found["unreached"] = [] if kept is not None else ["batches"]
     if kept is None:
         return
     if everything:
         found["erased"]["batches"] = kept.forget(found["customer"])
         return
     lines = batch_erase.erase(kept, found["customer"], found["events"], containing)
-    found["erased"]["batch_lines"] = lines.count
+    found["erased"] |= {"batch_lines": lines.count, "uploads": lines.uploads}
     found["copies"] += lines.left
     more = sorted(lines.events - {*found["events"]})
     if more:
-        asked: dict[str, Any] = {"customer": found["customer"], "events": [], "containing": None, "lines": more}
-        again = commands.call(ledger, "subjects.erase", **asked)
-        found["events"] = sorted({*found["events"], *again["events"]})
-        found["requests"] = len(found["events"])
-        for table, rows in again["erased"].items():
-            found["erased"][table] = found["erased"].get(table, 0) + rows
+        _erase_more(ledger, found, lines=more)
+
+
+def _erase_more(ledger: str, found: dict[str, Any], **chosen: Any) -> None:
+    """Erases once more and adds what was found."""
+    from breakeven.ledger import commands
+
+    asked: dict[str, Any] = {"customer": found["customer"], "events": [], "containing": None, **chosen}
+    again = commands.call(ledger, "subjects.erase", **asked)
+    found["events"] = sorted({*found["events"], *again["events"]})
+    found["requests"] = len(found["events"])
+    for table, rows in again["erased"].items():
+        found["erased"][table] = found["erased"].get(table, 0) + rows
 
 
 @customers.command("erase")
@@ -226,9 +235,15 @@ def customers_erase(
     if not yes:
         click.confirm(spoken(f"erase {customer} for ever?"), abort=True, err=True)
     arguments: dict[str, Any] = {"customer": customer, "events": list(requests), "containing": containing}
+    began = time.monotonic()
     found = commands.call(_ledger(folder), "subjects.erase", **arguments)
     everything = not requests and containing is None
     _erase_batches(_ledger(folder), found, everything=everything, containing=containing)
+    if containing is not None:  # a server keeps inputs in memory for a second before it writes them
+        time.sleep(max(_WRITTEN_SECONDS - (time.monotonic() - began), 0.0))
+        _erase_more(_ledger(folder), found, containing=containing)
+    if "batches" in found["unreached"]:
+        click.echo(render("erase-unreached", {}), err=True)
     if as_json:
         answer(found)
         return

@@ -18,6 +18,8 @@ from breakeven.errors import TERM, Busy, UsageError, render
 if TYPE_CHECKING:
     from breakeven.packaging.routing import Desk
 
+_FOLLOW_SECONDS = 60.0  # for servers that share a database to open what a decision names
+
 _reason = click.option("--reason", metavar="TEXT", help="Why; it stands in the signed decision and the audit log.")
 
 
@@ -146,7 +148,10 @@ def tell_server(status: dict[str, Any] | None) -> None:
     if status is None:
         say("no server of this project runs here; the next one follows the newest decision")
         return
-    say(f"the server (process {status['pid']}) follows decision {status['decision']}")
+    if status.get("servers", 1) > 1:
+        say(f"all {status['servers']} servers follow decision {status['decision']} or a newer one")
+    else:
+        say(f"the server (process {status['pid']}) follows decision {status['decision']}")
     if status["refused"] is not None:
         refused = status["refused"]
         say(f"it does not follow decision {refused['decision']}: {refused['message']}")
@@ -192,6 +197,8 @@ def follow(place: str, record: dict[str, Any]) -> dict[str, Any] | None:
     from breakeven.serving import orders
 
     decided = orders.summary(record)
+    if place.startswith("postgres"):
+        return _followed_by_all(place, decided)
     return _asked(place, orders.FOLLOW, {"decided": decided}, lambda ledger: orders.note(ledger, decided))
 
 
@@ -199,7 +206,33 @@ def status_of(place: str) -> dict[str, Any] | None:
     """What a running server says of its releases; None: none runs on this ledger."""
     from breakeven.serving import orders
 
+    if place.startswith("postgres"):
+        return _of_all(place)
     return _asked(place, orders.STATUS, {}, lambda ledger: None)
+
+
+def _of_all(place: str) -> dict[str, Any] | None:
+    """What the servers on a PostgreSQL ledger wrote last, as one status."""
+    from breakeven.ledger.commands import call
+    from breakeven.serving.reports import together
+
+    return together(call(place, "servers"))
+
+
+def _followed_by_all(place: str, decided: dict[str, Any]) -> dict[str, Any] | None:
+    """Writes the decision into the audit log and waits until every server has followed it, or said why not."""
+    from breakeven.ledger.book import open_ledger
+    from breakeven.serving import orders
+
+    with open_ledger(place) as ledger:
+        orders.note(ledger, decided)
+    until = time.monotonic() + _FOLLOW_SECONDS
+    while (status := _of_all(place)) is not None and time.monotonic() < until:
+        refused = status["refused"] is not None and status["refused"]["decision"] == decided["number"]
+        if refused or status["decision"] >= decided["number"]:
+            break
+        time.sleep(0.5)
+    return status
 
 
 def _asked(place: str, name: str, arguments: dict[str, Any], here: Callable[[Any], None]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.errors import BreakevenError, Busy, InputError, Place
-from breakeven.ledger import backups, clock, imports, inputs, invoices, subjects
+from breakeven.ledger import backups, clock, imports, inputs, invoices, servers, subjects
 from breakeven.ledger.book import Ledger, open_ledger
 from breakeven.ledger.customers import Terms
 from breakeven.ledger.events import Charge
@@ -168,6 +168,7 @@ COMMANDS: dict[str, Command] = {
     "subjects": _erased,
     "backup": _backup,
     **inputs.COMMANDS,
+    **servers.COMMANDS,
     **invoices.COMMANDS,
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 # Modules that declare tables; all of them belong to a new ledger.
-TABLES: tuple[str, ...] = ("breakeven.ledger.schema", "breakeven.ledger.invoices")
+TABLES: tuple[str, ...] = ("breakeven.ledger.schema", "breakeven.ledger.invoices", "breakeven.ledger.servers")
 
 
 def _nothing(_op: Operations, _schema: str | None) -> None:
@@ -124,8 +124,40 @@ def _to_3(op: Operations, _schema: str | None) -> None:
             batch.create_index("events_time_customer", ["time", "customer"])
 
 
+def _to_4(op: Operations, _schema: str | None) -> None:
+    """What servers counted, for all to see; PostgreSQL samples no names any more."""
+    op.create_table(
+        "servers",
+        sa.Column("id", sa.String(80), primary_key=True),
+        sa.Column("decision", sa.BigInteger(), primary_key=True),
+        sa.Column("seen", sa.BigInteger(), nullable=False),
+        sa.Column("ended", sa.BigInteger()),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        _unsample(op, "customers.name", "keys.name", "audit.detail")
+
+
+def _to_4_private(op: Operations, schema: str | None) -> None:
+    """PostgreSQL samples nothing that a person wrote any more."""
+    if schema is not None:
+        names = ("answers.body", "feedback.value", "inputs.payload", "inputs.output", "notes.text", "buyers.body")
+        _unsample(op, *(f"{schema}.{name}" for name in names))
+
+
+def _unsample(op: Operations, *columns: str) -> None:
+    """Of what was sampled before, setting the type anew (the same, so nothing is rewritten) removes the sample."""
+    for table, _, column in (name.rpartition(".") for name in columns):
+        kind = "BYTEA" if column == "body" and table.endswith("answers") else "TEXT"
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}, ALTER COLUMN {column} SET STATISTICS 0")
+
+
 # from version -> what makes it the next
-MIGRATIONS: dict[int, Migration] = {1: Migration(_to_2, _to_2_private), 2: Migration(_to_3)}
+MIGRATIONS: dict[int, Migration] = {
+    1: Migration(_to_2, _to_2_private),
+    2: Migration(_to_3),
+    3: Migration(_to_4, _to_4_private),
+}
 
 
 def declared() -> None:

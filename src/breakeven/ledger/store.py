@@ -194,6 +194,8 @@ def _create(stores: Stores, target: int) -> None:
         schema.public.create_all(connection)
         if _version(connection, schema.facts) is not None:  # another process was quicker
             return
+        if not stores.sqlite:
+            _unsample(connection)
         connection.execute(
             sa.insert(schema.facts),
             [
@@ -202,6 +204,14 @@ def _create(stores: Stores, target: int) -> None:
                 {"name": "salt", "value": secrets.token_hex(32)},
             ],
         )
+
+
+def _unsample(connection: Connection) -> None:
+    """On PostgreSQL: no samples of what must be erasable."""
+    for table in (*schema.public.sorted_tables, *schema.private.sorted_tables):
+        place = f'"{table.schema}"."{table.name}"' if table.schema else f'"{table.name}"'
+        for column in schema.UNSAMPLED.get(table.name, ()):
+            connection.exec_driver_sql(f'ALTER TABLE {place} ALTER COLUMN "{column}" SET STATISTICS 0')
 
 
 def _migrate(stores: Stores, found: int, target: int, migrations: Mapping[int, Migration]) -> None:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _NOT_SHOWN = {"keys": ("salt", "hash")}  # secrets, even hashed, are nobody's data
 _IN_PAGES = ("events", "totals")  # the events are read page by page; totals only repeat them
 _PATIENCE = 5.0  # seconds that readers may hold the write-ahead log
+_OLDER = sa.text(  # transactions that still see rows as they were before ours
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND age(backend_xmin) > age(CAST(CAST(:mine AS text) AS xid))"
+)
 
 
 @dataclass(frozen=True)
@@ -238,12 +242,12 @@ def _erase_requests(
 
 
 def purge(stores: Stores) -> None:
-    """Takes what was deleted out of the files: free pages, page ends, the write-ahead log. On the writer's thread."""
+    """Takes what was deleted out of the files: free pages, page ends, the write-ahead log. On the writer's thread.
+
+    PostgreSQL writes the tables anew; what its own log and copies of it hold goes as these turn over.
+    """
     if not stores.sqlite:
-        with stores.writing.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in _private_tables():
-                connection.exec_driver_sql(f'VACUUM "{schema.PRIVATE}"."{table.name}"')
-            connection.exec_driver_sql("VACUUM customers, keys, audit")
+        _purge_postgresql(stores)
         return
     for engine in (stores.private_writing, stores.writing):
         held = engine.raw_connection()
@@ -258,6 +262,23 @@ def purge(stores: Stores) -> None:
             cursor.close()
         finally:
             held.close()
+
+
+def _purge_postgresql(stores: Stores) -> None:
+    """A plain VACUUM leaves bytes in pages and in indexes; so does a full one while somebody still sees older rows."""
+    names = [f'"{schema.PRIVATE}"."{table.name}"' for table in _private_tables()] + ["customers", "keys", "audit"]
+    with stores.writing.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        mine = connection.exec_driver_sql("SELECT pg_current_xact_id()::xid::text").scalar_one()
+        if not any(connection.execute(_OLDER, {"mine": mine}).scalar_one() == 0 for _ in _attempts()):
+            raise EnvironmentFault("erase-unfinished")
+        try:
+            connection.exec_driver_sql(f"SET lock_timeout = {round(_PATIENCE * 1000)}")
+            for name in names:
+                connection.exec_driver_sql(f"VACUUM FULL {name}")
+        except sa.exc.OperationalError as error:
+            raise EnvironmentFault("erase-unfinished") from error
+        finally:
+            connection.exec_driver_sql("RESET lock_timeout")
 
 
 def _attempts() -> Iterator[int]:

@@ -1,12 +1,14 @@
 """Taking one person's lines out of batch files, where they lie, and while a server may be at work on them.
 
 A line is written over and keeps its length, so that no offset moves: of the input it becomes blank, which whoever goes
-on skips; of the output and the errors a line that says so. What a server had read before is waited for.
+on skips; of the output and the errors a line that says so. What a server had read before is waited for, and so is an
+upload that is just being received; one that takes too long is cut off, and its sender told to send it again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from breakeven.ledger.subjects import contains
-from breakeven.serving.batch_files import ENDED, Batch, BatchFolder
+from breakeven.serving.batch_files import ENDED, UPLOAD, Batch, BatchFolder
 
 _PATIENCE = 30.0  # seconds for a chunk that was read before; it takes half a second where others wait
 _PAUSE = 0.02
@@ -25,24 +27,58 @@ _WRITTEN = ("output", "errors")
 
 @dataclass
 class Lines:
-    """Events of the lines that were written over, how many these were, and folders that could not be looked through."""
+    """Events of the lines that were written over, how many these were, uploads that were cut off, and folders that
+    could not be looked through.
+    """
 
     events: set[str] = field(default_factory=set)
     count: int = 0
+    uploads: int = 0
     left: list[str] = field(default_factory=list)
 
 
-def erase(folder: BatchFolder, customer: str, events: Collection[str], text: str | None) -> Lines:
+def erase(
+    folder: BatchFolder, customer: str, events: Collection[str], text: str | None, *, patience: float = _PATIENCE
+) -> Lines:
     """Takes out of a customer's batches the lines of these events and those that contain a text, with what was
-    answered to them.
+    answered to them. `patience`: seconds for an upload that is under way.
     """
     found = Lines()
+    if text is not None:  # first: one that is whole meanwhile is a batch
+        uploads = sorted((folder.root / customer).glob(f"{UPLOAD}*"))
+        found.uploads = sum(_cut_off(upload, folder, patience) for upload in uploads)
     known = {batch.folder.name: batch for batch in folder.list(customer)}
     for place in sorted((folder.root / customer).glob("bat_*")):
         batch = known.get(place.name)
         if batch is None or not _erase(batch, folder, found, events, text):
             found.left.append(str(place))
     return found
+
+
+def _cut_off(upload: Path, folder: BatchFolder, patience: float) -> bool:
+    """Waits until an upload is whole, and so a batch, or given up; else cuts it off, for part of it is only in the
+    server's memory. Whether it was cut off.
+    """
+    until = time.monotonic() + patience
+    with contextlib.suppress(FileNotFoundError):
+        while _receiving(upload / "input.jsonl"):
+            if time.monotonic() > until:
+                break
+            time.sleep(_PAUSE)
+        upload.stat()
+        folder.discard(upload)
+        return True
+    return False
+
+
+def _receiving(path: Path) -> bool:
+    """Whether a server still writes to an upload; one that was killed no longer does."""
+    with open(path, "rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 def _erase(batch: Batch, folder: BatchFolder, found: Lines, events: Collection[str], text: str | None) -> bool:

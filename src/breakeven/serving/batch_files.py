@@ -26,6 +26,7 @@ ENVIRONMENT = "BREAKEVEN_FILES"
 ENDED = frozenset({"done", "failed", "cancelled"})
 _ID = re.compile(r"bat_[0-9a-f]{28}")
 _FORMAT = 1
+UPLOAD = ".new-"  # begins the name of a folder in which an input is being received
 Kind = Literal["output", "errors"]
 
 
@@ -154,7 +155,7 @@ class BatchFolder:
 
     def scratch(self, customer: str) -> Path:
         """A new folder to receive an input in; `adopt` or `discard` it."""
-        folder = self.root / customer / f".new-{secrets.token_hex(8)}"
+        folder = self.root / customer / f"{UPLOAD}{secrets.token_hex(8)}"
         with _faults(folder):
             for level in (self.root, self.root / customer, folder):
                 level.mkdir(mode=0o700, exist_ok=True, parents=True)
@@ -214,7 +215,7 @@ class BatchFolder:
     def sweep(self) -> int:
         """Removes what is past its time, and inputs that were never received whole; how many."""
         moment, gone = clock.now(), 0
-        for folder in [*self.root.glob("*/bat_*"), *self.root.glob("*/.new-*")]:
+        for folder in [*self.root.glob("*/bat_*"), *self.root.glob(f"*/{UPLOAD}*")]:
             batch = _load(folder) if folder.name.startswith("bat_") else None
             age = moment - int(folder.stat().st_mtime * 1_000_000) if folder.exists() else 0
             left = batch is None and age > clock.DAY

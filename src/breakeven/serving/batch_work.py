@@ -91,6 +91,7 @@ class Batches:
                 if not active or self._wake.is_set():
                     self._wake.clear()
                     await _aside(folder.sweep)
+                    await _aside(lambda: self._forget_erased(folder))
                     active.extend(await _aside(lambda: _locked(folder, {batch.id for batch, _ in active})))
                 if active:
                     await self._turn(active)
@@ -102,6 +103,15 @@ class Batches:
                 await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_SECONDS)
         for _, lock in active:
             lock.close()
+
+    def _forget_erased(self, folder: BatchFolder) -> None:
+        """Removes files of erased customers: of an upload just under way, or where who erased did not reach them."""
+        who = schema.customers.c
+        with self.service.ledger.stores.reading.connect() as connection:
+            gone = connection.execute(sa.select(who.id).where(who.erased.is_not(None))).scalars().all()
+        for customer in gone:
+            if (folder.root / customer).exists():
+                folder.forget(customer)
 
     async def _turn(self, active: deque[tuple[Batch, IO[Any]]]) -> None:
         """A chunk of the first batch, which then stands last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import re
 import shutil
@@ -40,10 +41,13 @@ async def create(service: Service, exchange: Exchange) -> Response:
     scratch = await _aside(folder.scratch, key.customer)
     try:
         size, digest, named = await _receive(exchange, scratch / "input.jsonl", folder.limits.bytes)
+        await service.access.key(exchange, "predict")  # who was erased while it came leaves nothing here
         model = model if named is None else named
         if model is not None:
             service.deployment(model, key)
         request = service.ledger.replay.request(f"{model}\0{digest}".encode())
+        if not scratch.exists():
+            raise HttpError(409, "batch-cut-off", retry_after=1)
         batch = Batch(scratch, _id(service, exchange, key), key.customer, key.id, model, request, size)
         made = await _aside(folder.adopt, scratch, batch)
     except BaseException:
@@ -98,6 +102,7 @@ async def _receive(exchange: Exchange, path: Path, limit: int) -> tuple[int, str
     size, digest, model = 0, hashlib.sha256(), None
     pieces = _form(exchange, limit) if exchange.is_form else _raw(exchange, limit)
     with private(path, "wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # whoever erases sees by it that more is coming
         async for name, piece in pieces:
             if name == "model":
                 model = (model or "") + piece.decode("utf-8", "replace")

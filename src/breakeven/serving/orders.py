@@ -25,7 +25,7 @@ class Orders:
         return {STATUS: self._status, FOLLOW: self._follow}
 
     def _status(self, _ledger: Ledger) -> dict[str, Any] | None:
-        return None if self.roster is None else self.roster.status()
+        return None if self.roster is None else self.roster.told()
 
     def _follow(self, ledger: Ledger, decided: Mapping[str, Any]) -> dict[str, Any] | None:
         note(ledger, decided)
