@@ -38,6 +38,22 @@ def written(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_what_came_late_counts_in_the_same_month_elsewhere(tmp_path: Path, form: str) -> None:
+    """Else the invoice of a month would be another one in the ledger that the events were carried to."""
+    place, other = tmp_path / "from" / "ledger.sqlite", tmp_path / "to" / "ledger.sqlite"
+    with open_ledger(place) as ledger:
+        owner = ledger.customers.add("acme").id
+        ledger.record([Charge(owner, {"answers": 1, "images": 3}, id="in time", time=1_000_000)])
+        ledger.close_month("acme", "1970-01")
+        ledger.record([Charge(owner, {"answers": 2, "images": 5}, id="late", time=2_000_000)])
+    file = exported(place, form, tmp_path / "events")
+    assert commands.import_events(other, file, form, add_customers=True)["new"] == 2
+    months = [{row["id"]: row["counted"] for row in commands.events(at)} for at in (place, other)]
+    assert months[0] == months[1] and months[0]["late"] > "2024" and months[0]["in time"] < "1971"
+    assert commands.import_events(other, file, form)["there"] == 2 and commands.verify(other)["holds"]
+
+
 def exported(place: Path, form: str, to: Path) -> Path:
     to.write_bytes(b"".join(FORMATS[form](commands.event_pages(place))))
     return to

@@ -35,16 +35,20 @@ def cloud_event(row: Row) -> dict[str, Any]:
         "subject": row["customer"],
         "time": row["time"],
         "datacontenttype": "application/json",
-        "data": {name: row[name] for name in _DATA if row[name] is not None}
-        | ({"counted": row["counted"]} if row["late"] else {}),
+        "data": {name: row[name] for name in _DATA if row[name] is not None} | _late(row),
     }
+
+
+def _late(row: Row) -> dict[str, Any]:
+    """When an event counts, where its month was closed before it came."""
+    return {"counted": row["counted"]} if row["late"] else {}
 
 
 def open_meter(row: Row) -> dict[str, Any]:
     """One event as OpenMeter takes it: a CloudEvent of one type whose data is flat, so that a meter sums
     `$.<meter>`. A correction is an event with negative quantities, so the sums come out right.
     """
-    labels = {name: row[name] for name in ("kind", "about", "key", "model", "plan") if row[name]}
+    labels = {name: row[name] for name in ("kind", "about", "key", "model", "plan") if row[name]} | _late(row)
     return {
         "specversion": "1.0",
         "id": row["id"],
@@ -67,7 +71,8 @@ def lago_events(row: Row) -> Iterator[dict[str, Any]]:
             "code": meter,
             "timestamp": f"{moment // 1_000_000}.{moment % 1_000_000:06d}",
             "properties": {"quantity": quantity, "event": row["id"]}
-            | {name: row[name] for name in _LABELS if row[name]},
+            | {name: row[name] for name in _LABELS if row[name]}
+            | _late(row),
         }
 
 

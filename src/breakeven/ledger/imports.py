@@ -102,12 +102,21 @@ def _checked(found: Mapping[str, Any], source: str | None) -> Row:
     quantities = found.get("quantities")
     if not isinstance(quantities, Mapping) or not quantities:
         raise _wrong("quantities", quantities, "at least one meter with a whole number")
+    row["counted"] = _counted(found.get("counted"), row["time"])
     row["quantities"] = {_meter(meter): _whole(meter, number, row["kind"]) for meter, number in quantities.items()}
     answers = found.get("answers")
     row["answers"] = (
         max(row["quantities"].get("answers", 1), 0) if answers in (None, "") else _whole("answers", answers)
     )
     return row
+
+
+def _counted(value: Any, time: int) -> int | None:
+    """When an event counts where that is not when it happened: its month was closed before it came."""
+    moment = time if value in (None, "") else _time(value)
+    if moment < time:
+        raise _wrong("counted", value, "no moment before the event's time")
+    return None if moment == time else moment
 
 
 def _meter(meter: Any) -> str:
@@ -233,9 +242,12 @@ def _parquet(file: Path) -> Found:
         raise InputError("import-file", at=Place(file=str(file)), form="parquet", reason=reason) from error
     _columns(table.columns)
     for number, row in enumerate(table.iter_rows(named=True), 1):
-        moment = row["time"]
-        time = moment.isoformat() if hasattr(moment, "isoformat") else moment
-        yield number, {**row, "time": time, "quantities": {row["meter"]: row["quantity"]}}
+        times = {name: _text(row[name]) for name in ("time", "counted") if name in row}
+        yield number, {**row, **times, "quantities": {row["meter"]: row["quantity"]}}
+
+
+def _text(moment: Any) -> Any:
+    return moment.isoformat() if hasattr(moment, "isoformat") else moment
 
 
 READERS: dict[str, Callable[[Path], Found]] = {
@@ -267,8 +279,8 @@ def take(
             if other is not None:
                 fields = {"id": row["id"], "source": row["source"], "field": other}
                 problems.append({"row": number, "code": "event-differs", "fields": fields})
-        elif row["time"] > latest:
-            fields = {"found": clock.text(row["time"]), "now": clock.text(clock.now())}
+        elif (last := row.get("counted") or row["time"]) > latest:
+            fields = {"found": clock.text(last), "now": clock.text(clock.now())}
             problems.append({"row": number, "code": "event-future", "fields": fields})
         else:
             taken.append(_charge(row, owner))
@@ -333,6 +345,7 @@ def _charge(row: Row, owner: str) -> Charge:
         release=row["model"],
         plan=row["plan"],
         time=row["time"],
+        counted=row.get("counted"),
         kind=row["kind"],
         about=row["about"],
     )
