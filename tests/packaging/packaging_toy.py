@@ -95,6 +95,7 @@ class ToySettings(BaseModel):
     reference_ms: float = 0.0
     fast_ms: float = 0.0
     fast_error: float = 0.0
+    fast_raises: bool = False
     fast_broken: bool = False
     batch_error: dict[str, float] = {}
     unsorted_error: dict[str, float] = {}
@@ -137,6 +138,8 @@ class ToyPredictor(Predictor):
 
     def predict(self, inputs: list[Any]) -> list[Any]:
         self.batches.append(len(inputs))
+        if self._options.fast_raises and self._runtime == "fast":
+            raise RuntimeError("no such instruction\nwith a long trace")
         slow_ms = self._options.reference_ms if self._runtime == "reference" else self._options.fast_ms
         if slow_ms:
             time.sleep(slow_ms * len(inputs) / 1000)

@@ -93,6 +93,27 @@ def test_a_runtime_that_cannot_be_loaded_here_gives_way(two: Path, beside: Path)
             assert "cannot be loaded" in package.here["why"]
 
 
+def test_a_runtime_that_opens_and_cannot_answer_here_gives_way(two: Path, beside: Path) -> None:
+    """A machine whose processor lacks an instruction tells so at the first answer, not at opening."""
+    elsewhere(two, fast_raises=True)
+    for _ in range(2):
+        with here(two, beside) as package:
+            assert (package.runtime, package.here["reason"]) == ("reference", "unable")
+            assert package.here["why"] == "RuntimeError: no such instruction"
+            assert package.here["agree"] == package.here["rows"] == 8
+            assert len(package.raw(["aaaa"])) == 1
+
+
+def test_where_neither_runtime_answers_as_it_did_it_is_not_served(two: Path, beside: Path) -> None:
+    elsewhere(two, fast_raises=True)
+    check = read_json(two / "check.json")
+    check["outputs"]["p"]["values"] = [[0.5, 0.5] for _ in check["outputs"]["p"]["values"]]
+    write_json(two / "check.json", check)
+    with pytest.raises(EnvironmentFault, match="gives other answers on this machine"):
+        here(two, beside)
+    assert not beside.exists()
+
+
 def test_where_it_was_measured_a_broken_runtime_is_an_error(two: Path, beside: Path) -> None:
     packaging_toy.save_file({"other": packaging_toy.np.zeros(2)}, two / "fast" / "weights.safetensors")
     with pytest.raises(IntegrityError, match="runtime 'fast' cannot be loaded"):

@@ -290,18 +290,18 @@ def test_the_stock_command_verifies_what_we_sign(folder: Path, key: Path) -> Non
     signing.sign(folder, key)
     stock = [sys.executable, "-m", "model_signing", "verify", "key", str(folder)]
     command = [*stock, "--signature", str(folder / "model.sig"), "--public_key", str(public(key))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert (done.returncode, "Verification succeeded" in done.stdout) == (0, True), done.stdout + done.stderr
     change(folder)
-    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode != 0
+    assert subprocess.run(command, capture_output=True, check=False, timeout=180).returncode != 0
 
 
 @pytest.mark.slow
 def test_a_key_can_be_made_from_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "new.key"
     command = [sys.executable, "-m", "breakeven.packaging.signing", str(path)]
-    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert subprocess.run(command, capture_output=True, check=False, timeout=180).returncode == 0
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
-    alone = subprocess.run(command[:-1], capture_output=True, text=True, check=False, timeout=60)
+    alone = subprocess.run(command[:-1], capture_output=True, text=True, check=False, timeout=180)
     assert (alone.returncode, alone.stderr.startswith("usage:")) == (2, True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -152,6 +155,32 @@ def test_a_command_that_fails_hangs_or_is_not_there_is_said(tmp_path: Path) -> N
     time.sleep(1.5)
     assert not (tmp_path / "late").exists()  # what it started was ended with it
     run(["/bin/sh", "-c", "exec 0<&-"])  # one that reads nothing is none the worse
+
+
+def test_a_command_is_done_when_it_ends_whatever_it_left_running(tmp_path: Path) -> None:
+    """What it started may hold its standard error for hours; waiting for that would tell of the alert for ever."""
+    began = time.monotonic()
+    send(Receiver.model_validate({"command": ["/bin/sh", "-c", "sleep 4 & exit 0"], "timeout": "3s"}), tmp_path)
+    with pytest.raises(EnvironmentFault, match="left with 4: no pager"):
+        send(Receiver.model_validate({"command": ["/bin/sh", "-c", "sleep 4 & echo no pager >&2; exit 4"]}), tmp_path)
+    assert time.monotonic() - began < 2.9
+
+
+def test_a_receiver_that_sends_a_byte_now_and_then_is_hung_up_on(tmp_path: Path) -> None:
+    there = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = there.accept()
+        with connection, contextlib.suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nx-word: " + b"a" * 100:
+                connection.send(bytes([byte]))
+                time.sleep(0.2)
+
+    threading.Thread(target=drip, daemon=True).start()
+    began = time.monotonic()
+    with there, pytest.raises(EnvironmentFault, match=r"did not answer within 1\.0 seconds"):
+        send(hook(f"http://127.0.0.1:{there.getsockname()[1]}/", timeout="1s"), tmp_path)
+    assert time.monotonic() - began < 4
 
 
 class Sent:

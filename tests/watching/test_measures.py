@@ -65,6 +65,24 @@ def test_every_measure_has_its_words_and_its_setting() -> None:
     assert set(MEASURES) == set(WATCHED) == set(get_args(Watched))
 
 
+def test_errors_of_a_route_are_its_own_and_those_of_watching_routes_nobodys() -> None:
+    server = Server()
+    server.answer(100, route="predict")
+    server.answer(50, route="chat")
+    server.answer(50, route="chat", status=500)
+    server.answer(400, route="readyz", status=503)
+    for code, status, count in (("internal", 500, 50), ("shutting-down", 503, 400)):
+        for _ in range(count):
+            server.watch.refused(code, status)
+    sources = Sources(server.read())
+    assert value(rule("error_share", route="predict"), sources) == 0.0
+    assert value(rule("error_share", route="chat"), sources) == 0.5
+    assert value(rule("error_share"), sources) == 0.25
+    for _ in range(10):  # streams that broke after their 200
+        server.watch.refused("model-failed", 500)
+    assert value(rule("error_share"), Sources(server.read())) == pytest.approx(0.3)
+
+
 def test_errors_count_by_class_and_against_requests_that_use_the_service() -> None:
     server = Server()
     server.answer(80)

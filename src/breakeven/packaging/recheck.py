@@ -120,11 +120,16 @@ def check_here(package: Package) -> dict[str, Any]:
 
 def _parity(package: Package) -> dict[str, Any]:
     inputs, expected = _recorded(package)
-    agree = _agreeing(package, package.predictor, inputs, expected)
-    result: dict[str, Any] = {"checked": True, "rows": len(inputs), "agree": agree}
     reference = str(package.info["runtimes"]["reference"])
+    result: dict[str, Any] = {"checked": True, "rows": len(inputs)}
     if package.runtime != reference:
-        return result | _against_reference(package, reference, inputs, expected, agree=agree)
+        try:
+            agree = _agreeing(package, package.predictor, inputs, expected)
+        except Exception as error:  # it opens, and an instruction or a kernel that it needs is not here
+            return result | {"agree": 0} | _unable(package, reference, inputs, expected, error=error)
+        return result | {"agree": agree} | _against_reference(package, reference, inputs, expected, agree=agree)
+    agree = _agreeing(package, package.predictor, inputs, expected)
+    result["agree"] = agree
     if agree < len(inputs):
         raise _not_here(package, agree, len(inputs))
     return result | {"ms_reference": _paces([package.predictor], inputs)[0]}
@@ -158,6 +163,19 @@ def _against_reference(package: Package, reference: str, inputs: list[Any], expe
         raise _not_here(package, agreed, len(inputs))
     package.use(other, reference)
     return found | {"runtime": reference, "fell_back": True, "reason": "slower" if held else "parity"}
+
+
+def _unable(package: Package, reference: str, inputs: list[Any], expected: list[Any], *,
+            error: Exception) -> dict[str, Any]:  # fmt: skip
+    """The reference in the place of a chosen runtime that cannot answer on this machine."""
+    other = load_predictor(package.model, package.folder, reference, package.threads)
+    agreed = _agreeing(package, other, inputs, expected)
+    if agreed < len(inputs):
+        other.close()
+        raise _not_here(package, agreed, len(inputs)) from error
+    package.use(other, reference)
+    why = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return {"agree": agreed, "runtime": reference, "fell_back": True, "reason": "unable", "why": why}
 
 
 def _not_here(package: Package, agree: int, rows: int) -> EnvironmentFault:

@@ -10,12 +10,14 @@ import hmac
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from breakeven.data.web import Web
@@ -25,6 +27,7 @@ from breakeven.watching.settings import Receiver, seconds
 _PREFIX = "whsec_"  # Standard Webhooks: what follows is the key in base64
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _SAID = 300
+_LAST_WORDS_SECONDS = 0.5
 
 
 def check(name: str, receiver: Receiver) -> None:
@@ -77,22 +80,25 @@ class Hook(Web):
 
         parts = urlsplit(self._url)
         at = Place(file=f"{parts.scheme}://{parts.hostname}")  # no more of it: a path may hold a token
+        until = Until(self.timeout_seconds)
         try:
-            status = self._posted(message, content)
+            with until:
+                status = self._posted(message, content, until.trace)
         except BreakevenError as error:
             error.at = at
             raise
-        except httpx.TimeoutException:
-            raise EnvironmentFault("web-slow", at=at, limit=self.timeout_seconds) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            if until.over or isinstance(error, httpx.TimeoutException):
+                raise EnvironmentFault("alerts-slow", at=at, limit=self.timeout_seconds) from None
             raise EnvironmentFault("web-unreachable", at=at, reason=str(error) or type(error).__name__) from None
         if not 200 <= status < 300:
             raise EnvironmentFault("alerts-answered", at=at, status=status)
 
-    def _posted(self, message: str, content: bytes) -> int:
+    def _posted(self, message: str, content: bytes, trace: Callable[[str, Any], None]) -> int:
         import httpx
 
         target, extensions, headers = self._pinned(self._url)
+        extensions = {**extensions, "trace": trace}
         timestamp, certificates = int(time.time()), os.environ.get("SSL_CERT_FILE")
         verify: Any = ssl.create_default_context(cafile=certificates) if certificates else True
         headers |= {"content-type": "application/json", "webhook-id": message, "webhook-timestamp": str(timestamp)}
@@ -112,6 +118,36 @@ class Hook(Web):
             return status
 
 
+class Until:
+    """Hangs up a request that is not over after so many seconds: httpx limits each read, and a receiver that sends a
+    byte now and then would hold it for ever.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(limit, self._hang_up)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Until:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hears of the connection; an extension of httpx's requests."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def _hang_up(self) -> None:
+        self.over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not that of TLS, which would wait for words
+
+
 def _run(receiver: Receiver, command: list[str], content: bytes, folder: Path) -> None:
     """The message on standard input; an exit code of 0 says that it was delivered."""
     names = (*_INHERITED, *receiver.environment)
@@ -125,15 +161,38 @@ def _run(receiver: Receiver, command: list[str], content: bytes, folder: Path) -
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise EnvironmentFault("alerts-command", at=at, reason=reason) from None
+    # Its own end counts, not that of its pipes: what it left running may hold those for ever.
+    _thread(_write, process.stdin, content)
+    said: list[bytes] = []
+    listening = _thread(_listen, process.stderr, said)
     try:
-        _, said = process.communicate(content, timeout=seconds(receiver.timeout))
+        process.wait(seconds(receiver.timeout))
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)  # it, and what it started
         process.wait()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise EnvironmentFault("web-slow", at=at, limit=seconds(receiver.timeout)) from None
+            raise EnvironmentFault("alerts-slow", at=at, limit=seconds(receiver.timeout)) from None
         raise
     if process.returncode != 0:
-        last = said.decode("utf-8", "replace").strip()[-_SAID:]
+        listening.join(_LAST_WORDS_SECONDS)
+        last = b"".join(said).decode("utf-8", "replace").strip()[-_SAID:]
         raise EnvironmentFault("alerts-exit", at=at, status=process.returncode, said=last or "-")
+
+
+def _thread(work: Callable[..., None], *given: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=given, daemon=True)
+    thread.start()
+    return thread
+
+
+def _write(stream: IO[bytes], content: bytes) -> None:
+    with contextlib.suppress(OSError), stream:  # a command that does not read may well be satisfied
+        stream.write(content)
+
+
+def _listen(stream: IO[bytes], said: list[bytes]) -> None:
+    """The last words of a command, however many it says."""
+    with contextlib.suppress(OSError), stream:
+        while part := os.read(stream.fileno(), 1 << 16):
+            said[:] = [b"".join((*said, part))[-4 * _SAID :]]

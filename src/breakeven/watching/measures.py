@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from breakeven.errors import BreakevenError, message
+from breakeven.serving.wire import type_of
 from breakeven.watching.history import Labels, View, quantile
 from breakeven.watching.settings import Rule, seconds
 
@@ -67,8 +68,18 @@ def _server_down(_rule: Rule, sources: Sources) -> Values:
 
 def _error_share(rule: Rule, sources: Sources) -> Values:
     every = requests(rule, sources)
-    bad = _total(sources, "breakeven_errors_total", rule, {"type": rule.errors})
+    bad = sum(count for labels, count in _routed(rule, sources, "breakeven_requests_total") if _is(rule, labels))
+    if rule.route is None:  # a stream that broke was answered 200 before: its error alone tells of it
+        told = sources.view.split("breakeven_requests_total", seconds(rule.window)).items()
+        answered = sum(count for labels, count in told if _is(rule, dict(labels)))
+        bad += max(_total(sources, "breakeven_errors_total", rule, {"type": rule.errors}) - answered, 0.0)
     return {(): min(bad / every, 1.0)}
+
+
+def _is(rule: Rule, labels: Mapping[str, str]) -> bool:
+    """Whether requests of these labels failed with an error of the rule's classes."""
+    status = int(labels["status"])
+    return status >= 400 and type_of(status) in rule.errors
 
 
 def _refused_share(rule: Rule, sources: Sources) -> Values:
