@@ -23,6 +23,7 @@ from breakeven.serving.batch_files import BatchFolder
 from breakeven.serving.batch_work import Batches
 from breakeven.serving.deployment import Deployment, Standing, compare
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
+from breakeven.serving.intake import Intake
 from breakeven.serving.logs import RequestLog
 from breakeven.serving.traces import Traces, current
 from breakeven.serving.watch import Watch
@@ -41,6 +42,7 @@ log = logging.getLogger("breakeven.serving")
 
 Handler = Callable[["Service", Exchange], Awaitable[Response | None]]
 LONGEST_PATH = 8192
+_LARGEST_AT_ONCE = 8
 _MODELS = "/v2/models/"
 _BATCHES = ("/v1/batches/", "batch")
 _ONE_MODEL = ("/v1/models/", "model")
@@ -49,12 +51,14 @@ _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-st
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service takes. `request_seconds`: the whole of a request in the server's hands. `queue_seconds`: the
+    """What the service takes. `held_bytes`: of large bodies at once, from their arrival to their answer, but never less
+    than eight of the largest. `request_seconds`: the whole of a request in the server's hands. `queue_seconds`: the
     longest wait for which a request is taken at all, where two batches do not take longer (see `batcher.Batcher.room`).
     """
 
     max_bytes: int = 1 << 20
     max_inputs: int = 256
+    held_bytes: int = 256 << 20
     max_queue: int = 2048
     max_batch: int = 64
     window_ms: float = 2.0
@@ -114,6 +118,7 @@ class Service:
         self.limits = limits
         self.source = source
         self.access = Access(ledger)
+        self.intake = Intake(max(limits.held_bytes, _LARGEST_AT_ONCE * limits.max_bytes))
         self.watch = Watch(lambda: sum(one.batcher.queued for one in self.served.values()), ledger.writer.queued)
         self.plan = plan
         first = self.deploy(package, rule, name=name, limits=limits)
@@ -217,6 +222,7 @@ class Service:
         started = time.perf_counter()
         name, response = "other", None
         self.open += 1
+        exchange.intake = self.intake
         if self.traces is not None:
             exchange.trace = self.traces.begin(exchange)
         try:
@@ -232,6 +238,7 @@ class Service:
             response = self._refusal(exchange, HttpError(500, "internal"))
         finally:
             self.open -= 1
+            exchange.let_go()
         self._tell(exchange, name, exchange.status if response is None else response.status, started)
         if response is not None:  # a stream has sent itself
             await _send(exchange, response)

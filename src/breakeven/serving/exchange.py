@@ -13,6 +13,7 @@ from breakeven.serving.wire import HttpError, read_json
 
 if TYPE_CHECKING:
     from breakeven.ledger.keys import Key
+    from breakeven.serving.intake import Intake
     from breakeven.serving.traces import Trace
 
 Scope = MutableMapping[str, Any]
@@ -34,6 +35,7 @@ _FORMS = ("multipart/form-data",)
 _BYTES = ("application/octet-stream", "")  # some clients name no type
 _CLOSE = {"connection": "close"}
 _IDS_AT_ONCE = 256
+_QUERY_FIELDS = 50
 _JSON = b"application/json"
 
 
@@ -52,8 +54,8 @@ class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
     __slots__ = (
-        "began", "binary", "failure", "forms", "headers", "id", "key", "method", "named", "receive", "scope", "send",
-        "status", "trace",
+        "began", "binary", "failure", "forms", "headers", "held", "id", "intake", "key", "method", "named", "receive",
+        "scope", "send", "status", "trace",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +73,8 @@ class Exchange:
         self.status = 200  # of an answer that its handler sends itself
         self.forms = False  # whether a form may be the body
         self.binary = False  # whether bytes may follow a JSON object
+        self.intake: Intake | None = None  # where the bytes of a large body are counted
+        self.held = 0  # how many of them
 
     def _request_id(self) -> str:
         given = self.headers.get(b"x-request-id", b"").decode("latin-1")
@@ -83,10 +87,12 @@ class Exchange:
         return self.headers.get(name, b"").decode("latin-1")
 
     def query(self) -> dict[str, str]:
-        """The query's fields; the last of a doubled name."""
-        return dict(
-            parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50)
-        )
+        """The query's fields; the last of a doubled name. HttpError 400 for more than anybody asks for."""
+        text = self.scope.get("query_string", b"").decode("latin-1")
+        try:
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS))
+        except ValueError as error:
+            raise HttpError(400, "query-fields", limit=_QUERY_FIELDS) from error
 
     def client(self) -> str:
         """The address the request came from."""
@@ -121,7 +127,7 @@ class Exchange:
         if self.header(b"content-encoding") not in ("", "identity"):
             raise HttpError(415, "body-encoding", found=self.header(b"content-encoding")[:40], headers=_CLOSE)
         length = self.header(b"content-length")
-        if length.isdigit() and int(length[:18]) > limit:
+        if length.isdecimal() and int(length[:18]) > limit:
             raise HttpError(413, "body-too-large", limit=limit, headers=_CLOSE)
 
     def _known(self, kinds: tuple[str, ...]) -> bool:
@@ -162,12 +168,29 @@ class Exchange:
         while True:
             if message["type"] == "http.disconnect":
                 raise HttpError(400, "client-left")
-            parts += message.get("body", b"")
+            piece = message.get("body", b"")
+            self._hold(len(piece))
+            parts += piece
             if len(parts) > limit:
                 raise HttpError(413, "body-too-large", limit=limit, headers=_CLOSE)
             if not message.get("more_body"):
                 return bytes(parts)
             message = await self.receive()
+
+    def _hold(self, size: int) -> None:
+        """Counts bytes of a body that came in pieces; HttpError 503 where the server holds enough of such."""
+        if self.intake is not None:
+            self.intake.take(self._lane(), size)
+            self.held += size
+
+    def let_go(self) -> None:
+        """Gives back what `_hold` counted, once the request is answered."""
+        if self.intake is not None and self.held:
+            self.intake.give(self._lane(), self.held)
+            self.held = 0
+
+    def _lane(self) -> str:
+        return self.key.id if self.key is not None else ""
 
 
 def read_object(body: bytes, allowed: frozenset[str], example: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ async def step(service: Service, exchange: Exchange) -> Response:
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
     routes.check_open(service)
+    routes.check_once(exchange)
     body = await exchange.body(service.limits.max_bytes)
     request = read_object(body, _STEP, '{"state": ..., "observation": ...}')
     for name in ("state", "observation"):

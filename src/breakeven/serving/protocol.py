@@ -44,6 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc]
     """uvicorn's protocol, which remembers since when it waits and for what."""
 
     guard = Guard()
+    cycle: Any
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Refuses what is over the bound before it costs anything, unless another connection waits for nothing."""

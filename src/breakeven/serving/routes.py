@@ -212,6 +212,20 @@ def answer_body(
     return body
 
 
+def _request_of(service: Service, exchange: Exchange, body: bytes) -> str:
+    """By what a retry is known: what was sent, and where to. An address of its own is another request."""
+    path = exchange.scope["path"]
+    if path != "/v1/predict":
+        body = f"{path}\0{exchange.header(b'inference-header-content-length')}\0".encode() + body
+    return service.ledger.replay.request(body)
+
+
+def check_once(exchange: Exchange) -> None:
+    """HttpError 422 where an Idempotency-Key would promise what is not kept: an answer to give a second time."""
+    if b"idempotency-key" in exchange.headers:
+        raise HttpError(422, "idempotency-not-here", at=Place(field="Idempotency-Key"))
+
+
 async def _once(
     service: Service,
     deployment: Deployment,
@@ -226,7 +240,7 @@ async def _once(
     given = exchange.header(b"idempotency-key")
     if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
         raise HttpError(400, "idempotency-key", at=Place(field="Idempotency-Key"))
-    name, request = service.ledger.replay.name(key.customer, given), service.ledger.replay.request(body)
+    name, request = service.ledger.replay.name(key.customer, given), _request_of(service, exchange, body)
     running = service.running.get(name)
     if running is not None:
         if running[0] != request:

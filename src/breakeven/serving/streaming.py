@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from breakeven.errors import BreakevenError, Place
 from breakeven.ledger.events import Charge, new_id
+from breakeven.serving import routes
 from breakeven.serving.exchange import Exchange
 from breakeven.serving.wire import HttpError, encode, error_response, status_of
 
@@ -54,9 +55,7 @@ class Parts:
 
     def end(self, charge: str, sent: list[Any], quantities: Mapping[str, int]) -> list[dict[str, Any]]:
         """See Events."""
-        from breakeven.serving.routes import answer_body
-
-        return [answer_body(self._deployment, charge, [sent], quantities)]
+        return [routes.answer_body(self._deployment, charge, [sent], quantities)]
 
 
 async def stream(
@@ -71,10 +70,11 @@ async def stream(
     """Sends the events of one answer (None: `Parts`), then `[DONE]`."""
     if not deployment.package.task.streams:
         raise HttpError(422, "stream-not-offered", at=Place(field="stream"))
+    routes.check_once(exchange)
     if len(inputs) != 1:
         raise HttpError(422, "stream-one-input", at=Place(field="inputs"), found=len(inputs))
     events = events or Parts(deployment)
-    admission = service.ledger.admit(key, dict.fromkeys(deployment.package.task.meters, 1), deployment.plan)
+    admission = await routes.admit(service, deployment, key, dict.fromkeys(deployment.package.task.meters, 1))
     charge_id = new_id()
     try:
         parts = deployment.stream(lambda: deployment.package.stream(inputs[0]), lane=key.id)
