@@ -84,8 +84,8 @@ class Customer:
 
     def everything(self, text: str) -> None:
         body = json.dumps({"inputs": [f"write to {text}", "and nobody"]}).encode()
-        for _ in range(2):
-            found = self.ask("/v1/predict", body, **{"Idempotency-Key": f"key of {text}"})
+        name = {"Idempotency-Key": f"{time.monotonic_ns()} of {text}"}
+        found = [self.ask("/v1/predict", body, **name) for _ in range(2)][0]
         word = {"id": found["id"], "index": 0, "comment": f"{text} is not amused"}
         self.ask("/v1/feedback", json.dumps(word).encode())
         tensors = {"inputs": [{"name": "input", "datatype": "BYTES", "shape": [1], "data": [f"tensor {text}"]}]}
