@@ -212,7 +212,7 @@ def test_findings_of_a_step_are_rendered_in_the_language_of_the_report(tmp_path:
     assert "would judge it" in finding["text"]  # stored in the language of the run
     page = markdown.render(there.snapshot())
     assert "行测试数据；要判断到上下约" in page and "would judge it" not in page
-    assert "## 收集" in page and "− " not in page.split("## 处理")[0]
+    assert "## 采集" in page and "− " not in page.split("## 处理")[0]
 
 
 def test_the_command_line_speaks_chinese_and_its_codes_do_not_change(tmp_path: Path) -> None:

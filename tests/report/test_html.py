@@ -214,7 +214,7 @@ def test_chinese_labels():
     page = Page(html.render(replace(example.snapshot(), language="zh")))
     assert page.all("html") == [{"lang": "zh"}]
     text = "".join(page.words)
-    for words in ("收集", "按量成本/千次", "全部数字", "实测"):
+    for words in ("采集", "分摊成本/千次", "全部数字", "实测"):
         assert words in text
 
 
