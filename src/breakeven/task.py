@@ -357,6 +357,12 @@ class Task(ABC):
         """Quantity by meter for one answer."""
         return {"answers": 1}
 
+    def most(self, item: Any) -> dict[str, int]:
+        """What one answer can use at most, for meters where that is not 1: as much of a limit is reserved before it is
+        computed, so that many at once cannot pass it together.
+        """
+        return {}
+
     def prompt(self, request: Mapping[str, Any]) -> Any:
         """The payload of a generation request: `messages` (role and content each) or `prompt`, and options."""
         raise UsageError("no-generation", task=self.name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from breakeven.ledger import Ledger
+from breakeven.ledger.customers import Terms
+from breakeven.serving.access import guesser
 from breakeven.serving.intake import Intake
 from breakeven.serving.wire import HttpError
-from tests.serving.conftest import Caller
+from tests.serving.conftest import Answer, Caller
 from tests.serving.fakes import EchoPackage, Stateful, Streaming
 
 Make = Callable[..., Caller]
@@ -95,3 +98,83 @@ def test_one_key_takes_half_of_the_room_for_bodies() -> None:
     for lane, size in (("a", 30), ("b", 50), ("c", 20)):
         intake.give(lane, size)
     assert intake.held == 0
+
+
+class Wordy(Streaming):
+    """Each answer may have up to four parts."""
+
+    def most(self, item: str) -> dict[str, int]:
+        return {"output_tokens": 4}
+
+
+def test_many_at_once_pass_no_limit_together(make: Make, ledger: Ledger) -> None:
+    """Ten tokens are left, each answer may have four: two are computed, and none that would not fit any more."""
+    ledger.customers.set_terms("acme", Terms(quotas={"output_tokens": 10}))
+    call = make(EchoPackage(Wordy(), seconds=0.02))
+
+    async def work() -> list[Answer]:
+        asked = {"inputs": ["a b c d"], "stream": True}
+        return list(await asyncio.gather(*(call.send("POST", "/v1/predict", asked) for _ in range(8))))
+
+    answers = asyncio.run(work())
+    assert sorted(answer.status for answer in answers) == [200] * 2 + [429] * 6
+    assert {row["meter"]: row["quantity"] for row in ledger.usage()} == {"answers": 2, "output_tokens": 8}
+
+
+def test_a_stream_that_cannot_be_counted_gives_its_share_back(make: Make, ledger: Ledger) -> None:
+    class Broken(EchoPackage):
+        def usage(self, inputs: list[str], outputs: list[object]) -> dict[str, int]:
+            raise ValueError("a defect")
+
+    ledger.customers.set_terms("acme", Terms(quotas={"answers": 1}))
+    call = make(Broken(Streaming()))
+    for _ in range(3):
+        call("POST", "/v1/predict", {"inputs": ["a"], "stream": True})
+    assert ledger.admit(ledger.keys.list("acme")[0], {"answers": 1}, call.service.plan)
+
+
+def test_a_key_that_is_revoked_ends_its_stream_and_pays_for_what_was_sent(make: Make, ledger: Ledger) -> None:
+    call = make(EchoPackage(Streaming(), seconds=0.05))
+
+    async def work() -> Answer:
+        asked = {"inputs": ["word " * 200], "stream": True}
+        stream = asyncio.ensure_future(call.send("POST", "/v1/predict", asked))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(ledger.keys.revoke, ledger.keys.list("acme")[0].id)
+        return await asyncio.wait_for(stream, 8)
+
+    answer = asyncio.run(work())
+    assert b'"code":"key-revoked"' in answer.body
+    (used,) = [row["quantity"] for row in ledger.usage() if row["meter"] == "output_tokens"]
+    assert 1 <= used == answer.body.count(b'"part"') < 100
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+def test_figures_of_money_are_not_for_who_comes_through_a_proxy(call: Caller, ledger: Ledger, header: str) -> None:
+    name = header.replace("-", "_")
+    assert call("GET", "/metrics", authorization=None).status == 200
+    assert call("GET", "/metrics", authorization=None, **{name: "203.0.113.9"}).status == 401
+    assert call("GET", "/metrics", **{name: "203.0.113.9"}).status == 403
+    admin = Caller(call.service, ledger.keys.create("acme", scopes=["admin"])[0])
+    assert admin("GET", "/metrics", **{name: "203.0.113.9"}).status == 200
+
+
+def test_a_key_in_the_address_is_refused_though_the_header_has_one_too(call: Caller) -> None:
+    answer = call("POST", f"/v1/predict?key={call.secret}", {"inputs": ["a"]})
+    assert (answer.status, answer.error["code"]) == (401, "key-in-query")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("?", "?", True),
+        (":odd", ":odd", True),
+    ],
+)
+def test_who_guesses_is_known_by_the_network_that_is_theirs(one: str, other: str, same: bool) -> None:
+    assert (guesser(one) == guesser(other)) is same

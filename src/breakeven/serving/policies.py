@@ -12,6 +12,7 @@ from breakeven.errors import Place
 from breakeven.ledger.events import Charge, new_id
 from breakeven.serving import routes
 from breakeven.serving.exchange import Exchange, read_object
+from breakeven.serving.promises import check_once
 from breakeven.serving.wire import HttpError, Response, json_response, wrong_field
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ async def step(service: Service, exchange: Exchange) -> Response:
     key = await service.access.key(exchange, "predict")
     rates = service.access.rate(key)
     routes.check_open(service)
-    routes.check_once(exchange)
+    check_once(exchange)
     body = await exchange.body(service.limits.max_bytes)
     request = read_object(body, _STEP, '{"state": ..., "observation": ...}')
     for name in ("state", "observation"):

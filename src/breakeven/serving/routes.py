@@ -14,6 +14,7 @@ from breakeven.ledger import clock
 from breakeven.ledger.events import Charge, new_id
 from breakeven.ledger.replay import RETENTION
 from breakeven.serving.exchange import Exchange, read_object
+from breakeven.serving.promises import at_most, known_by
 from breakeven.serving.wire import JSON_TYPE, HttpError, Response, encode, json_response, wrong_field
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Shape = Callable[["Deployment", str, list[Any], Mapping[str, int]], "dict[str, A
 _PREDICT = frozenset({"inputs", "model", "stream"})
 _EXAMPLE = '{"inputs": [...]}'
 _SMALL_BODY = 1 << 16
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 _REPLAYED = (b"idempotent-replayed", b"true")
 
 
@@ -148,9 +150,7 @@ async def answer(
 ) -> Response:
     """Answers, charges, and returns the response: the charge is on the disk when this returns."""
     package = deployment.package
-    # Reserved at most: what the inputs alone tell. What the outputs add is settled with the charge.
-    expected = dict.fromkeys(package.task.meters, len(inputs))
-    admission = await admit(service, deployment, key, expected)
+    admission = await admit(service, deployment, key, at_most(package, inputs))
     try:
         outputs = await deployment.answer(inputs, lane=key.id)
         quantities = package.usage(inputs, outputs)
@@ -212,20 +212,6 @@ def answer_body(
     return body
 
 
-def _request_of(service: Service, exchange: Exchange, body: bytes) -> str:
-    """By what a retry is known: what was sent, and where to. An address of its own is another request."""
-    path = exchange.scope["path"]
-    if path != "/v1/predict":
-        body = f"{path}\0{exchange.header(b'inference-header-content-length')}\0".encode() + body
-    return service.ledger.replay.request(body)
-
-
-def check_once(exchange: Exchange) -> None:
-    """HttpError 422 where an Idempotency-Key would promise what is not kept: an answer to give a second time."""
-    if b"idempotency-key" in exchange.headers:
-        raise HttpError(422, "idempotency-not-here", at=Place(field="Idempotency-Key"))
-
-
 async def _once(
     service: Service,
     deployment: Deployment,
@@ -240,7 +226,7 @@ async def _once(
     given = exchange.header(b"idempotency-key")
     if not 1 <= len(given) <= 255 or not given.isascii() or not given.isprintable():
         raise HttpError(400, "idempotency-key", at=Place(field="Idempotency-Key"))
-    name, request = service.ledger.replay.name(key.customer, given), _request_of(service, exchange, body)
+    name, request = service.ledger.replay.name(key.customer, given), known_by(service.ledger.replay, exchange, body)
     running = service.running.get(name)
     if running is not None:
         if running[0] != request:
@@ -374,8 +360,12 @@ async def readyz(service: Service, _exchange: Exchange) -> Response:
     return json_response(503, {"status": "not ready", "reason": reason}, {"retry-after": "1"})
 
 
-async def metrics(service: Service, _exchange: Exchange) -> Response:
-    """GET /metrics."""
+async def metrics(service: Service, exchange: Exchange) -> Response:
+    """GET /metrics: for who reaches the server itself. What came through a proxy needs a key that may `admin`: figures
+    of money are nobody's business, and a proxy that publishes everything is soon set up.
+    """
+    if not exchange.headers.keys().isdisjoint(_FORWARDED):
+        await service.access.key(exchange, "admin")
     from breakeven.serving.watch import CONTENT_TYPE
 
     return Response(200, service.watch.page(), [(b"content-type", CONTENT_TYPE.encode())])

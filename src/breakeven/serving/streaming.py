@@ -15,6 +15,7 @@ from breakeven.errors import BreakevenError, Place
 from breakeven.ledger.events import Charge, new_id
 from breakeven.serving import routes
 from breakeven.serving.exchange import Exchange
+from breakeven.serving.promises import at_most, check_once
 from breakeven.serving.wire import HttpError, encode, error_response, status_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+_STILL_ALLOWED = 1.0  # seconds after which a stream's key is looked at again: one that was revoked ends it
 
 
 class Events(Protocol):
@@ -70,22 +74,26 @@ async def stream(
     """Sends the events of one answer (None: `Parts`), then `[DONE]`."""
     if not deployment.package.task.streams:
         raise HttpError(422, "stream-not-offered", at=Place(field="stream"))
-    routes.check_once(exchange)
+    check_once(exchange)
     if len(inputs) != 1:
         raise HttpError(422, "stream-one-input", at=Place(field="inputs"), found=len(inputs))
     events = events or Parts(deployment)
-    admission = await routes.admit(service, deployment, key, dict.fromkeys(deployment.package.task.meters, 1))
+    admission = await routes.admit(service, deployment, key, at_most(deployment.package, inputs))
     charge_id = new_id()
     try:
         parts = deployment.stream(lambda: deployment.package.stream(inputs[0]), lane=key.id)
     except BaseException:
         service.ledger.release(admission)
         raise
-    await exchange.send(
-        {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, (b"x-request-id", exchange.id.encode())]}
-    )
-    sent, left, failure = await _sent(service, exchange, parts, lambda part: events.part(charge_id, part))
-    quantities = deployment.package.usage(inputs, [sent]) if sent else {}
+    headers = [*_HEADERS, (b"x-request-id", exchange.id.encode())]
+    try:
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+        sent, left, failure = await _sent(service, exchange, parts, lambda part: events.part(charge_id, part))
+        quantities = deployment.package.usage(inputs, [sent]) if sent else {}
+    except BaseException:
+        parts.left = True
+        service.ledger.release(admission)
+        raise
     charge = Charge(key.customer, quantities, id=charge_id, source=service.source, key=key.id, release=deployment.name,
                     plan=deployment.plan.version)  # fmt: skip
     if quantities:
@@ -108,6 +116,7 @@ async def _sent(
 ) -> tuple[list[Any], bool, BreakevenError | None]:
     """(the parts that were sent, whether the reader left, what ended them early)."""
     gone = asyncio.ensure_future(_left(exchange))
+    checked = time.monotonic()
     sent: list[Any] = []
     failure: BreakevenError | None = None
     if exchange.trace is not None:
@@ -119,6 +128,9 @@ async def _sent(
                 service.watch.first(time.perf_counter() - exchange.began)
             sent.append(part)
             await _event(exchange, shown(part))
+            if time.monotonic() - checked > _STILL_ALLOWED:
+                await service.access.key(exchange, "predict")
+                checked = time.monotonic()
     except Exception as error:  # the head is sent: the error goes into the stream
         failure = error if isinstance(error, BreakevenError) else HttpError(500, "internal")
         log.error("stream %s failed: %s", exchange.id, type(error).__name__)
