@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 Level = Literal["info", "warning", "problem"]
 TERM = "report-term-"
-PARTS = frozenset(
-    {"reason", "found", "what", "why", "purpose", "problem"}
-)  # fields that may hold words said in English
+# Fields that may hold words said in English: what the system or a framework says, a name of ours.
+PARTS = frozenset({"reason", "found", "what", "why", "purpose", "problem", "unit", "risk"})
 _TEXT = r'"((?:[^"\\]|\\["\\ntu])*)"'
 _FORMS = re.compile(rf"\[([\w-]+)\]|([\w-]+) = {_TEXT}|([\w-]+) = \{{ text = {_TEXT} \}}|#.*|\s*")
 

@@ -16,7 +16,7 @@ from breakeven.artifacts import read_json
 from breakeven.billing.drawn import month_period
 from breakeven.billing.issue import Office, draw_draft, show
 from breakeven.economics.proration import in_utc
-from breakeven.errors import BreakevenError, UsageError, message, render
+from breakeven.errors import BreakevenError, UsageError, message, render, term
 from breakeven.quantity import ORIGINS, Quantity
 
 COSTS = ("marginal", "at_volume")
@@ -42,7 +42,7 @@ class Costs:
         found = {kind: Quantity.from_json(candidates[candidate][f"{kind}_per_1000"]) for kind in COSTS}
         for kind, cost in found.items():
             fields = {"release": release or "-", "candidate": candidate, "kind": message(_KINDS[kind]),
-                      "value": f"{cost.value:.6g}", "unit": cost.unit, "origin": cost.origin}  # fmt: skip
+                      "value": f"{cost.value:.6g}", "unit": cost.unit, "origin": term(cost.origin)}  # fmt: skip
             self.origins[f"{release}/{kind}"] = render(said, fields)
         return found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, say, spoken
+from breakeven.cli.options import answer, as_json, part_of, say, spoken
 from breakeven.cli.service import _folder, _ledger, _rows, _table
 from breakeven.errors import render
 
@@ -138,7 +138,7 @@ def _tell_customer(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
         answer(row)
     else:
-        click.echo(f"{row['name']} ({row['id']}): {_terms_words(row['terms'])}")
+        click.echo(part_of(f"{row['name']} ({row['id']})", _terms_words(row["terms"])))
 
 
 def _selection(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, open_project, project_options, say, spoken, table
+from breakeven.cli.options import answer, as_json, open_project, part_of, project_options, say, spoken, table
 from breakeven.cli.service import _folder, _ledger, _rows
 from breakeven.errors import UsageError, render
 
@@ -100,7 +100,7 @@ def invoice_finalize(
         if not as_json and "document" in row:
             _issued(row["document"], False)
         elif not as_json:
-            click.echo(f"{row['customer']}: {row['error']}", err=True)
+            click.echo(part_of(row["customer"], row["error"]), err=True)
     errors = [row["error"] for row in rows if "error" in row]
     if errors:
         raise click.exceptions.Exit(errors[0].exit_code)
@@ -279,7 +279,7 @@ def margin(month: str | None, folder: str, overrides: tuple[str, ...], as_json: 
     shown = [{name: _margin_cell(name, row[name]) for name in columns} for row in found["customers"]]
     table(shown, columns, empty=f"nothing was used in {found['month']}", right=set(columns) - {"name"})
     for row in found["customers"]:
-        click.echo(f"{row['name']}: {row['revenue_from']}", err=True)
+        click.echo(part_of(row["name"], row["revenue_from"]), err=True)
     for line in found["origins"]:
         click.echo(line, err=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, console, spoken
+from breakeven.cli.options import answer, as_json, console, part_of, spoken
 
 # package -> (import name, extra, what it is for)
 PACKAGES: dict[str, tuple[str, str]] = {
@@ -35,7 +35,7 @@ def doctor(as_json: bool) -> None:
         marks = {"ok": "green", "note": "yellow", "bad": "red"}
         out = console()
         for row in rows:
-            mark, words = spoken(row["state"]), f"{spoken(row['what'])}: {spoken(row['found'])}"
+            mark, words = spoken(row["state"]), part_of(spoken(row["what"]), spoken(row["found"]))
             words += f" - {spoken(row['do'])}" if row["do"] else ""
             out.print(Text(f"{mark:<5}", style=marks[row["state"]]).append(words, style="default"))
     if any(row["state"] == "bad" for row in rows):

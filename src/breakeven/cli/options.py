@@ -89,6 +89,11 @@ def spoken(said: str) -> str:
     return said if language == "en" else translated(said, "cli-", language)
 
 
+def part_of(whole: str, part: object) -> str:
+    """`whole: part`, as the reader's language writes it."""
+    return render("report-part-of", {"whole": whole, "part": part})
+
+
 def say(said: str, *, err: bool = False) -> None:
     """A line in the reader's language."""
     click.echo(spoken(said), err=err)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, console, project_options, say, speak
+from breakeven.cli.options import answer, console, part_of, project_options, say, speak
 
 if TYPE_CHECKING:
     from breakeven.economics.actuals import Counted, CountedMonths
@@ -63,7 +63,8 @@ def simulate(
         console().print(line["text"], soft_wrap=True, markup=False)
     words = Words(reader_language())
     for finding in plans["plan"].findings:
-        console(stderr=True).print(f"{words(f'level-{finding.level}')}: {finding}", soft_wrap=True, markup=False)
+        said = part_of(words(f"level-{finding.level}"), finding)
+        console(stderr=True).print(said, soft_wrap=True, markup=False)
     for path in written:
         say(f"wrote {path}", err=True)
 

@@ -162,6 +162,6 @@ def findings(items: Sequence[Mapping[str, Any]], words: Words) -> list[Findings]
     found = []
     for item in items:
         text, subject = words.finding(item), str(item.get("subject") or "")
-        about = f"{subject}: {text}" if subject and subject not in text else text
+        about = words("part-of", whole=subject, part=text) if subject and subject not in text else text
         found.append((str(item.get("level", "info")), about, str(item.get("code", ""))))
     return [Findings(found)] if found else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from breakeven.errors import phrased
 from breakeven.quantity import Quantity
 from breakeven.report import numbers
 from breakeven.report import pictures as draw
@@ -47,7 +48,11 @@ def _share(share: Any) -> Cell:
 def _risks(risks: list[Mapping[str, Any]], code: str, words: Words) -> Iterator[Block]:
     rows = []
     for risk in risks:
-        name, owner, chance = said(risk.get("name")), said(risk.get("owner")), _share(risk.get("likelihood"))
+        name, owner, chance = (
+            said(phrased(str(risk.get("name")), "parts", words.language)),
+            said(risk.get("owner")),
+            _share(risk.get("likelihood")),
+        )
         rows.append([name, said(None), chance, *_effect(risk.get("residual") or {}, code), owner])
         for item in risk.get("mitigations") or []:
             state = said(words("chosen") if item.get("chosen") else words("open"))
