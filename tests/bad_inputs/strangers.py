@@ -33,7 +33,7 @@ business:
 
 
 def breakeven(
-    folder: Path, *arguments: str, timeout: float = 60, before: Callable[[], object] | None = None, **environment: str
+    folder: Path, *arguments: str, timeout: float = 180, before: Callable[[], object] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The command as a person calls it, in a project folder; `before` runs in the new process (limits, masks)."""
     return subprocess.run(

@@ -61,7 +61,7 @@ def test_predict_without_a_release_says_what_makes_one(tmp_path: Path) -> None:
 def test_predict_reads_a_pipe(tmp_path: Path) -> None:
     command = [*COMMAND, "predict", "--file", "-"]
     done = subprocess.run(
-        command, cwd=project(tmp_path), input=b'{"text": \n', capture_output=True, timeout=20, env=dict(os.environ)
+        command, cwd=project(tmp_path), input=b'{"text": \n', capture_output=True, timeout=120, env=dict(os.environ)
     )
     assert done.returncode == 3 and b":1:" in done.stderr and b"is not JSON" in done.stderr, done.stderr
 
@@ -128,7 +128,7 @@ def _folder(path: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, _folder], ids=["pipe", "folder"])
 def test_a_ledger_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(project(tmp_path) / "ledger.sqlite")
-    done = strangers.breakeven(tmp_path, "usage", timeout=20)
+    done = strangers.breakeven(tmp_path, "usage", timeout=120)
     assert done.returncode in (4, 5) and "ledger.sqlite" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 

@@ -86,7 +86,7 @@ def mounted(folder: Path, options: str, before: str, after: str) -> tuple[list[s
     script = MOUNTED.format(options=options, before=before, after=after)
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", str(folder / "disk"), *COMMAND],
-        cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=folder, capture_output=True, text=True, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout.splitlines(), done.stderr
@@ -128,7 +128,7 @@ def test_a_temporary_folder_that_is_good_for_nothing_does_not_matter(tmp_path: P
     script = 'mount -t tmpfs -o "$1" none tmp; dd if=/dev/zero of=tmp/filler bs=4k 2>/dev/null; shift; exec "$@"'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", options, *COMMAND, "run", "evaluate/linear", "-q"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=180,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "breakeven.cli", "actuals", *more]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_use_that_was_imported_from_before_its_customer_is_counted(tmp_path: Pat
     with open_ledger(place) as book:
         book.customers.add("ann")
     done = subprocess.run([sys.executable, "-m", "breakeven", "ledger", "import", "old.jsonl"],
-                          cwd=tmp_path, capture_output=True, text=True, timeout=60)  # fmt: skip
+                          cwd=tmp_path, capture_output=True, text=True, timeout=240)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = from_ledger(place, PLAN, start=None, lapse=2, today=datetime.date(2024, 7, 2))
     assert found.labels == ("2024-03", "2024-04", "2024-05", "2024-06")

@@ -27,7 +27,7 @@ def test_help_lists_every_command_and_version_answers() -> None:
 
 
 def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "check", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*COMMAND, "check", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     here = run("check", "--json", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (here.returncode, here.stdout, here.stderr)
     assert done.returncode == 2 and "breakeven.yaml" in done.stdout
@@ -173,7 +173,7 @@ def test_signals_leave_with_their_codes(tmp_path: Path, sent: signal.Signals, co
     )
     pipe = opened_for_writing(tmp_path / "inputs", process)  # so it reads
     process.send_signal(sent)
-    _, words = process.communicate(timeout=60)
+    _, words = process.communicate(timeout=240)
     os.close(pipe)
     assert process.returncode == code, words
     assert "Traceback" not in words

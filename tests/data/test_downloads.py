@@ -198,7 +198,7 @@ def _resolved(server: Server, tmp_path: Path, name: str = "me/tiny") -> str:
     environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
                    "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "0"}  # fmt: skip
     command = [sys.executable, "-c", HUB, name, str(tmp_path / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=90)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -127,7 +127,7 @@ def test_the_readmes_commands_run_and_three_answers_are_billed(tmp_path: Path) -
             json.dumps({"inputs": ["what a lovely film", "the plot is a mess", "fine"]}).encode(),
             {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             assert len(json.load(response)["outputs"]) == 3
         rows = json.loads(run("breakeven usage --json", cwd).stdout)
         assert [(row["name"], row["meter"], row["quantity"], row["price"]) for row in rows] == [
@@ -135,4 +135,4 @@ def test_the_readmes_commands_run_and_three_answers_are_billed(tmp_path: Path) -
         ]
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)

@@ -94,7 +94,7 @@ def test_thirty_two_workers_of_two_processes_get_exactly_the_quota(ledgers: list
 
 def goes_on(acknowledged: list[str], more: int) -> None:
     """Waits until so many more were acknowledged, and a little, so that the kill meets a commit."""
-    wanted, end = len(acknowledged) + more, time.monotonic() + 60
+    wanted, end = len(acknowledged) + more, time.monotonic() + 150
     while len(acknowledged) < wanted:
         assert time.monotonic() < end, "nothing is acknowledged any more"
         time.sleep(0.01)

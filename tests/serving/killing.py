@@ -20,6 +20,8 @@ from breakeven.serving.launch import ServerProcess
 from tests.serving.lines import BROKEN, Line
 
 CONNECTIONS = 48
+HEARD = 12  # answers of either kind that are there before a kill
+PATIENCE = 60.0
 
 
 @dataclass
@@ -95,12 +97,21 @@ class Crowd:
         elif heard.status == 200:
             self.told.careless.append(heard.json["id"])
 
+    def heard_of(self, wanted: tuple[int, int]) -> bool:
+        """Whether so many careless and so many careful requests have been answered."""
+        return len(self.told.careless) >= wanted[0] and len(self.told.answered) >= wanted[1]
+
     async def run(self, rate: float, seconds: float, kill: Any, *, mortal: bool = True) -> None:
-        """Load for `seconds`, then `kill()` in the midst of it. `mortal`: that breaks every connection, by and by."""
+        """Load for `seconds`, or until enough is answered, then `kill()` in the midst of it. `mortal`: that breaks
+        every connection, by and by.
+        """
         clients = [asyncio.ensure_future(self.client(self.urls[n % len(self.urls)])) for n in range(CONNECTIONS)]
         arriving = asyncio.ensure_future(self.arrive(rate, 3600))
         began = time.monotonic()
+        wanted = len(self.told.careless) + HEARD, len(self.told.answered) + HEARD
         await asyncio.sleep(seconds)
+        while not self.heard_of(wanted) and time.monotonic() < began + PATIENCE:
+            await asyncio.sleep(0.01)
         await asyncio.to_thread(kill)
         self.told.loaded += time.monotonic() - began
         if mortal:

@@ -16,7 +16,7 @@ from breakeven.serving.launch import ServerProcess
 from tests.ledger.cluster import Cluster
 from tests.serving.killing import Crowd, Told, finish, judged
 
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 def kill(cluster: Cluster) -> None:

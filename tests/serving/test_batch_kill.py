@@ -23,7 +23,7 @@ KILLS = 3
 
 def ask(server: ServerProcess, key: str, method: str, path: str, body: bytes | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
-    with urlopen(Request(server.url + path, data=body, headers=headers, method=method), timeout=20) as answer:
+    with urlopen(Request(server.url + path, data=body, headers=headers, method=method), timeout=90) as answer:
         found: bytes = answer.read()
         return found
 
@@ -40,7 +40,7 @@ def server_at(place: Path, module: str = "tests.serving.echo_server") -> ServerP
 def test_a_server_killed_in_the_middle_resumes_without_a_second_charge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ECHO_WORK", "0.0005")
+    monkeypatch.setenv("ECHO_WORK", "0.001")
     source = random.Random(3)
     body = b"".join(json.dumps({"input": f"line {n}"}).encode() + b"\n" for n in range(1, LINES + 1))
     key, name, seen = "", "", []
@@ -67,7 +67,7 @@ def test_lines_that_were_charged_and_not_written_are_not_charged_again(tmp_path:
             if not name:
                 key = server.key
                 name = json.loads(ask(server, key, "POST", "/v1/batches", body))["id"]
-            until = time.monotonic() + 20
+            until = time.monotonic() + 90
             while server.alive() and time.monotonic() < until:
                 time.sleep(0.01)
             assert not server.alive()
@@ -81,7 +81,7 @@ def test_lines_that_were_charged_and_not_written_are_not_charged_again(tmp_path:
 def check(place: Path, key: str, name: str, count: int) -> None:
     """One more server ends the batch; every line is there in order, and charged once."""
     with server_at(place) as server:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while (batch := dealt_with(server, key, name))["state"] != "done" and time.monotonic() < until:
             time.sleep(0.05)
         output = [json.loads(line) for line in ask(server, key, "GET", f"/v1/batches/{name}/output").splitlines()]
@@ -119,18 +119,18 @@ def test_files_that_the_machine_lost_are_made_anew_and_nothing_is_charged_twice(
 
 def test_a_server_told_to_end_leaves_the_rest_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHO_WORK", "0.002")
-    body = b"".join(json.dumps({"input": f"line {n}"}).encode() + b"\n" for n in range(1, 801))
+    body = b"".join(json.dumps({"input": f"line {n}"}).encode() + b"\n" for n in range(1, LINES + 1))
     with server_at(tmp_path) as server:
         key = server.key
         name = json.loads(ask(server, key, "POST", "/v1/batches", body))["id"]
         while not dealt_with(server, key, name)["counts"]["answered"]:
             time.sleep(0.02)
         started = time.monotonic()
-        server.stop()
-        assert time.monotonic() - started < 10
+        server.stop(100)
+        assert time.monotonic() - started < 90, "it did not end by itself"
         assert "Traceback" not in server.stderr(), server.stderr()
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
         held = len(ledger.events())
     (state,) = [json.loads(path.read_text()) for path in tmp_path.glob("batches/*/*/state.json")]
     assert state["state"] == "running"
-    assert 0 < state["answered"] == held < 800
+    assert 0 < state["answered"] == held < LINES

@@ -33,7 +33,7 @@ def server() -> Iterator[ServerProcess]:
 
 def connect(server: ServerProcess) -> socket.socket:
     address = urlsplit(server.url)
-    return socket.create_connection((address.hostname, address.port), timeout=15)
+    return socket.create_connection((address.hostname, address.port), timeout=90)
 
 
 def exchange(server: ServerProcess, data: bytes) -> bytes:
@@ -129,9 +129,9 @@ def test_a_slow_head_is_closed_at_its_deadline(server: ServerProcess) -> None:
 
 
 def closes_on(client: socket.socket, piece: bytes) -> bool:
-    """Whether the server closes the connection of a client who sends a piece five times a second, in twenty seconds."""
+    """Whether the server closes the connection of a client who sends a piece five times a second, in a minute."""
     with contextlib.suppress(OSError):
-        for _ in range(100):
+        for _ in range(300):
             client.sendall(piece)
             time.sleep(0.2)
         return False
@@ -196,8 +196,8 @@ def test_a_slow_reader_is_closed_at_its_deadline(server: ServerProcess) -> None:
 
 
 def in_time(holds: Callable[[], object]) -> bool:
-    """Whether it holds within twenty seconds: a busy machine may take a while."""
-    deadline = time.monotonic() + 20
+    """Whether it holds within a minute and a half: a busy machine may take a while."""
+    deadline = time.monotonic() + 90
     while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return bool(held)

@@ -30,9 +30,13 @@ def test_every_acknowledged_answer_is_charged_exactly_once(tmp_path: Path) -> No
 
 
 def test_the_same_test_catches_a_writer_that_acknowledges_before_it_commits(tmp_path: Path) -> None:
-    place = tmp_path / "ledger.sqlite"
-    told = kill_often(place, 2, rate=400, seconds=SECONDS, module="broken_server")
-    assert judged(told, rows_of(place))["lost"] > 0
+    """Now and then a kill meets a moment in which everything is committed; of ten, one that does not is enough."""
+
+    def lost(place: Path) -> int:
+        place.parent.mkdir()
+        return judged(kill_often(place, 1, rate=400, seconds=SECONDS, module="broken_server"), rows_of(place))["lost"]
+
+    assert any(lost(tmp_path / str(number) / "ledger.sqlite") for number in range(10))
 
 
 def test_the_commit_that_runs_is_finished_when_the_server_is_told_to_end(tmp_path: Path) -> None:
@@ -41,8 +45,8 @@ def test_the_commit_that_runs_is_finished_when_the_server_is_told_to_end(tmp_pat
     told = Told()
     with server_at(place, "echo_server") as server:
         started = time.monotonic()
-        asyncio.run(Crowd([server.url], keys, told).run(RATE, 0.4, server.stop))
-    assert time.monotonic() - started < 40
+        asyncio.run(Crowd([server.url], keys, told).run(RATE, 0.4, lambda: server.stop(150)))
+    assert time.monotonic() - started < 140, "it did not end by itself"
     answered = set(told.careless) | set(told.answered.values())
     assert {charge for charge, _ in rows_of(place)} == answered, "a server told to end answers whatever it charges"
     with open_ledger(place) as ledger:

@@ -102,7 +102,7 @@ def test_a_reader_that_stands_still_stops_nobody(restored: None, monkeypatch: py
         logging.getLogger("breakeven.test").warning("line %d", number)
     assert not stream.go.is_set()  # it stands still to the last line
     stream.go.set()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 90
     while "were dropped" not in stream.getvalue() and time.monotonic() < until:
         time.sleep(0.05)
     assert "lines of the log were dropped" in stream.getvalue()
@@ -111,7 +111,7 @@ def test_a_reader_that_stands_still_stops_nobody(restored: None, monkeypatch: py
 def ask(url: str, body: bytes, **headers: str) -> int:
     given = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
     try:
-        with urlopen(Request(url, data=body or None, headers=given), timeout=20) as answer:
+        with urlopen(Request(url, data=body or None, headers=given), timeout=90) as answer:
             answer.read()
             return int(answer.status)
     except HTTPError as error:
@@ -142,7 +142,7 @@ def test_no_text_key_or_header_is_ever_written_by_a_server(tmp_path: Path, kind:
     ]
     time.sleep(0.5)
     process.terminate()
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert statuses == [200, 500, 500, 200, 400, 422, 401, 404, 202], said
     for secret in (SECRET, facts["key"], facts["key"][4:20], "Bearer"):
         assert secret not in said

@@ -148,7 +148,7 @@ def test_serve_ends_gracefully_and_says_by_which_signal(project: Path, sent: sig
         with urlopen(json.loads(told)["url"] + "/readyz") as answer:
             assert answer.status == 200
         process.send_signal(sent)
-        _, words = process.communicate(timeout=30)
+        _, words = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == code, words

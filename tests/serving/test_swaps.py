@@ -58,7 +58,7 @@ def test_the_canary_has_its_share_of_customers_and_each_stays(server: ServerProc
     met = swaps.canary_share(server, shelf, share, CUSTOMERS)
     assert all(len(set(models)) == 1 for models in met.values())
     chosen = sum(models[0] == shelf.names["blue"] for models in met.values())
-    assert abs(chosen - share * CUSTOMERS) < 4 * (CUSTOMERS * share * (1 - share)) ** 0.5
+    assert abs(chosen - share * CUSTOMERS) < 6 * (CUSTOMERS * share * (1 - share)) ** 0.5  # otherwise: 4 in 10^9
     status = swaps.status_of(server)
     assert status["requests"][shelf.names["blue"]]["answered"] == 2 * chosen
 
@@ -67,7 +67,7 @@ def test_a_server_notices_a_decision_by_itself_and_keeps_it_over_a_restart(shelf
     desk = Desk(shelf.releases, shelf.key)
     with ServerProcess(shelf.releases, trust=shelf.trust, ledger=tmp_path / "ledger.sqlite") as server:
         desk.canary(shelf.names["blue"], 0.5)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 90
         while swaps.status_of(server)["decision"] != 2:
             assert time.monotonic() < until, swaps.status_of(server)
             time.sleep(0.1)
@@ -127,18 +127,18 @@ def test_what_cannot_be_routed_is_said(
 def test_a_request_that_never_ends_holds_a_server_that_is_told_to_end_no_longer_than_its_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ECHO_SECONDS", "60")
+    monkeypatch.setenv("ECHO_SECONDS", "600")
     with ServerProcess(tmp_path, ledger=tmp_path / "ledger.sqlite", module="tests.serving.echo_server",
-                       limits={"shutdown_seconds": 1, "request_seconds": 50}) as server:  # fmt: skip
+                       limits={"shutdown_seconds": 1, "request_seconds": 500}) as server:  # fmt: skip
         answers: list[int] = []
         asking = threading.Thread(target=lambda: answers.append(post(server)))
         asking.start()
         time.sleep(0.5)
         began = time.monotonic()
-        server.stop()
+        server.stop(120)
         took = time.monotonic() - began
-        asking.join(5)
-    assert took < 15
+        asking.join(60)
+    assert took < 110, "it did not end by itself"
     assert answers != [200]
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.events() == []

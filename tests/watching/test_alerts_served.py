@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from breakeven.serving.launch import ServerProcess
 from tests.watching.receiver import Receiver, receiving
-from tests.watching.shop import ask, free_port, run, server, watching, write
+from tests.watching.shop import Watching, ask, free_port, run, server, watching, write
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,16 @@ def test_a_message_that_waited_for_its_receiver_goes_out_after_a_restart(tmp_pat
             assert there.wait(1)[0] == ("firing", "down")
 
 
+def until_told(watcher: Watching, running: ServerProcess, text: str) -> set[int]:
+    """Asks five times a fifth of a second until the watcher has something to say; the statuses."""
+    until, statuses = time.monotonic() + 150, set[int]()
+    while not watcher.told():
+        assert time.monotonic() < until
+        statuses |= {ask(running, text) for _ in range(5)}
+        time.sleep(0.2)
+    return statuses
+
+
 @pytest.mark.alone
 def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) -> None:
     port = free_port()
@@ -102,17 +113,13 @@ def test_errors_over_a_window_through_a_restart_of_the_server(tmp_path: Path) ->
         write(tmp_path, [f"http://127.0.0.1:{port}"], rules=[ERRORS], receivers=hook(there))
         with server(tmp_path, port) as running, watching(tmp_path) as watcher:
             watcher.looks(2)
-            for _ in range(10):
-                ask(running, "boom")
-            watcher.wait(1)
+            asked = until_told(watcher, running, "boom")
+            there.wait(1)
+            watcher.until(lambda state: not state["outbox"])  # that it arrived is noted
+            assert asked == {500}
         with server(tmp_path, port) as running, watching(tmp_path) as watcher:
-            until = time.monotonic() + 90
-            while not watcher.told():
-                assert time.monotonic() < until
-                for _ in range(5):
-                    assert ask(running, "fine") == 200
-                time.sleep(0.2)
-            assert watcher.told()[0] == ("resolved", "errors")
+            asked = until_told(watcher, running, "fine")
+            assert asked == {200} and watcher.told()[0] == ("resolved", "errors")
             there.wait(2)
         assert there.told() == [("firing", "errors"), ("resolved", "errors")]
 
