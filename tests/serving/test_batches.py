@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from breakeven.errors import Refused
 from breakeven.ledger import Ledger
 from breakeven.ledger.customers import Terms
 from breakeven.serving.batch_files import BatchLimits
@@ -358,6 +359,63 @@ def test_kept_bytes_are_bounded(call: Caller) -> None:
 
     answer = together(call, work)
     assert (answer.status, answer.error["code"]) == (413, "batch-too-much")
+
+
+def test_the_number_of_kept_batches_is_bounded(call: Caller) -> None:
+    """A file of one byte takes a folder and four files all the same."""
+    assert call.service.batches.folder is not None
+    call.service.batches.folder.limits = BatchLimits(kept=2)
+
+    async def work() -> Any:
+        for text in "ab":
+            await ended(call, (await post(call, lines(text))).json["id"])
+        return await post(call, lines("c"))
+
+    answer = together(call, work)
+    assert (answer.status, answer.error["code"]) == (429, "batch-too-many-kept")
+
+
+def test_uploads_that_are_under_way_count(call: Caller, tmp_path: Path) -> None:
+    """Who opens many uploads at once would fill the disk before the first is whole."""
+    folder = call.service.batches.folder
+    assert folder is not None
+    folder.limits = BatchLimits(active=2, held_bytes=1000)
+    first, second = folder.scratch("acme", 10), folder.scratch("acme", 10)
+    with pytest.raises(Refused, match="2 batches are under way"):
+        folder.scratch("acme", 10)
+    assert folder.scratch("other", 10).exists()
+    folder.discard(first)
+    folder.scratch("acme", 990)
+    folder.limits = BatchLimits(active=9, held_bytes=1000)
+    with pytest.raises(Refused, match="have 1000 bytes"):
+        folder.scratch("acme", 10)
+    folder.discard(second)
+    assert folder.scratch("acme", 10).exists()
+
+
+def test_the_ledger_keeps_its_room_on_the_disk(call: Caller, tmp_path: Path) -> None:
+    assert call.service.batches.folder is not None
+    call.service.batches.folder.limits = BatchLimits(free_bytes=1 << 60)
+    answer = together(call, lambda: post(call, lines("a")))
+    assert (answer.status, answer.error["code"]) == (503, "batch-no-disk")
+    assert not list(tmp_path.glob("batches/*/*"))
+
+
+def test_what_a_batch_was_charged_pays_for_no_answer_of_another_with_its_id(call: Caller, ledger: Ledger) -> None:
+    """The same file under the same key, once the first was erased: another release may answer now."""
+
+    async def work() -> Any:
+        name = (await post(call, lines("a"), idempotency_key="k")).json["id"]
+        await ended(call, name)
+        await call.send("DELETE", f"{PATH}/{name}?erase=true")
+        again = (await post(call, lines("a"), idempotency_key="k")).json["id"]
+        await ended(call, again)
+        return name == again, await rows(call, again), await rows(call, again, "errors")
+
+    same, output, errors = together(call, work)
+    assert same and output == []
+    assert errors[0]["error"]["code"] == "idempotency-other-body"
+    assert len(ledger.events()) == 1
 
 
 def test_interactive_requests_go_first(make: Make) -> None:

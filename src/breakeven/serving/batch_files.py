@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +33,17 @@ Kind = Literal["output", "errors"]
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """`active` and `held_bytes` are a customer's; files go `keep_days` after their batch ended."""
+    """`active`, `kept` and `held_bytes` are a customer's; files go `keep_days` after their batch ended. `free_bytes` of
+    the disk are left for the ledger.
+    """
 
     bytes: int = 100 << 20
     lines: int = 50_000
     active: int = 20
+    kept: int = 1000
     held_bytes: int = 1 << 30
     keep_days: int = 7
+    free_bytes: int = 256 << 20
 
 
 @dataclass
@@ -142,6 +147,8 @@ class BatchFolder:
     def __init__(self, root: Path, limits: BatchLimits | None = None) -> None:
         self.root = root
         self.limits = limits or BatchLimits()
+        self._lock = threading.Lock()
+        self._coming: dict[Path, int] = {}  # folders in which this process receives, and how much at most
 
     @classmethod
     def beside(cls, ledger: Path | None) -> BatchFolder | None:
@@ -153,23 +160,37 @@ class BatchFolder:
             return None
         return cls(ledger.with_name("batches" if ledger.stem == "ledger" else f"{ledger.stem}.batches"))
 
-    def scratch(self, customer: str) -> Path:
-        """A new folder to receive an input in; `adopt` or `discard` it."""
+    def scratch(self, customer: str, size: int = 0) -> Path:
+        """A new folder to receive an input of at most `size` bytes in; `adopt` or `discard` it. Refused when a customer
+        has too many batches under way, or too many or too much kept; what is just being received counts.
+        """
         folder = self.root / customer / f"{UPLOAD}{secrets.token_hex(8)}"
-        with _faults(folder):
+        with _faults(folder), self._lock:
+            self._check_room(customer)
             for level in (self.root, self.root / customer, folder):
                 level.mkdir(mode=0o700, exist_ok=True, parents=True)
                 level.chmod(0o700)
+            free = shutil.disk_usage(self.root).free - sum(self._coming.values())
+            if free - size < self.limits.free_bytes:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise EnvironmentFault("batch-no-disk", free=max(free, 0), limit=self.limits.free_bytes + size)
+            self._coming[folder] = size
         return folder
 
-    def check_room(self, customer: str) -> None:
-        """Refused when a customer has too many batches under way, or too many bytes kept."""
-        batches = self.list(customer)
-        if sum(batch.state not in ENDED for batch in batches) >= self.limits.active:
-            raise Refused("batch-too-many", limit=self.limits.active, retry_after=60)
-        held = sum(batch.input_bytes + sum(batch.sizes.values()) for batch in batches)
-        if held >= self.limits.held_bytes:
-            raise Refused("batch-too-much", found=held, limit=self.limits.held_bytes)
+    def _check_room(self, customer: str) -> None:
+        batches, limits = self.list(customer), self.limits
+        coming = [size for folder, size in self._coming.items() if folder.parent.name == customer]
+        if sum(batch.state not in ENDED for batch in batches) + len(coming) >= limits.active:
+            raise Refused("batch-too-many", limit=limits.active, retry_after=60)
+        if len(batches) + len(coming) >= limits.kept:
+            raise Refused("batch-too-many-kept", limit=limits.kept)
+        held = sum(batch.input_bytes + sum(batch.sizes.values()) for batch in batches) + sum(coming)
+        if held >= limits.held_bytes:
+            raise Refused("batch-too-much", found=held, limit=limits.held_bytes)
+
+    def _received(self, folder: Path) -> None:
+        with self._lock:
+            self._coming.pop(folder, None)
 
     def adopt(self, scratch: Path, batch: Batch) -> Batch | None:
         """Makes a received input a batch. None: there is one of that id already, and this one is discarded."""
@@ -183,12 +204,14 @@ class BatchFolder:
             if final.exists():
                 return None
             raise
+        self._received(scratch)
         batch.folder = final
         return batch
 
     def discard(self, folder: Path) -> None:
         """Removes a folder and all in it."""
         shutil.rmtree(folder, ignore_errors=True)
+        self._received(folder)
 
     def forget(self, customer: str) -> int:
         """Removes all files of a customer; how many batches there were. One that runs ends."""

@@ -23,6 +23,7 @@ from breakeven.ledger.events import Charge
 from breakeven.serving import routes
 from breakeven.serving.batch_files import ENDED, Batch, BatchFolder, private
 from breakeven.serving.exchange import read_object
+from breakeven.serving.promises import at_most
 from breakeven.serving.wire import HttpError, encode, error_response, status_of, wrong_field
 
 if TYPE_CHECKING:
@@ -220,10 +221,10 @@ class Batches:
 
     async def _admit(self, deployment: Deployment, key: Key, lines: list[Line]) -> None:
         """What a limit does not let through is an error of its line."""
-        expected = dict.fromkeys(deployment.package.task.meters, 1)
         for line in lines:
             if line.error is None and line.before is None:
                 try:
+                    expected = at_most(deployment.package, [line.item])
                     line.admission = await routes.admit(self.service, deployment, key, expected)
                 except Refused as error:
                     line.error = error
@@ -238,12 +239,15 @@ class Batches:
         with self.service.ledger.stores.reading.connect() as connection:
             for name, quantities, request in connection.execute(query):
                 line = ids[name]
-                if line.error is None and request != self._request(line):
+                if line.error is None and request != self._request(batch, line):
                     line.error = Refused("idempotency-other-body")
                 line.before = json.loads(quantities)
 
-    def _request(self, line: Line) -> str:
-        return self.service.ledger.replay.request(line.text or b"")
+    def _request(self, batch: Batch, line: Line) -> str:
+        """By what a line is known to have been charged: in this batch, not in one that had its id and was erased, whose
+        charge would pay for the answer of another release.
+        """
+        return self.service.ledger.replay.request(f"{batch.model}\0{batch.created}\0".encode() + (line.text or b""))
 
     def _settle(self, batch: Batch, deployment: Deployment, key: Key, line: Line) -> None:
         """The line's row and, unless it was charged before, its charge."""
@@ -267,7 +271,7 @@ class Batches:
                 if line.before is None:
                     line.charge = Charge(
                         batch.customer, used, id=name, source=self.service.source, key=key.id,
-                        release=deployment.name, plan=deployment.plan.version, request=self._request(line),
+                        release=deployment.name, plan=deployment.plan.version, request=self._request(batch, line),
                     )  # fmt: skip
         if line.charge is None:
             self.service.ledger.release(line.admission)

@@ -34,11 +34,10 @@ async def create(service: Service, exchange: Exchange) -> Response:
     folder, key, rates = await _enter(service, exchange)
     if service.draining:
         raise HttpError(503, "shutting-down", headers={"connection": "close"})
-    await _aside(folder.check_room, key.customer)
     exchange.forms = True
     exchange.check_body(folder.limits.bytes, *LINES, multipart.FORM)
     model = _model(service, exchange, key)
-    scratch = await _aside(folder.scratch, key.customer)
+    scratch = await _aside(folder.scratch, key.customer, exchange.stated(folder.limits.bytes))
     try:
         size, digest, named = await _receive(exchange, scratch / "input.jsonl", folder.limits.bytes)
         await service.access.key(exchange, "predict")  # who was erased while it came leaves nothing here

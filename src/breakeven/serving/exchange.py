@@ -130,6 +130,11 @@ class Exchange:
         if length.isdecimal() and int(length[:18]) > limit:
             raise HttpError(413, "body-too-large", limit=limit, headers=_CLOSE)
 
+    def stated(self, limit: int) -> int:
+        """How long the body says it is; `limit` where it does not."""
+        length = self.header(b"content-length")
+        return min(int(length[:18]), limit) if length.isdecimal() else limit
+
     def _known(self, kinds: tuple[str, ...]) -> bool:
         charset = self.header(b"content-type").partition(";")[2].strip().lower().replace('"', "")
         return self.kind in kinds and (self.is_form or charset in ("", "charset=utf-8", "charset=utf8"))

@@ -32,6 +32,7 @@ _STATUS_OF_CODE = {
     "event-doubled": 409,
     "request-not-found": 404,
     "batch-too-many": 429,
+    "batch-too-many-kept": 429,
     "batch-too-much": 413,
 }
 _TYPE_OF_STATUS = {
