@@ -17,7 +17,7 @@ from typing import Any, Literal
 Level = Literal["info", "warning", "problem"]
 TERM = "report-term-"
 # Fields that may hold words said in English: what the system or a framework says, a name of ours.
-PARTS = frozenset({"reason", "found", "what", "why", "purpose", "problem", "unit", "risk"})
+PARTS = frozenset({"reason", "found", "what", "why", "purpose", "problem", "unit", "risk", "by"})
 _TEXT = r'"((?:[^"\\]|\\["\\ntu])*)"'
 _FORMS = re.compile(rf"\[([\w-]+)\]|([\w-]+) = {_TEXT}|([\w-]+) = \{{ text = {_TEXT} \}}|#.*|\s*")
 
@@ -228,9 +228,16 @@ def render(code: str, fields: Mapping[str, Any], *, at: Place | None = None, lan
     if where:
         said = fill(form["text"], {"where": where, "said": said})
     if entry.get("expected"):
-        said = fill(form["expected"], {"said": said, "expected": fill(entry["expected"], fields, language)})
+        expected = _apart(fill(entry["expected"], fields, language), form["expected"])
+        said = fill(form["expected"], {"said": said, "expected": expected})
     hint = _hint(entry, fields, language)
     return fill(form["hint"], {"said": said, "hint": hint}) if hint else said
+
+
+def _apart(text: str, form: str) -> str:
+    """`text` as it stands in `form`: a space goes before Latin letters and signs where Chinese ones are before them."""
+    before, text = form.split("{expected}")[0], text.strip()
+    return f" {text}" if before and not before[-1].isascii() and text[:1].isascii() else text
 
 
 def _hint(entry: Mapping[str, str], fields: Mapping[str, Any], language: str | None) -> str:

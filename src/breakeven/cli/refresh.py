@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, project_options, say, speak, warn
+from breakeven.cli.options import answer, part_of, project_options, say, speak, warn
 from breakeven.errors import Finding, Refused, UsageError, render
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _tell_rows(done: dict[str, Any]) -> None:
     if rows := done.get("rows") if isinstance(done.get("champion"), str) else None:
         click.echo(render("refresh-rows", rows))
     for step in done.get("steps") or ():
-        say(f"  {step['step']}: {step['why']}")
+        click.echo("  " + part_of(step["step"], step["why"]))
 
 
 def _tell_part(name: str, part: dict[str, Any]) -> None:
