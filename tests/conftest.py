@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Runners that share the work among processes state the width of their own terminal, which folds tables otherwise.
@@ -20,6 +23,14 @@ for _name, _count in (("quick", 30), ("thorough", 1000)):
         _name, max_examples=_count, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )
 settings.load_profile("quick")
+
+MEMORY, ENOUGH = Path("/dev/shm"), 1 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the fast tests write need not outlive the machine: in memory their thousands of commits wait for no disk."""
+    if config.getoption("-m") == "not slow" and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_collection_finish() -> None:
