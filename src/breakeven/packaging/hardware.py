@@ -101,15 +101,19 @@ def _gpus(folder: Path) -> list[str]:
 
 def library_versions(names: Sequence[str]) -> dict[str, str]:
     """Installed versions of the named distributions; what is not installed is left out."""
-    from importlib.metadata import PackageNotFoundError, version
-
     from breakeven import __version__
 
-    found = {"breakeven": __version__, "python": platform.python_version()}
-    for name in names:
-        if name not in found:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-    return {name: found[name] for name in sorted(found)}
+    ours = {"breakeven": __version__, "python": platform.python_version()}
+    found = {name: _installed(name) for name in names} | ours
+    return {name: version for name, version in sorted(found.items()) if version is not None}
+
+
+@functools.cache
+def _installed(name: str) -> str | None:
+    """The version of a distribution, read once: its metadata is a page of text."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
