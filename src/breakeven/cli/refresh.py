@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, part_of, project_options, say, speak, warn
+from breakeven.cli.options import answer, part_of, project_options, speak, warn
 from breakeven.errors import Finding, Refused, UsageError, render
 
 if TYPE_CHECKING:
