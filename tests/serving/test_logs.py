@@ -46,6 +46,36 @@ def written(kind: Any, work: Any) -> str:
     return stream.getvalue()
 
 
+def test_a_line_that_repeats_itself_fills_no_disk(restored: None) -> None:
+    def work(log: logging.Logger) -> None:
+        for number in range(5000):
+            log.warning("somebody sent junk, number %d", number)
+        log.warning("something else")
+
+    text = written("text", work)
+    assert "number 19" in text and "number 20" not in text
+    assert "something else" in text
+    assert "4980 more lines like this were left out: somebody sent junk, number %d" in text
+
+
+def test_lines_of_requests_are_all_written(restored: None) -> None:
+    text = written("json", lambda _: [logging.getLogger(logs.REQUESTS).info("charged") for _ in range(500)])
+    assert text.count("charged") == 500
+
+
+def test_repeated_lines_come_again_after_a_while() -> None:
+    repeats, line = logs.Repeats(), logging.makeLogRecord({"name": "a", "msg": "b"})
+    assert [repeats.passes(line, 0.0) for _ in range(30)].count(True) == 20
+    assert not list(repeats.ended(9.0))
+    assert [record.args for record in repeats.ended(10.0)] == [(10, "b")]
+    assert repeats.passes(line, 10.0) and not list(repeats.ended(20.0))
+
+
+def test_what_others_write_into_a_line_looks_like_no_other_line(restored: None) -> None:
+    text = written("text", lambda log: log.warning("file %s", "a\nERROR breakeven: forged\x1b[31m"))
+    assert text == "WARNING breakeven.test: file a\n  ERROR breakeven: forged?[31m\n"
+
+
 def fail(log: logging.Logger) -> None:
     def parse(text: str) -> None:
         raise ValueError(f"cannot read {text!r}")

@@ -10,10 +10,13 @@ import datetime
 import json
 import logging
 import logging.handlers
+import math
 import queue
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from breakeven.errors import BreakevenError, phrased, reader_language, sayings
@@ -26,6 +29,11 @@ Kind = Literal["text", "json"]
 REQUESTS = "breakeven.requests"
 _WAITING = 10_000  # lines that may wait for a reader that stands still; more are counted and dropped
 _FRAMES = 30
+_SAME_LINES = 20
+_SAME_SECONDS = 10.0
+_KINDS = 256
+# A text that somebody else chose can neither look like a line of ours nor speak to a terminal.
+_PLAIN = {**dict.fromkeys([*range(32), *range(127, 160)], "?"), ord("\n"): "\n  ", ord("\t"): " "}
 
 
 def configure(kind: Kind = "text", stream: TextIO | None = None) -> Lines:
@@ -38,6 +46,36 @@ def configure(kind: Kind = "text", stream: TextIO | None = None) -> Lines:
     return lines
 
 
+class Repeats:
+    """Counts lines that say the same: who makes the server say something very often must not fill a disk with it."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}  # since when, and how many
+
+    def passes(self, record: logging.LogRecord, moment: float) -> bool:
+        """Whether a line is one of the first of its kind in a stretch of time."""
+        kind = (record.name, str(record.msg)[:200])
+        if kind not in self._kinds and len(self._kinds) >= _KINDS:
+            return True
+        began, count = self._kinds.get(kind, (moment, 0))
+        self._kinds[kind] = began, count + 1
+        return count < _SAME_LINES
+
+    def ended(self, moment: float) -> Iterator[logging.LogRecord]:
+        """Forgets stretches that are over; a line for each kind of which some were left out."""
+        for (name, text), (began, count) in list(self._kinds.items()):
+            if moment - began >= _SAME_SECONDS:
+                del self._kinds[name, text]
+                if count > _SAME_LINES:
+                    words = "%d more lines like this were left out: %s"
+                    yield _own(words, count - _SAME_LINES, text)
+
+
+def _own(text: str, *arguments: Any) -> logging.LogRecord:
+    levels = {"levelno": logging.WARNING, "levelname": "WARNING"}
+    return logging.makeLogRecord({"name": "breakeven.log", **levels, "msg": text, "args": arguments})
+
+
 class Lines(logging.handlers.QueueHandler):
     """Writes on a thread of its own: a reader of the log that stands still must not stop the service."""
 
@@ -46,6 +84,7 @@ class Lines(logging.handlers.QueueHandler):
         self.queue: queue.Queue[logging.LogRecord | None]
         self._out = handler
         self._dropped = 0
+        self._repeats = Repeats()
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -54,7 +93,16 @@ class Lines(logging.handlers.QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Never waits."""
+        """Never waits. Of lines that repeat themselves only the first are taken, but for those of requests."""
+        if record.name != REQUESTS:
+            moment = time.monotonic()
+            for told in self._repeats.ended(moment):
+                self._put(told)
+            if not self._repeats.passes(record, moment):
+                return
+        self._put(record)
+
+    def _put(self, record: logging.LogRecord) -> None:
         try:
             self.queue.put_nowait(record)
         except queue.Full:
@@ -64,15 +112,14 @@ class Lines(logging.handlers.QueueHandler):
         while (record := self.queue.get()) is not None:
             if self._dropped:
                 count, self._dropped = self._dropped, 0
-                self._out.handle(logging.makeLogRecord(
-                    {"name": "breakeven.log", "levelno": logging.WARNING, "levelname": "WARNING",
-                     "msg": "%d lines of the log were dropped: nobody read them", "args": (count,)}
-                ))  # fmt: skip
+                self._out.handle(_own("%d lines of the log were dropped: nobody read them", count))
             self._out.handle(record)
 
     def close(self) -> None:
         """Writes what waits (for at most two seconds), then ends the thread."""
         if self._thread.is_alive():
+            for told in self._repeats.ended(math.inf):
+                self._put(told)
             try:
                 self.queue.put(None, timeout=1)
             except queue.Full:
@@ -111,7 +158,7 @@ class TextLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
-        line = f"{record.levelname} {record.name}: {said(record, reader_language())}"
+        line = f"{record.levelname} {record.name}: {said(record, reader_language())}".translate(_PLAIN)
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return line
