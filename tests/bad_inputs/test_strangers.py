@@ -72,8 +72,8 @@ def test_two_hundred_english_rows_get_an_answer_that_says_how_little_they_are(tm
     (tmp_path / "breakeven.yaml").write_text(text, encoding="utf-8")
     (tmp_path / "tickets.csv").write_text(english_tickets(200), encoding="utf-8")
     _, answer = _line(tmp_path)
-    few = [finding for finding in answer["findings"] if finding["code"] == "test-rows-few"]
-    assert {finding["subject"] for finding in few} == {"billing", "delivery", "technical"}
-    assert all("rows in all at this split" in finding["text"] for finding in few)
+    few = next(finding for finding in answer["findings"] if finding["code"] == "test-rows-few")
+    assert all(name in few["text"] for name in ("billing", "delivery", "technical"))
+    assert "rows in all at this split" in few["text"]
     metric = answer["verdict"]["candidates"]["linear"]["metric"]
     assert metric["high"] - metric["low"] > 0.05, "34 test rows leave a wide interval"

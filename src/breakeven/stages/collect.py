@@ -163,7 +163,17 @@ def checked_roles(roles: dict[str, Any], task: Task) -> dict[str, Any]:
                 task=task.name,
                 description=role.description,
             )
+    _check_target_apart(roles, task)
     return roles
+
+
+def _check_target_apart(roles: dict[str, Any], task: Task) -> None:
+    """The target among what the model reads would be the answer given away."""
+    for role in (role for role in task.roles if role.required and role.name != "target"):
+        for field in names_of(roles, "target"):
+            if field in names_of(roles, role.name):
+                place = Place(field=f"collect.fields.{role.name}")
+                raise ConfigError("target-is-input", at=place, field=field, role=role.name)
 
 
 def _read(name: str, source: Source, context: Context, snapshots: Snapshots, roles: dict[str, Any]) -> Found:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from breakeven.artifacts import write_json
-from breakeven.data import duplicates, splits
+from breakeven.data import duplicates, labels, splits
 from breakeven.data.cases import ROWS, columns_of, fields_of_kind, load_cases
 from breakeven.data.selection import Selection, strings
 from breakeven.data.structured import write_parquet
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 VERSION = 1
 FORMAT = 1
 SPLITS = (splits.TRAIN, splits.VALIDATION, splits.TEST)
-# 97 rows of a class give its recall an interval of about ten points to either side.
-ROWS_A_CLASS = 97
 IMBALANCE = 20
+_YEAR_FIRST = r"^\s*\d{4}[-/.]\d"
+_ADVICE = {  # what to look at first where nothing is left
+    "missing_target": "no-rows-labels",
+    "empty_input": "no-rows-inputs",
+    "missing_time": "no-rows-times",
+    "conflicting_label": "no-rows-conflicts",
+}
 
 
 class Split(BaseModel):
@@ -88,6 +93,9 @@ def run(context: Context) -> None:
     settings: Settings = context.setup.config.process
     rows = _start(context)
     rows_in = len(rows)
+    if _is_category(context):
+        for finding in labels.spelling(rows.targets(), rows.roles["target"]):
+            context.find(finding)  # told before what they lead to: conflicts, rare classes
     rows.drop_missing()
     rows.drop_conflicts(drop=settings.conflicts == "drop")
     rows.drop_repeats(settings.deduplicate)
@@ -142,19 +150,39 @@ def _names(rows: Selection, fields: list[str], wanted: bool | str, context: Cont
 def _drop_rare(rows: Selection, settings: Settings, context: Context) -> None:
     """Classes must be two or more, and a class of one row can be learnt or judged, never both."""
     if not len(rows):
-        raise DataError("no-rows-kept", dropped=counted(rows.dropped))
+        most = max(rows.dropped, key=lambda reason: rows.dropped[reason], default="")
+        advice = message(_ADVICE[most]) if most in _ADVICE else ""
+        raise DataError("no-rows-kept", at=Place(field="collect.fields"), dropped=counted(rows.dropped), advice=advice)
     if not _is_category(context):
         return
     counts = Counter(rows.targets())
     single = {label for label, count in counts.items() if count == 1}
     place = Place(field=rows.roles["target"])
+    if single:
+        labels.refuse_free_values(counts, rows.roles["target"], _distinct(rows))
     if single and settings.rare_classes == "stop" and len(counts) > 1:
         raise DataError(
-            "class-of-one", at=place, classes=sorted(single)[:10], counts=_counts(counts), before=_dropped(rows)
+            "class-of-one",
+            at=place,
+            classes=[labels.shown(label) for label in sorted(single)[:10]],
+            counts=labels.listed(counts),
+            before=_dropped(rows),
+            spelling=_spelling(counts, rows.roles["target"]),
         )
     if len(counts) - len(single) < 2:
-        raise DataError("one-class", at=place, counts=_counts(counts), before=_dropped(rows))
+        raise DataError("one-class", at=place, counts=labels.listed(counts), before=_dropped(rows))
     rows.keep([target not in single for target in rows.targets()], "rare_class")
+
+
+def _distinct(rows: Selection) -> dict[str, int]:
+    """Column -> distinct values, of columns that could hold labels."""
+    return {series.name: series.n_unique() for series in rows.frame.get_columns() if not series.dtype.is_float()}
+
+
+def _spelling(counts: Counter[str], field: str) -> dict[str, Any] | str:
+    """That some classes are one in several spellings, as the end of a hint; empty where none are."""
+    found = [finding for finding in labels.spelling(list(counts), field) if finding.code == "labels-alike"]
+    return message("spelling-too", **found[0].fields) if found else ""
 
 
 def _dropped(rows: Selection) -> dict[str, Any] | str:
@@ -198,10 +226,27 @@ def _times(rows: Selection) -> pl.Series:
     series = rows.frame[name]
     if series.dtype != pl.String:
         return series
+    clock = bool(series.str.contains(":").any())
+    if not series.drop_nulls().str.contains(_YEAR_FIRST).all():
+        raise _unreadable(series, clock=clock)  # 10/6/25 would be read, and as the year 10
     try:
-        return series.str.to_datetime(time_zone="UTC") if series.str.contains(":").any() else series.str.to_date()
+        return series.str.to_datetime(time_zone="UTC") if clock else series.str.to_date()
     except (pl.exceptions.PolarsError, ValueError) as error:
-        raise DataError("time-unreadable", at=Place(field=name), example=series[0]) from error
+        raise _unreadable(series, clock=clock) from error
+
+
+def _unreadable(series: pl.Series, *, clock: bool) -> DataError:
+    """Which of the times could not be read, and how many of them."""
+    import polars as pl
+
+    try:
+        read = series.str.to_datetime(time_zone="UTC", strict=False) if clock else series.str.to_date(strict=False)
+        readable = read.is_not_null() & series.str.contains(_YEAR_FIRST)
+        bad = series.filter(~readable & series.is_not_null())
+    except pl.exceptions.PolarsError:
+        bad = series  # no form was found that any of them has
+    words = {"example": bad[0] if len(bad) else series[0], "count": len(bad), "rows": len(series)}
+    return DataError("time-unreadable", at=Place(field=series.name), **words)
 
 
 def _check_classes(rows: Selection, context: Context) -> None:
@@ -212,19 +257,19 @@ def _check_classes(rows: Selection, context: Context) -> None:
     trained = {target for target, side in zip(rows.targets(), sides, strict=True) if side == splits.TRAIN}
     lost = sorted(set(rows.targets()) - trained)
     if lost:
-        context.find(Finding("class-not-trained", "problem", "process", fields={"classes": lost}))
+        words: dict[str, Any] = {"classes": [labels.shown(label) for label in lost]}
+        context.find(Finding("class-not-trained", "problem", "process", fields=words))
         rows.keep([target in trained for target in rows.targets()], "class_not_in_train")
     totals, tested = Counter(rows.targets()), _classes(rows)[splits.TEST]
-    for label, total in sorted(totals.items()):
-        found = tested.get(label, 0)
-        if found < ROWS_A_CLASS:
-            share = context.setup.config.process.split.test * total / len(rows)
-            words = {"label": label, "found": found, "needed": ROWS_A_CLASS, "rows": round(ROWS_A_CLASS / share)}
-            level: Level = "warning" if found else "problem"
-            context.find(Finding("test-rows-few", level, "process", label, words))
+    if few := labels.too_few_tested(totals, tested, context.setup.config.process.split.test):
+        context.find(few)
     if max(totals.values()) > IMBALANCE * min(totals.values()):
         ordered = totals.most_common()
-        words = {"most": ordered[0][0], "least": ordered[-1][0], "counts": _counts(totals)}
+        words = {
+            "most": labels.shown(ordered[0][0]),
+            "least": labels.shown(ordered[-1][0]),
+            "counts": labels.listed(totals),
+        }
         context.find(Finding("classes-unbalanced", "info", "process", fields=words))
 
 
@@ -280,6 +325,10 @@ def _columns(rows: Selection) -> dict[str, Any]:
 def _find(rows: Selection, report: dict[str, Any], context: Context) -> None:
     """What a reader of the report should not miss."""
     used, missing = columns_of(rows.roles), report["columns"]["missing"]
+    texts = fields_of_kind(context.setup.task, rows.roles, "text")
+    if texts and all(_holds_numbers(rows.frame[name]) for name in texts):
+        words: dict[str, Any] = {"fields": texts, "task": context.setup.task.name}
+        context.find(Finding("texts-are-numbers", "warning", "process", fields=words))
     for name in (name for name in report["columns"]["constant"] if name in used):
         context.find(Finding("column-constant", "warning", "process", name, {"field": name}))
     for name in (name for name in missing if name in used):
@@ -303,6 +352,13 @@ def _find(rows: Selection, report: dict[str, Any], context: Context) -> None:
         context.find(Finding("rows-dropped", "info", "process", fields=words))
 
 
+def _holds_numbers(series: pl.Series) -> bool:
+    """Whether every value there is reads as a number; such columns are kept as text where they are the inputs."""
+    import polars as pl
+
+    return bool(series.cast(pl.Float64, strict=False).null_count() == series.null_count() < len(series))
+
+
 def _write(rows: Selection, report: dict[str, Any], context: Context) -> None:
     from breakeven.transforms import Chain
 
@@ -319,10 +375,6 @@ def declared(settings: Settings) -> list[Any]:
     if settings.personal_data == "mask":
         chain.append({"mask_personal_data": {"kinds": list(settings.personal_kinds)}})
     return chain
-
-
-def _counts(counts: Counter[str]) -> str:
-    return ", ".join(f"{label}: {count}" for label, count in counts.most_common(20))
 
 
 def steps(setup: Setup) -> list[Step]:
