@@ -172,11 +172,12 @@ def _run(
 ) -> int | None:
     import uvicorn
 
+    from breakeven.serving.descriptors import fitting
     from breakeven.serving.protocol import Guard, guarded, sweep
 
     config = uvicorn.Config(
         service,
-        http=guarded(guard or Guard()),
+        http=guarded(fitting(guard or Guard())),
         ws="none",
         lifespan="off",
         access_log=False,
