@@ -209,9 +209,9 @@ def test_findings_of_a_step_are_rendered_in_the_language_of_the_report(tmp_path:
     there = project(tmp_path, "zh")
     there.run(["process"])
     finding = next(item for item in there.snapshot().findings if item["code"] == "test-rows-few")
-    assert "would judge it" in finding["text"]  # stored in the language of the run
+    assert "ten points either way" in finding["text"]  # stored in the language of the run
     page = markdown.render(there.snapshot())
-    assert "行测试数据；要判断到上下约" in page and "would judge it" not in page
+    assert "判断到上下约 10 个百分点" in page and "ten points either way" not in page
     assert "## 采集" in page and "− " not in page.split("## 处理")[0]
 
 

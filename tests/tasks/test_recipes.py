@@ -16,7 +16,7 @@ from breakeven.tasks import find
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_fits_the_schema_and_its_task(name: str, tmp_path: Path) -> None:
     written = recipes.write(name, tmp_path / "project")
-    assert {path.name for path in written} == {"breakeven.yaml", "README.md", ".gitignore"}
+    assert {path.name for path in written} == {"breakeven.yaml", "README.md", "README.zh-CN.md", ".gitignore"}
     data = YAML(typ="safe").load(tmp_path / "project" / "breakeven.yaml")
     task = find(data["product"]["task"])
     settings = collect.Settings(**data["collect"])
@@ -31,6 +31,14 @@ def test_describe_gives_name_title_and_summary() -> None:
     rows = recipes.describe()
     assert [row["name"] for row in rows] == recipes.names() == ["sentiment", "sentiment-zh"]
     assert all(row["title"] and row["summary"] for row in rows)
+
+
+def test_recipes_are_described_in_the_language_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    english = recipes.describe()
+    monkeypatch.setenv("BREAKEVEN_LANG", "zh")
+    chinese = recipes.describe()
+    assert [row["name"] for row in chinese] == [row["name"] for row in english]
+    assert "35,000 条真实的中文购物评论" in chinese[1]["summary"] and "行" in chinese[0]["summary"]
 
 
 def test_a_project_is_never_overwritten(tmp_path: Path) -> None:

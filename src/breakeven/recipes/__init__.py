@@ -8,9 +8,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from breakeven.artifacts import write_atomic
-from breakeven.errors import Place, UsageError
+from breakeven.errors import Place, UsageError, reader_language
 
 MAIN = "breakeven.yaml"
+READMES = {"zh": "README.zh-CN.md"}  # of every recipe; any other language reads README.md
 IGNORED = ("artifacts/", "releases/", "keys/*.key", "*.sqlite*", "batches/", "refresh/", "report.html", "report.md")
 
 
@@ -20,10 +21,11 @@ def names() -> list[str]:
 
 
 def describe() -> list[dict[str, str]]:
-    """`{name, title, summary}` of every recipe, from the head of its README."""
+    """`{name, title, summary}` of every recipe, from the head of its README in the reader's language."""
+    page = READMES.get(reader_language(), "README.md")
     found = []
     for name in names():
-        lines = [line.strip() for line in (_folder(name) / "README.md").read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in (_folder(name) / page).read_text(encoding="utf-8").splitlines()]
         title, summary = lines[0].lstrip("# "), next(line for line in lines[1:] if line)
         found.append({"name": name, "title": title, "summary": summary})
     return found
