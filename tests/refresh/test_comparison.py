@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from breakeven.measuring.worth import Bench, Plan
 from breakeven.refresh.comparison import Terms, compared, judged, refusals
+from breakeven.refresh.line import why_none
 from breakeven.refresh.rows import Parts, parts_of
 from breakeven.task import Cases
 from breakeven.tasks.text_classification import TextClassification
@@ -88,3 +89,10 @@ def test_no_row_that_the_champion_was_trained_or_chosen_on_is_asked(sides: list[
     assert sorted([*parts.fair, *parts.seen]) == list(range(len(sides)))
     assert all(sides[place] in (None, "test") for place in parts.fair)
     assert sorted([*parts.fresh, *parts.established]) == parts.fair
+
+
+def test_a_refusal_by_the_verdict_says_what_it_says_of_each_candidate() -> None:
+    busy = {"words": {"why_not": "no rate was found that 'words' holds"}, "big": {"why_not": None}}
+    said = why_none({"sentence": {"text": "none pays"}, "candidates": busy})
+    assert said == "none pays; words: no rate was found that 'words' holds"
+    assert why_none({}) == "-"

@@ -113,6 +113,24 @@ def test_it_fits_every_terminal_and_obeys_nobodys_markup(width: int) -> None:
         assert RELEASE in said and "[bold]boom[/bold]" in said and "[red]acme[/red]" in said
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", ["a-name-that-goes-on-" * 5, "北京云海数据科技有限公司客户服务中心" * 3])
+def test_long_names_take_no_figures_place(width: int, name: str) -> None:
+    found = frame()
+    long = "review-triage-of-a-product-with-a-long-name-0123456789ab"
+    releases = [{**found["releases"][0], "release": long, "requests_per_second": 12345}]
+    customers = [{**found["customers"][0], "customer": name, "price": 98.765, "units": {"answers": 4321}}]
+    said = text({**found, "releases": releases, "customers": customers}, width)
+    lines = said.splitlines()
+    (release,) = [line for line in lines if "12,345" in line]
+    assert "0123456789ab" in release.split()[0] and "90%" in release
+    (customer,) = [line for line in lines if "98.7" in line]  # one line a customer
+    assert "4,321 answers" in customer and customer.startswith(name[:4])
+    assert max(cell_len(line) for line in lines) <= width
+    heads = next(line for line in lines if "requests/s" in line)
+    assert "…" not in heads
+
+
 def test_before_the_second_reading_nothing_is_invented() -> None:
     overview = Overview(["http://a"], read=Counting())
     overview.look()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _NARROW = 76  # columns below which only what matters most stands side by side
 _TINY = 54
+_WIDE = 90
+_SHORTEST = 12  # of a release's or customer's name
 _ROLES = {"current": "top-role-current", "canary": "top-role-canary", "shadow": "top-role-shadow",
           "beside": "top-role-beside"}  # fmt: skip
 _KINDS = {"marginal": "top-kind-marginal", "at_volume": "top-kind-at-volume"}
@@ -190,16 +192,23 @@ def _releases(frame: Mapping[str, Any], width: int) -> RenderableType | None:
     heads = [("release", "left"), ("role", "left"), ("requests/s", "right"), ("share", "right"), ("failed/s", "right"),
              ("answers/s", "right"), ("ms each", "right"), ("memory", "right")]  # fmt: skip
     shown = len(heads) if width >= _NARROW else 5 if width >= _TINY else 3
-    table = _grid(*heads[:shown])
-    for row in frame["releases"]:
-        role = render(_ROLES[row["role"]], {}) if row["role"] in _ROLES else row["role"]
-        if row["shadow_agrees"] is not None and width >= _NARROW:
-            role += " " + render("top-agrees", {"share": _percent(row["shadow_agrees"])})
-        failed = _plain(_figure(row["failed_per_second"]), "red" if row["failed_per_second"] else "")
-        cells = [row["release"], role, _figure(row["requests_per_second"]), _percent(row["share"]), failed]
-        more = [_figure(row["answers_per_second"]), _figure(row["ms_per_answer"]), _figure(row["memory_mb"], "MB")]
-        _row(table, [*cells, *more][:shown])
+    rows = [_release(row, wide=width >= _NARROW)[:shown] for row in frame["releases"]]
+    gap = 1 if width < _WIDE else 2
+    room = _room(heads[:shown], rows, width, gap)
+    table = _grid(*heads[:shown], first=room, gap=gap)
+    for cells in rows:
+        _row(table, [_shortened(str(cells[0]), room), *cells[1:]])
     return table
+
+
+def _release(row: Mapping[str, Any], *, wide: bool) -> list[str | Text]:
+    role = render(_ROLES[row["role"]], {}) if row["role"] in _ROLES else row["role"]
+    if row["shadow_agrees"] is not None and wide:
+        role += " " + render("top-agrees", {"share": _percent(row["shadow_agrees"])})
+    failed = _plain(_figure(row["failed_per_second"]), "red" if row["failed_per_second"] else "")
+    cells = [row["release"], role, _figure(row["requests_per_second"]), _percent(row["share"]), failed]
+    more = [_figure(row["answers_per_second"]), _figure(row["ms_per_answer"]), _figure(row["memory_mb"], "MB")]
+    return [*cells, *more]
 
 
 def _money(frame: Mapping[str, Any], width: int) -> RenderableType | None:
@@ -234,24 +243,54 @@ def _customers(frame: Mapping[str, Any], width: int) -> RenderableType | None:
         return None
     heads = [("customer, last hour", "left"), ("price", "right"), ("units", "right"), ("requests", "right")]
     shown = 4 if width >= _TINY else 2
-    table = _grid(*heads[:shown])
+    rows: list[list[str | Text]] = []
     for row in frame["customers"][: 5 if width >= _NARROW else 3]:
         units = ", ".join(f"{count:,} {meter}" for meter, count in row["units"].items())
         price = _amount(row["price"], row["currency"]) if row["currency"] else ""
-        _row(table, [row["customer"], price, units, _figure(row["requests"])][:shown])
+        rows.append([row["customer"], price, units, _figure(row["requests"])][:shown])
+    table = _grid(*heads[:shown], first=_room(heads[:shown], rows, width, 2))
+    for cells in rows:
+        _row(table, cells)
     return table
 
 
-def _grid(*columns: tuple[str, str]) -> Table:
+def _grid(*columns: tuple[str, str], first: int | None = None, gap: int = 2) -> Table:
+    """A table without lines. `first`: the widest that its first column may be, so that a long name takes no figure's
+    place; of the others only words are wrapped.
+    """
     from rich.table import Table
 
     from breakeven.cli.options import spoken
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for place, (head, side) in enumerate(columns):
         justify: Any = side
-        table.add_column(spoken(head), justify=justify, overflow="ellipsis", no_wrap=place == 0)
+        widest = first if place == 0 else None
+        whole = place == 0 or side == "right"
+        table.add_column(spoken(head), justify=justify, overflow="ellipsis", no_wrap=whole, max_width=widest)
     return table
+
+
+def _room(heads: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | Text]], width: int, gap: int) -> int:
+    """The columns that a table's figures, and its longest words, leave to its first column."""
+    from rich.cells import cell_len
+
+    from breakeven.cli.options import spoken
+
+    others = []
+    for place, (head, side) in enumerate(heads[1:], 1):
+        cells = [spoken(head), *(str(row[place]) for row in rows)]
+        parts = cells if side == "right" else [word for cell in cells for word in cell.split()]
+        others.append(max(map(cell_len, parts), default=0))
+    return max(width - sum(others) - gap * len(heads), _SHORTEST)
+
+
+def _shortened(name: str, room: int) -> str:
+    """A release's name in so many columns: its end tells it from others, so the middle goes."""
+    if len(name) <= room:
+        return name
+    end = min(12, (room - 1) * 3 // 4)
+    return f"{name[: room - 1 - end]}…{name[-end:]}"
 
 
 def _row(table: Table, cells: Sequence[str | Text]) -> None:

@@ -161,9 +161,7 @@ class Refresh:
         chosen = verdict.get("chosen")
         told["candidate"] = chosen
         if chosen is None:
-            sentence = verdict.get("sentence") or {}
-            why = [message("refresh-gates", why=sentence.get("text") or "-")]
-            return self._refused(champion, told, why)
+            return self._refused(champion, told, [message("refresh-gates", why=why_none(verdict))])
         cases = self._cases()
         parts = rows.parts_of(cases.ids, sides)
         told["rows"] |= {"fair": len(parts.fair), "fresh": len(parts.fresh), "established": len(parts.established),
@@ -269,6 +267,13 @@ class Refresh:
     def _held(self) -> contextlib.AbstractContextManager[None]:
         """Only one refresh of a project at a time; a second one gets Busy."""
         return locked(self.root / rows.FOLDER / ".lock", "refresh-locked")
+
+
+def why_none(verdict: Mapping[str, Any]) -> str:
+    """Why no candidate was chosen: the verdict's sentence, and what it says of each."""
+    said = [str((verdict.get("sentence") or {}).get("text") or "-")]
+    each = {name: one.get("why_not") for name, one in (verdict.get("candidates") or {}).items()}
+    return "; ".join([*said, *(f"{name}: {why}" for name, why in each.items() if why)])
 
 
 def _texts(why: Sequence[Mapping[str, Any]]) -> list[str]:
