@@ -108,6 +108,7 @@ def test_a_correction_of_a_billed_month_is_taken_off_or_refused(place: Path) -> 
         draw_draft(far, "acme", now[:7])
     credited = draw_draft(far, "acme", now[:7], given_back=True)
     assert credited["lines"][1]["quantity"] == "0" and credited["given_back"] == {"answers": 40}
+    assert credited["late"] == []
     assert billed_quantities(credited) == {"answers": -40}  # what the ledger has of that month
     use(place, "acme", [now], quantity=100)
     document = draw_draft(far, "acme", now[:7])

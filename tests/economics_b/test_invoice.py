@@ -505,3 +505,30 @@ def test_a_trial_and_a_coupon_in_one_month() -> None:
     made = bill(fees, customer={"started": START}, trial_days=15, coupons=coupons)
     free = Fraction(15, 31)
     assert amounts(made) == [f"{float(100 * (1 - free)):.2f}", f"-{float(50 * (1 - free)):.2f}"]
+
+
+def test_two_plans_that_are_named_alike_keep_their_own_discounts() -> None:
+    before = Plan.model_validate({"fees": [{"kind": "flat", "price": 31}], "discounts": [{"rate": "0.5"}]})
+    after = Plan.model_validate({"fees": [{"kind": "flat", "price": 31}]})
+    month, at = Period.month(2026, 1), datetime(2026, 1, 16, tzinfo=UTC)
+    bill = invoice([], before, Customer("acme", plans=((at, after),)), month)
+    assert [(line.plan, line.minor) for line in bill.lines] == [
+        ("standard 1, 2026-01-01", 1500), ("standard 1, 2026-01-16", 1600), ("standard 1, 2026-01-01", -750),
+    ]  # fmt: skip
+
+
+def test_a_tier_at_zero_units_is_free_in_a_month_of_trial() -> None:
+    tiers = [{"up_to": 10, "price": 1, "flat": 25}, {"price": 2}]
+    plan = Plan.model_validate({"fees": [{"kind": "graduated", "tiers": tiers}], "trial_days": 60})
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    used = [Event(start, "e", "answers", 5)]
+    assert invoice(used, plan, Customer("acme", started=start), Period.month(2026, 1)).total.minor == 0
+    long_ago = datetime(2025, 1, 1, tzinfo=UTC)
+    assert invoice([], plan, Customer("acme", started=long_ago), Period.month(2026, 1)).total.minor == 2500
+
+
+def test_what_is_due_once_stands_on_one_invoice() -> None:
+    plan = Plan.model_validate({"per_month": 10, "fees": [{"kind": "one_off", "price": 99}]})
+    here = Customer("acme", started=datetime(2026, 1, 5, tzinfo=UTC))
+    names = [[line.name for line in invoice([], plan, here, Period.month(2026, month)).lines] for month in (1, 2)]
+    assert names == [["per_month", "one_off"], ["per_month"]]

@@ -102,7 +102,19 @@ def draw(
         raise DataError("invoice-before-since", customer=account.name, month=month, since=customer.started.date())
     drawn = invoice(events, plan, customer, period)
     ids = {event.id for event in events}
-    return Drawn(drawn, month, len(ids), late, rule, _in_force([history[first], *later]), debts)
+    told = _less(late, debts) if debts else late
+    return Drawn(drawn, month, len(ids), told, rule, _in_force([history[first], *later]), debts)
+
+
+def _less(late: list[dict[str, Any]], debts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What came late, without what was given back otherwise: this invoice does not take that off."""
+    left, kept = dict(debts), []
+    for row in late:
+        given = min(max(-row["quantity"], 0), left.get(row["meter"], 0))
+        left[row["meter"]] = left.get(row["meter"], 0) - given
+        if row["quantity"] + given:
+            kept.append({**row, "quantity": row["quantity"] + given})
+    return kept
 
 
 def _use_alone(plan: Plan) -> Plan:

@@ -204,7 +204,10 @@ class Shown:
         said = [row["reason"] for row in document["taxes"] if row["reason"]]
         if document["reason"]:
             said.append(self.word("invoice-word-reason", reason=document["reason"]))
-        said += [self.word("invoice-word-late", **row) for row in document["late"]]
+        for row in document["late"]:
+            less = row["quantity"] < 0
+            code = "invoice-word-late-less" if less else "invoice-word-late"
+            said.append(self.word(code, **{**row, "quantity": abs(row["quantity"])}))
         said += [
             self.word("invoice-word-given-back", meter=meter, quantity=number)
             for meter, number in document.get("given_back", {}).items()

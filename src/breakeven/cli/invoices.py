@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from breakeven.billing.issue import Office
 
+_FORMS = ("text", "html", "pdf", "xml", "json")
 _month = click.option("--month", required=True, metavar="YYYY-MM", help="The calendar month, in UTC.")
 _given_back = click.option(
     "--given-back",
@@ -64,7 +66,7 @@ def invoice_draft(
     if as_json:
         answer(document)
         return
-    _tell(document)
+    _tell(document, sys.stdout)
     if document["seller"] is not None:
         _warn_no_record(document)
 
@@ -172,13 +174,13 @@ def invoice_list(customer: str | None, month: str | None, folder: str, as_json: 
 
 @invoice.command("show")
 @click.argument("number")
-@click.option("--format", "form", type=click.Choice(["text", "html", "pdf", "xml", "json"]), default="text",
-              show_default=True, help="xml: EN 16931; pdf: with the xml inside where it can be made.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(_FORMS), help="xml: EN 16931; pdf: with the xml inside where it "
+              "can be made.  [default: as FILE ends, else text]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Written whole or not at all.  [default: stdout]")  # fmt: skip
 @project_options
 def invoice_show(
-    number: str, form: str, out: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
+    number: str, form: str | None, out: Path | None, folder: str, overrides: tuple[str, ...], as_json: bool
 ) -> None:
     """Show a document as it was issued: the same bytes every time."""
     from breakeven.artifacts import write_atomic
@@ -188,9 +190,8 @@ def invoice_show(
     if as_json:
         answer(document)
         return
-    if form == "text" and out is None:
-        _tell(document)
-        return
+    ending = "" if out is None else out.suffix.lower().removeprefix(".")
+    form = form or (ending if ending in _FORMS else "text")
     made = _made(document, form, folder, overrides)
     if out is not None:
         write_atomic(out, made, mode=0o600)
@@ -208,7 +209,11 @@ def _made(document: Mapping[str, Any], form: str, folder: str, overrides: tuple[
 
     if form == "json":
         return canonical(document).encode() + b"\n"
-    if form in ("html", "text"):
+    if form == "text":
+        said = io.StringIO()
+        _tell(document, said)
+        return said.getvalue().encode()
+    if form == "html":
         return html.to_html(document).encode()
     if form == "xml":
         return cii.to_xml(document)
@@ -318,11 +323,11 @@ def _warn_no_record(document: Mapping[str, Any]) -> bool:
     return bool(problems)
 
 
-def _tell(document: Mapping[str, Any]) -> None:
+def _tell(document: Mapping[str, Any], out: TextIO) -> None:
     """The document on a terminal."""
     from breakeven.billing.shown import Shown
 
-    shown, out = Shown(document), sys.stdout
+    shown = Shown(document)
     out.write(f"{shown.title} {document['number'] or ''}".strip() + f", {document['buyer']['name']}\n")
     out.write(f"{shown.word('invoice-word-from-to', first=shown.period[0], last=shown.period[1])}\n")
     for row in shown.rows():

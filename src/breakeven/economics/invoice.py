@@ -154,6 +154,8 @@ def invoice(events: Iterable[Any], plan: Plan, customer: Customer, period: Perio
             priced = {meter for _, _, _, _, meter in fees}
             for fee, name, kind, taxed, meter in fees:
                 amount, quantity, share = charge(fee, stretch)
+                if kind == "one_off" and not amount:  # it was due once, at the start
+                    continue
                 book.add(Line(name, kind, 0, amount, taxed, meter, quantity, share, version))
             for meter, quantity in stretch.usage.sums.items():
                 if meter not in priced:
