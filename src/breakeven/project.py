@@ -141,7 +141,7 @@ class Project:
         """The task that the file names."""
         if self._task is None:
             if self.settings.product is None:
-                raise ConfigError("missing-key", at=Place(self.document.file, 1, 1), key="product")
+                raise self._lacks("product")
             try:
                 self._task = find(self.settings.product.task)
             except ConfigError as error:
@@ -152,6 +152,11 @@ class Project:
         place = self.document.place(path)
         error.located(file=place.file, line=place.line, column=place.column)
         return error
+
+    def _lacks(self, key: str) -> ConfigError:
+        """A section that is not there; a plan without a model is told what does answer it."""
+        alone = self.settings.product is None and self.settings.collect is None
+        return ConfigError("business-alone" if alone else "missing-key", at=Place(self.document.file, 1, 1), key=key)
 
     def setup(self, *, refresh: bool = False) -> pipeline.Setup:
         """What the stages may read to lay out their steps; candidates' own keys are checked here."""
@@ -170,7 +175,7 @@ class Project:
     def steps(self, *, refresh: bool = False) -> list[pipeline.Step]:
         """Every step of the project."""
         if self.settings.collect is None:
-            raise ConfigError("missing-key", at=Place(self.document.file, 1, 1), key="collect")
+            raise self._lacks("collect")
         setup = self.setup(refresh=refresh)
         try:
             return [step for stage in STAGES for step in stage.steps(setup)]

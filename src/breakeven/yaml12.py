@@ -40,7 +40,8 @@ def parse(text: str, *, file: str) -> tuple[Any, dict[Where, tuple[int, int]]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        raise ConfigError("config-syntax", at=place, problem=_one_line(error.problem or error.context)) from None
+        problem = _one_line(error.problem or error.context)
+        raise ConfigError("config-tab" if "'\\t'" in problem else "config-syntax", at=place, problem=problem) from None
     except ReaderError as error:
         raise ConfigError(
             "config-character", at=_at(text, error.position, file), found=f"U+{error.character:04X}"

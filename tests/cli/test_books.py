@@ -59,6 +59,16 @@ def test_terms_that_cannot_be_read_are_refused(tmp_path: Path, wrong: tuple[str,
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
+def test_a_quota_of_what_nothing_counts_is_refused_and_an_old_one_can_be_lifted(tmp_path: Path) -> None:
+    at = ("-C", str(tmp_path))
+    call(books.customers, "add", "acme", "--quota", "answer=5", *at)  # no project says what is counted
+    (tmp_path / "breakeven.yaml").write_text("version: 1\nproduct: {name: a, task: text-classification}\n")
+    with pytest.raises(InputError, match=r"nothing counts the meter 'answer'.*one of answers"):
+        call(books.customers, "terms", "acme", "--quota", "answer=8", *at)
+    lifted = asked(books.customers, "terms", "acme", "--quota", "answer=none", "--quota", "answers=8", *at)
+    assert lifted["terms"]["quotas"] == {"answers": 8}
+
+
 def test_a_negative_cap_and_an_unknown_customer_are_refused(project: Path) -> None:
     with pytest.raises(InputError, match="from 0 up"):
         call(books.customers, "terms", "acme", "--spend-cap", "-1", "-C", str(project))

@@ -10,9 +10,11 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from breakeven.project import Project
 from tests.inprocess import breakeven as run
 
 COMMAND = [sys.executable, "-m", "breakeven"]
@@ -187,3 +189,48 @@ def opened_for_writing(pipe: Path, process: subprocess.Popen[str]) -> int:
         except OSError:  # nobody reads yet
             time.sleep(0.02)
     raise AssertionError(process.communicate()[1])
+
+
+def test_check_reads_the_local_file_and_names_a_wrong_column(tmp_path: Path) -> None:
+    (tmp_path / "breakeven.yaml").write_text(PROJECT)
+    (tmp_path / "rows.csv").write_text("text,lable\na,b\n")
+    wrong = run("check", cwd=tmp_path)
+    assert wrong.returncode == 3 and "field label: there is no such column" in wrong.stderr
+    assert "did you mean 'lable'?" in wrong.stderr
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+    assert "the data: 1 rows read" in run("check", cwd=tmp_path).stdout
+    assert json.loads(run("check", "--json", cwd=tmp_path).stdout)["rows"] == 1
+    assert not (tmp_path / "artifacts").exists(), "checking writes nothing"
+
+
+def test_a_plan_without_a_model_is_told_what_answers_it(tmp_path: Path) -> None:
+    made = run("init", "--recipe", "plan", cwd=tmp_path)
+    assert made.returncode == 0 and "breakeven simulate" in made.stdout and "run --dry-run" not in made.stdout
+    assert not (tmp_path / "keys").exists(), "nothing to sign"
+    for command in ("run", "status", "show", "report", "serve"):
+        told = run(command, cwd=tmp_path)
+        assert told.returncode == 2 and "breakeven simulate answers it" in told.stderr, command
+    done = run("simulate", "--set", "business.scenarios=200", cwd=tmp_path)
+    assert done.returncode == 0 and "you sell summaries of contracts" in done.stdout
+
+
+def test_a_file_that_is_edited_during_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "breakeven.yaml"
+    file.write_text(PROJECT)
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(30)))
+    assert "was changed while this ran" not in run("run", "collect", cwd=tmp_path).stderr
+    real = Project.run
+
+    def edited(self: Project, *targets: Any, **options: Any) -> list[str]:
+        file.write_text(PROJECT + "seed: 3\n")
+        return real(self, *targets, **options)
+
+    monkeypatch.setattr(Project, "run", edited)
+    done = run("run", "process", cwd=tmp_path)
+    assert done.returncode == 0 and "breakeven.yaml was changed while this ran" in done.stderr
+
+
+def test_a_tab_is_called_a_tab(tmp_path: Path) -> None:
+    (tmp_path / "breakeven.yaml").write_text("version: 1\nseed:\n\tx: 1\n")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 2 and "breakeven.yaml:3:1: a tab stands" in done.stderr

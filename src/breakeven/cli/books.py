@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, as_json, part_of, say, spoken
-from breakeven.cli.service import _folder, _ledger, _rows, _table
+from breakeven.cli.options import answer, as_json, open_project, part_of, say, spoken
+from breakeven.cli.service import _folder, _ledger, _rows, _table, short_time
 from breakeven.errors import render
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def customers_add(name: str, folder: str, as_json: bool, **changes: Any) -> None
     """Add a customer NAME. One of that name that is there already is kept, and gets the terms given."""
     from breakeven.ledger import commands
 
-    given = _given(changes)
+    given = _given({**changes, "folder": folder})
     row = commands.customers_add(_ledger(folder), name)
     if given:
         row = commands.customers_terms(_ledger(folder), row["id"], _merged(row["terms"], given))
@@ -65,6 +65,7 @@ def customers_list(folder: str, as_json: bool) -> None:
         answer(rows)
         return
     shown = [{**row, "terms": _terms_words(row["terms"])} for row in rows]
+    shown = [{**row, "created": short_time(row["created"])} for row in shown]
     columns = {"id": "customer", "name": "name", "created": "since", "terms": "may use"}
     _table(shown, columns, "no customers yet: breakeven customers add")
 
@@ -80,7 +81,7 @@ def customers_terms(customer: str, folder: str, as_json: bool, **changes: Any) -
     from breakeven.errors import InputError
     from breakeven.ledger import commands
 
-    given, place = _given(changes), _ledger(folder)
+    given, place = _given({**changes, "folder": folder}), _ledger(folder)
     found = [row for row in commands.customers_list(place) if customer in (row["id"], row["name"])]
     if not found:
         raise InputError("customer-not-found", customer=customer)
@@ -97,6 +98,8 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
         meter, _, number = text.partition("=")
         if not meter or not number:
             raise click.BadParameter(f"'{text}' is not METER=N", param_hint="--quota")
+        if number != _NONE:
+            _check_meter(meter, changes["folder"])
         found.setdefault("quotas", {})[meter] = _number(number, int, "--quota")
     kinds: dict[str, tuple[str, Callable[[str], Any]]] = {
         "spend_cap": ("spend_cap", str),
@@ -109,6 +112,18 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
     if changes["consent"] is not None:
         found["consent"] = changes["consent"] == "yes"
     return found
+
+
+def _check_meter(meter: str, folder: str) -> None:
+    """A quota of what nothing counts would limit nothing. Where no project says what is counted, any name is taken."""
+    from breakeven.errors import InputError, Place
+    from breakeven.project import FILE
+
+    if not (Path(folder).expanduser() / FILE).is_file():
+        return
+    project = open_project(folder, ())
+    if project.settings.product is not None and meter not in project.task.meters:
+        raise InputError("quota-meter", at=Place(field="--quota"), meter=meter, allowed=list(project.task.meters))
 
 
 def _merged(terms: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from breakeven.cli.options import answer, as_json, open_project, project_options, say, spoken, table, warn
 from breakeven.errors import reader_language
+
+if TYPE_CHECKING:
+    from breakeven.project import Project
 
 
 def _recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
@@ -35,7 +39,7 @@ def init(directory: Path, recipe: str, as_json: bool) -> None:
     directory = directory.expanduser()  # a shell leaves `~` alone inside quotes
     written = shelf.write(recipe, directory)
     key = directory / "keys" / "release.key"
-    if not key.exists():
+    if shelf.has_model(recipe) and not key.exists():
         make_key(key)
         written += [key, key.with_suffix(".pub")]
     if as_json:
@@ -44,6 +48,9 @@ def init(directory: Path, recipe: str, as_json: bool) -> None:
     for path in written:
         say(f"wrote {path}")
     here = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
+    if not shelf.has_model(recipe):
+        say(f"next: {here}breakeven simulate   (what it would take)")
+        return
     say(f"next: {here}breakeven run --dry-run   (what it would take)")
     click.echo("      " + spoken(f"{here}breakeven run   (the answer)"))
 
@@ -65,17 +72,27 @@ def recipes(as_json: bool) -> None:
 @click.command()
 @project_options
 def check(folder: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check breakeven.yaml: every problem with file:line:column, and what is expected."""
+    """Check breakeven.yaml and the local files it reads: every problem with its place, and what is expected."""
     project = open_project(folder, overrides)
     steps = [step.name for step in project.steps()] if project.settings.collect else []
     lacking = project.lacking() if steps else []
+    rows = _rows_there(project) if steps and not lacking else None
     if as_json:
         found = [finding.as_json() for finding in lacking]
-        answer({"ok": True, "name": project.name, "steps": steps, "findings": found})
+        answer({"ok": True, "name": project.name, "steps": steps, "rows": rows, "findings": found})
         return
     listed = ", ".join(steps) or "business alone (breakeven simulate)"
     say(f"{project.document.file}: fine; {len(steps)} steps: {listed}")
+    if rows is not None:
+        say(f"the data: {rows:,} rows read, with every column that is named")
     warn(lacking)
+
+
+def _rows_there(project: Project) -> int | None:
+    """Rows of local files, tried as a run would read them: a wrong column is told before anything runs."""
+    from breakeven.stages.collect import tried
+
+    return tried(project.setup())
 
 
 @click.command()

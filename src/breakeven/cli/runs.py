@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from breakeven.cli.options import answer, console, open_project, project_options, say, spoken, table, warn
-from breakeven.errors import Place, Refused, UsageError, reader_language
+from breakeven.errors import Finding, Place, Refused, UsageError, reader_language
 
 if TYPE_CHECKING:
     from breakeven.project import Project, Snapshot
@@ -50,6 +51,8 @@ def run(
     if dry_run:
         _dry_run(project, chosen, as_json)
         return
+    file = Path(project.document.file)
+    before = _content(file)
     with second_leaves(), shown(quiet=quiet) as progress:
         ran = project.run(chosen, refresh=refresh, progress=progress)
     snapshot = project.snapshot()
@@ -66,7 +69,16 @@ def run(
         )
     else:
         _tell(project, snapshot, ran, written)
+    if _content(file) != before:
+        warn([Finding("file-changed-meanwhile", "warning", None, None, {"file": file.name})])
     _leave(snapshot, chosen)
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None  # moved meanwhile: changed as well
 
 
 def _targets(project: Project, targets: tuple[str, ...]) -> list[str]:

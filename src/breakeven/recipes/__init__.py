@@ -31,13 +31,19 @@ def describe() -> list[dict[str, str]]:
     return found
 
 
+def has_model(name: str) -> bool:
+    """Whether the recipe makes a model, or is a business alone, which has no stages and signs nothing."""
+    lines = (_folder(name) / MAIN).read_text(encoding="utf-8").splitlines()
+    return any(line.startswith("product:") for line in lines)
+
+
 def write(name: str, directory: Path) -> list[Path]:
     """Writes the recipe's files into `directory` and returns what was written.
 
     A breakeven.yaml that is there already is an error; any other file that is there is kept as it is.
     """
     if name not in names():
-        nearest = difflib.get_close_matches(name, names(), 1) or names()[:1]
+        nearest = [*difflib.get_close_matches(name, names(), 1), None]
         raise UsageError("unknown-recipe", recipe=name, allowed=names(), nearest=nearest[0])
     if (directory / MAIN).exists():
         raise UsageError("project-exists", at=Place(file=str(directory / MAIN)))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TABLE = "table.parquet"
 EXPIRED = "older than"
+TRIED_MB = 50.0
 _AGE = re.compile(r"(\d+)\s*(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
@@ -128,10 +129,9 @@ def gathered(context: Context) -> Gathered:
     roles = checked_roles(settings.fields.roles(), setup.task)
     expired = str(context.step.settings.get("snapshot", "")).startswith(EXPIRED)
     snapshots = Snapshots(context.store.root / "snapshots", refresh=expired)
-    found = [_read(name, source, context, snapshots, roles) for name, source in settings.named().items()]
-    frame = derived(_joined(found), settings.derive, "collect.derive")
-    _check_fields(frame, roles, _place_of(settings))
-    frame, dropped = kept(frame, settings.where, "collect.where")
+    frame, dropped, found = _table(setup, snapshots, roles)
+    for finding in (finding for item in found for finding in item.findings):
+        context.find(finding)
     before = frame.height
     frame = limited(frame, settings.limit, names_of(roles, "target") + names_of(roles, "slices"), setup.seed)
     if frame.height < before:
@@ -145,7 +145,7 @@ def checked_roles(roles: dict[str, Any], task: Task) -> dict[str, Any]:
     allowed = [*known, *SHARED_ROLES]
     for name in roles:
         if name not in allowed:
-            nearest = difflib.get_close_matches(name, allowed, 1) or allowed[:1]
+            nearest = [*difflib.get_close_matches(name, allowed, 1), None]
             raise ConfigError(
                 "unknown-role",
                 at=Place(field=f"collect.fields.{name}"),
@@ -176,16 +176,36 @@ def _check_target_apart(roles: dict[str, Any], task: Task) -> None:
                 raise ConfigError("target-is-input", at=place, field=field, role=role.name)
 
 
-def _read(name: str, source: Source, context: Context, snapshots: Snapshots, roles: dict[str, Any]) -> Found:
-    settings = context.setup.config.collect
+def _table(setup: Setup, snapshots: Snapshots, roles: dict[str, Any]) -> tuple[pl.DataFrame, int, list[Found]]:
+    """(rows that `where` keeps, how many it dropped, what was found in each source)."""
+    settings = setup.config.collect
+    found = [_read(name, source, setup, snapshots, roles) for name, source in settings.named().items()]
+    frame = derived(_joined(found), settings.derive, "collect.derive")
+    _check_fields(frame, roles, _place_of(settings))
+    return *kept(frame, settings.where, "collect.where"), found
+
+
+def tried(setup: Setup) -> int | None:
+    """Rows that local files give, read and checked as a run would; None where a source is remote or takes long."""
+    sources = list(setup.config.collect.named().values())
+    if any(source.path is None for source in sources):
+        return None
+    if sum(_size_mb(setup.root / Path(source.path or "").expanduser()) for source in sources) > TRIED_MB:
+        return None
+    roles = checked_roles(setup.config.collect.fields.roles(), setup.task)
+    frame, _, _ = _table(setup, Snapshots(setup.root / setup.area / "snapshots"), roles)
+    height: int = frame.height
+    return height
+
+
+def _read(name: str, source: Source, setup: Setup, snapshots: Snapshots, roles: dict[str, Any]) -> Found:
+    settings = setup.config.collect
     limits = Limits(settings.memory_mb, settings.max_columns, settings.max_cell_mb)
     keep = [field for role in ("id", "inputs", "target", "slices", "groups") for field in names_of(roles, role)]
-    unit = context.setup.config.process.split.by if source.ledger is not None else None
-    found = read(name, source, context.setup.root, limits, snapshots=snapshots, keep=keep, roles=roles, unit=unit)
+    unit = setup.config.process.split.by if source.ledger is not None else None
+    found = read(name, source, setup.root, limits, snapshots=snapshots, keep=keep, roles=roles, unit=unit)
     for part in ("licence", "rights", "provenance"):
         found.card[part] = found.card[part] or getattr(settings, part)
-    for finding in found.findings:
-        context.find(finding)
     return found
 
 
@@ -206,7 +226,7 @@ def _joined(found: list[Found]) -> pl.DataFrame:
 def _check_fields(frame: pl.DataFrame, roles: dict[str, Any], file: str | None) -> None:
     for name in columns_of(roles):
         if name not in frame.columns:
-            nearest = difflib.get_close_matches(name, frame.columns, 1) or frame.columns[:1]
+            nearest = [*difflib.get_close_matches(name, frame.columns, 1), None]
             raise DataError(
                 "field-missing", at=Place(file=file, field=name), columns=frame.columns[:30], nearest=nearest[0]
             )

@@ -6,6 +6,7 @@ read them.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,7 +115,8 @@ def _start(context: Context) -> Selection:
     frame = pl.read_parquet(context.need("collect") / "table.parquet")
     by = context.setup.config.process.split.by
     if by is not None and by not in frame.columns:
-        raise DataError("field-missing", at=Place(field=by), columns=frame.columns[:30], nearest=frame.columns[0])
+        nearest = [*difflib.get_close_matches(by, frame.columns, 1), None]
+        raise DataError("field-missing", at=Place(field=by), columns=frame.columns[:30], nearest=nearest[0])
     return Selection(frame, context.setup.config.collect.fields.roles())
 
 

@@ -26,7 +26,7 @@ def find(name: str, *, allow: bool = False) -> Task:
         if not allow and name not in trusted():
             raise ConfigError("task-untrusted", at=Place(field="product.task"), task=name, variable=TRUST)
         return _make(name)
-    nearest = difflib.get_close_matches(name, TABLE, 1) or sorted(TABLE)[:1]
+    nearest = [*difflib.get_close_matches(name, TABLE, 1), None]  # None: no hint that leads nowhere
     raise ConfigError(
         "unknown-task", at=Place(field="product.task"), task=name, allowed=sorted(TABLE), nearest=nearest[0]
     )

@@ -92,7 +92,7 @@ def _declared(item: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _find(name: str) -> Any:
     if name not in TABLE:
-        nearest = difflib.get_close_matches(name, TABLE, 1) or sorted(TABLE)[:1]
+        nearest = [*difflib.get_close_matches(name, TABLE, 1), None]
         raise ConfigError(
             "unknown-transform",
             at=Place(field="process.transforms"),
