@@ -100,6 +100,17 @@ def test_one_key_takes_half_of_the_room_for_bodies() -> None:
     assert intake.held == 0
 
 
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/session/step", "/v1/feedback"])
+def test_an_error_is_no_echo(call: Caller, path: str) -> None:
+    """What was told is remembered for a while: a client's own text would fill the memory, 512 times."""
+    name = "Z" * 20_000
+    for body in ({name: "\ud800"}, {"inputs": [{name: {name: "\0"}}]}, {"inputs": ["a"], "model": name}, {name: 1}):
+        answer = call("POST", path, body)
+        assert answer.status in (404, 422)
+        assert len(answer.body) < 2000
+        assert answer.error["message"]
+
+
 class Wordy(Streaming):
     """Each answer may have up to four parts."""
 

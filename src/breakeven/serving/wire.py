@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from breakeven.errors import BreakevenError, Busy, EnvironmentFault, InputError, Place, render
 
 LONGEST_INTEGER = 40
 DEEPEST = 64
+LONGEST_SHOWN = 300
 
 _STATUS_OF_CODE = {
     "key-missing": 401,
@@ -110,12 +111,19 @@ def error_response(error: BreakevenError, request_id: str, *, flat: bool = False
     """
     status = status_of(error)
     extra = error.headers if isinstance(error, HttpError) else {}
-    words = (status, error.code, error.at, tuple(error.fields.items()), tuple(extra.items()), flat)
+    fields = tuple((name, _shown(value)) for name, value in error.fields.items())
+    at = error.at if len(error.at.field or "") <= LONGEST_SHOWN else replace(error.at, field=_shown(error.at.field))
+    words = (status, error.code, at, fields, tuple(extra.items()), flat)
     try:
         head, headers = _words(*words)
     except TypeError:  # a field that cannot be a key of the cache
         head, headers = _words.__wrapped__(*words)
     return Response(status, head + encode(request_id).encode() + (b"}" if flat else b"}}"), list(headers))
+
+
+def _shown(value: Any) -> Any:
+    """A text of a client's, cut: an answer is no echo, and the cache below keeps what was told."""
+    return f"{value[:LONGEST_SHOWN]}..." if isinstance(value, str) and len(value) > LONGEST_SHOWN else value
 
 
 @functools.lru_cache(maxsize=512)
