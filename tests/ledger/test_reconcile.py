@@ -11,7 +11,7 @@ from breakeven.artifacts import fingerprint
 from breakeven.errors import InputError, UsageError
 from breakeven.ledger import Ledger, clock
 from breakeven.ledger.events import Charge
-from breakeven.ledger.reconcile import answers, bill, with_answers, with_bill, with_invoices
+from breakeven.ledger.reconcile import Columns, answers, bill, with_answers, with_bill, with_invoices
 
 
 def answered(charge: str, quantity: int) -> str:
@@ -98,8 +98,8 @@ BILL = """lineItem/UsageStartDate,lineItem/UnblendedCost,product
 def test_a_cloud_bill_is_added_exactly_by_month_and_column(tmp_path: Path) -> None:
     file = tmp_path / "bill.csv"
     file.write_text(BILL)
-    columns = {"time": "lineItem/UsageStartDate", "cost": "lineItem/UnblendedCost"}
-    found = bill(file, "2026-10", **columns, only=(("product", "EC2"),))  # type: ignore[arg-type]
+    columns = Columns("lineItem/UsageStartDate", "lineItem/UnblendedCost", only=(("product", "EC2"),))
+    found = bill(file, "2026-10", columns)
     assert found == {"cost": Decimal("0.7"), "rows": 3, "left_out": 2}
 
 
@@ -112,6 +112,7 @@ def test_a_cloud_bill_is_added_exactly_by_month_and_column(tmp_path: Path) -> No
         ("time,cost\n2026-10-01,NaN\n", "is not an amount"),
         ("time,cost\n2026-10-01\n", "is not an amount"),
         ("time,cost\nsoon,1\n", r"bill.csv:2"),
+        ("time,cost,in\n2026-10-01,1,USD\n", r"bill.csv:2.*in is 'USD', and the business is in EUR.*--only in=EUR"),
         ('time,cost\n"2026-10-01,1\n', "can be read as csv"),
     ],
 )
@@ -119,7 +120,18 @@ def test_a_bill_that_cannot_be_read_is_named(tmp_path: Path, text: str, words: s
     file = tmp_path / "bill.csv"
     file.write_text(text)
     with pytest.raises((UsageError, InputError), match=words):
-        bill(file, "2026-10", time="time", cost="cost")
+        bill(file, "2026-10", Columns("time", "cost", currency=("in", "EUR") if "in" in text.split("\n")[0] else None))
+
+
+def test_bills_of_other_clouds_are_read_credits_included(tmp_path: Path) -> None:
+    file = tmp_path / "bill.csv"
+    file.write_text("\ufeffwhen,cost,in\n2026-10-05 00:00:00 UTC,12.5,EUR\n2026-10-31 23:00:00.5 UTC,-2.5,EUR\n")
+    assert bill(file, "2026-10", Columns("when", "cost", currency=("in", "EUR")))["cost"] == Decimal("10.0")
+    file.write_text("when,cost,in\n10/05/2026,12.5,EUR\n05/10/2026,1,EUR\n10/06/2026,9,USD\n")
+    american = Columns("when", "cost", form="%m/%d/%Y", only=(("in", "EUR"),))
+    assert bill(file, "2026-10", american) == {"cost": Decimal("12.5"), "rows": 1, "left_out": 2}
+    with pytest.raises(InputError, match=r"bill\.csv:2.*not a time written as %Y"):
+        bill(file, "2026-10", Columns("when", "cost", form="%Y-%m-%d"))
 
 
 def test_a_bill_is_shared_by_measured_cost() -> None:

@@ -88,6 +88,8 @@ def import_events(
 @click.option("--month", metavar="YYYY-MM", help="The bill's month, in UTC.")
 @click.option("--time-column", default="time", show_default=True, metavar="NAME", help="Of the bill.")
 @click.option("--cost-column", default="cost", show_default=True, metavar="NAME", help="Of the bill.")
+@click.option("--time-format", metavar="FORM", help="How the bill writes times, as %m/%d/%Y.  [default: ISO 8601]")
+@click.option("--currency-column", metavar="NAME", help="Of the bill; a row in another currency is refused.")
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", help="Only rows of the bill with this; repeatable.")
 @click.option("--expected", type=float, metavar="MONEY", help="What the bill should say.  [default: as measured]")
 @click.option("--tolerance", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Of the larger one.")
@@ -153,7 +155,7 @@ def _with_bill(file: Path, folder: str, overrides: tuple[str, ...], options: dic
     from breakeven.billing.issue import Office
     from breakeven.billing.margin import customers_margin
     from breakeven.ledger.periods import read_period
-    from breakeven.ledger.reconcile import bill, with_bill
+    from breakeven.ledger.reconcile import Columns, bill, with_bill
 
     if options["month"] is None:
         raise click.UsageError("which month of the bill? --month YYYY-MM")
@@ -162,8 +164,11 @@ def _with_bill(file: Path, folder: str, overrides: tuple[str, ...], options: dic
     if any(not sign for _, sign, _ in pairs):
         raise click.BadParameter("not COLUMN=VALUE", param_hint="--only")
     only = tuple((name, value) for name, _, value in pairs)
-    billed = bill(file, month, time=options["time_column"], cost=options["cost_column"], only=only)
     project = open_project(folder, overrides)
+    named, business = options["currency_column"], project.settings.business
+    currency = (named, business.currency if business else "USD") if named else None
+    columns = Columns(options["time_column"], options["cost_column"], only, options["time_format"], currency)
+    billed = bill(file, month, columns)
     office = Office.of(_ledger(folder), project.settings.business, project.settings.billing)
     margins = customers_margin(office, project.root, month)
     compared = with_bill(

@@ -7,8 +7,10 @@ Pure comparison: rows in, differences out, each with the ids that differ.
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -132,25 +134,46 @@ def billed_quantities(document: Row) -> dict[str, Decimal]:
     return sums
 
 
-def bill(file: Path, month: str, *, time: str, cost: str, only: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
-    """What a cloud's bill (CSV) says a month cost: `{cost, rows, left_out}`, exact. `time` and `cost` name columns.
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a bill say what. `only`: (column, value) pairs that a row must have; `form`: how times are
+    written where that is not ISO 8601 (as strptime); `currency`: (column, the code that every row must have).
+    """
 
-    `only`: (column, value) pairs that a row must have. A row belongs to the month in which its time begins, in UTC.
+    time: str
+    cost: str
+    only: tuple[tuple[str, str], ...] = ()
+    form: str | None = None
+    currency: tuple[str, str] | None = None
+
+    def names(self) -> set[str]:
+        """Every column that is read."""
+        return {self.time, self.cost, *(name for name, _ in self.only), *([self.currency[0]] if self.currency else [])}
+
+
+def bill(file: Path, month: str, columns: Columns) -> dict[str, Any]:
+    """What a cloud's bill (CSV) says a month cost: `{cost, rows, left_out}`, exact; credits are negative costs.
+
+    A row belongs to the month in which its time begins, in UTC.
     """
     total, rows, left_out = Decimal(0), 0, 0
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            missing = sorted({time, cost, *(name for name, _ in only)} - set(reader.fieldnames or ()))
+            missing = sorted(columns.names() - set(reader.fieldnames or ()))
             if missing:
                 known = ", ".join(reader.fieldnames or ()) or "none"
                 raise UsageError("bill-columns", at=Place(file=str(file)), missing=", ".join(missing), known=known)
             for row in reader:
                 at = Place(file=str(file), line=reader.line_num)
-                if any(row[name] != value for name, value in only) or _month(row[time], at) != month:
+                if any(row[name] != value for name, value in columns.only):
                     left_out += 1
                     continue
-                total += _money(row[cost], at)
+                if _month(row[columns.time], columns.form, at) != month:
+                    left_out += 1
+                    continue
+                _in_currency(row, columns, at)
+                total += _money(row[columns.cost], at)
                 rows += 1
     except OSError as error:
         raise unreadable(file, error) from error
@@ -159,9 +182,21 @@ def bill(file: Path, month: str, *, time: str, cost: str, only: tuple[tuple[str,
     return {"cost": total, "rows": rows, "left_out": left_out}
 
 
-def _month(text: str | None, at: Place) -> str:
+def _in_currency(row: Mapping[str, str], columns: Columns, at: Place) -> None:
+    if columns.currency is not None and (row[columns.currency[0]] or "").strip() != columns.currency[1]:
+        name, code = columns.currency
+        raise InputError("bill-currency", at=at, column=name, found=str(row[name])[:20], currency=code)
+
+
+def _month(text: str | None, form: str | None, at: Place) -> str:
+    said = (text or "").strip().removesuffix(" UTC")  # as Google writes it
     try:
-        return clock.month(clock.moment(text or "", "time") or 0)
+        if form is not None:
+            try:
+                return clock.month(clock.moment(datetime.datetime.strptime(said, form), "time") or 0)
+            except ValueError:
+                raise InputError("bill-time", found=said[:40], form=form) from None
+        return clock.month(clock.moment(said, "time") or 0)
     except InputError as error:
         raise error.located(file=at.file, line=at.line) from None
 
