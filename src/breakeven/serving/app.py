@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.errors import BreakevenError, EnvironmentFault
-from breakeven.serving import batches, documents, inference, openai, policies, routes
+from breakeven.serving import batches, documents, ending, inference, openai, policies, routes
 from breakeven.serving.access import Access
 from breakeven.serving.batch_files import BatchFolder
 from breakeven.serving.batch_work import Batches
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from breakeven.ledger.plans import PricePlan
     from breakeven.ledger.writer import Entry
     from breakeven.serving.inputs import InputLog
+    from breakeven.serving.parts import Parts
 
 log = logging.getLogger("breakeven.serving")
 
@@ -127,6 +128,7 @@ class Service:
         self.draining = False
         self.refused: tuple[int, str] | None = None  # a decision that is not followed, and the code of the reason
         self.open = 0
+        self.streams: set[Parts] = set()
         self.batches = Batches(self, BatchFolder.beside(ledger.stores.path))
         self.requests = RequestLog.if_wanted()
         self.traces = Traces.if_wanted()
@@ -179,7 +181,12 @@ class Service:
         if trace is not None:
             trace.mark("asked")
         self.ledger.settle_soon(admission, charge, self._committed, future)
-        fresh = await future
+        try:
+            fresh = await future
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            fresh = await asyncio.get_running_loop().run_in_executor(None, ending.written, self.ledger, charge)
         if trace is not None:
             trace.mark("committed")
         return fresh
@@ -236,6 +243,11 @@ class Service:
         except Exception:
             log.exception("request %s failed", exchange.id)
             response = self._refusal(exchange, HttpError(500, "internal"))
+        except asyncio.CancelledError:  # the server ends, and its time for what runs is over
+            if not self.draining:
+                raise
+            refused = self._refusal(exchange, HttpError(503, "shutting-down", headers={"connection": "close"}))
+            response = None if exchange.begun else refused
         finally:
             self.open -= 1
             exchange.let_go()

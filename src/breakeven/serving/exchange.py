@@ -54,8 +54,8 @@ class Exchange:
     """A request while it is answered. Header names are lower-case bytes; a doubled header keeps its first value."""
 
     __slots__ = (
-        "began", "binary", "failure", "forms", "headers", "held", "id", "intake", "key", "method", "named", "receive",
-        "scope", "send", "status", "trace",
+        "began", "begun", "binary", "failure", "forms", "headers", "held", "id", "intake", "key", "method", "named",
+        "receive", "scope", "send", "status", "trace",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +71,7 @@ class Exchange:
         self.trace: Trace | None = None
         self.failure: str | None = None  # the code of the error that answered it
         self.status = 200  # of an answer that its handler sends itself
+        self.begun = False  # whether its head is sent
         self.forms = False  # whether a form may be the body
         self.binary = False  # whether bytes may follow a JSON object
         self.intake: Intake | None = None  # where the bytes of a large body are counted
@@ -166,6 +167,7 @@ class Exchange:
         """Sends the head of an answer whose body its handler sends itself."""
         given = {"cache-control": "no-store", "x-content-type-options": "nosniff", "x-request-id": self.id, **headers}
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        self.begun = True
         await self.send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:

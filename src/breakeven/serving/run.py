@@ -173,6 +173,7 @@ def _run(
     import uvicorn
 
     from breakeven.serving.descriptors import fitting
+    from breakeven.serving.ending import LAST_SECONDS, cut_streams
     from breakeven.serving.protocol import Guard, guarded, sweep
 
     config = uvicorn.Config(
@@ -183,7 +184,7 @@ def _run(
         access_log=False,
         log_config=None,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(service.limits.shutdown_seconds)),
+        timeout_graceful_shutdown=max(1, round(service.limits.shutdown_seconds)) + LAST_SECONDS,
         server_header=False,
         proxy_headers=False,
         backlog=2048,
@@ -207,7 +208,9 @@ def _run(
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             service.draining = True
+            cutting = asyncio.ensure_future(cut_streams(service))
             await super().shutdown(sockets)
+            cutting.cancel()
             await service.batches.stop()
             if self.sweeper is not None:
                 self.sweeper.cancel()

@@ -87,6 +87,7 @@ async def stream(
         raise
     headers = [*_HEADERS, (b"x-request-id", exchange.id.encode())]
     try:
+        exchange.begun = True
         await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
         sent, left, failure = await _sent(service, exchange, parts, lambda part: events.part(charge_id, part))
         quantities = deployment.package.usage(inputs, [sent]) if sent else {}
@@ -116,9 +117,11 @@ async def _sent(
 ) -> tuple[list[Any], bool, BreakevenError | None]:
     """(the parts that were sent, whether the reader left, what ended them early)."""
     gone = asyncio.ensure_future(_left(exchange))
+    service.streams.add(parts)
     checked = time.monotonic()
     sent: list[Any] = []
     failure: BreakevenError | None = None
+    cut = False
     if exchange.trace is not None:
         exchange.trace.cases = 1
         exchange.trace.mark("taken")
@@ -134,9 +137,14 @@ async def _sent(
     except Exception as error:  # the head is sent: the error goes into the stream
         failure = error if isinstance(error, BreakevenError) else HttpError(500, "internal")
         log.error("stream %s failed: %s", exchange.id, type(error).__name__)
+    except asyncio.CancelledError:  # its reader took nothing more until the server's time was over
+        if not service.draining:
+            raise
+        failure, cut = HttpError(503, "shutting-down"), True
     finally:
         parts.left = True
-        left = gone.done()
+        service.streams.discard(parts)
+        left = gone.done() or cut
         gone.cancel()
         if exchange.trace is not None:
             exchange.trace.mark("answered")

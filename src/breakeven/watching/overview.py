@@ -42,12 +42,14 @@ class Overview:
         self._seen: dict[str, object] = {}
         self._customers: Poll[list[dict[str, Any]]] | None = None
         if ledger is not None:
-            self._customers = Poll(lambda: customers(ledger, ask), every=5.0, patience=2.0)
+            self._customers = Poll(lambda: customers(ledger, ask), every=5.0, patience=5.0)
 
     def look(self) -> None:
         """Reads every server once; EnvironmentFault `top-no-server` where the first look finds none at all."""
         for poll in self._polls.values():
             poll.begin()
+        if self._customers is not None:
+            self._customers.begin()  # a database takes its time to be opened
         for address, poll in self._polls.items():
             self._down[address] = self._take(address, poll.wait(2 * PAGE_SECONDS))
         if not any(history.times for history in self.histories.values()):
@@ -208,11 +210,14 @@ def customers(place: str, ask: Callable[..., Any] = ask_owner) -> list[dict[str,
     """Who used most in the last hour: `{customer, requests, units, price, currency}`, by price, then by units."""
     start = datetime.fromtimestamp(time.time() - _CUSTOMERS_HOUR, UTC).isoformat()
     sums: dict[str, dict[str, Any]] = {}
+    counts: dict[str, dict[tuple[str, str, str], int]] = {}
     for row in ask(place, "usage", customer=None, start=start, end=None):
         blank = {"customer": row["name"] or row["customer"], "requests": 0, "units": {}, "price": 0.0, "currency": None}
         held = sums.setdefault(row["customer"], blank)
         held["units"][row["meter"]] = held["units"].get(row["meter"], 0) + row["quantity"]
-        held["requests"] = max(held["requests"], row["events"])
+        events, place = counts.setdefault(row["customer"], {}), (row["key"], row["model"], row["plan"])
+        events[place] = max(events.get(place, 0), row["events"])  # an event is in the row of each of its meters
+        held["requests"] = sum(events.values())
         held["price"] += float(row["price"] or 0)
         held["currency"] = row["currency"] or held["currency"]
     rows = sorted(sums.values(), key=lambda row: (-row["price"], -sum(row["units"].values())))
