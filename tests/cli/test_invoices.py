@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,22 @@ def call(*arguments: str, command: Any = invoice, code: int = 0) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def october(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the ledger below, made once and copied."""
+    folder = tmp_path_factory.mktemp("october")
+    use(folder / "ledger.sqlite", "acme", [f"2024-10-{day:02d}" for day in (1, 5, 9, 20, 31)])
+    return folder
+
+
 @pytest.fixture
-def at(tmp_path: Path) -> tuple[str, str]:
+def at(tmp_path: Path, october: Path) -> tuple[str, str]:
     """`-C` of a project with a customer who used 500 answers in October 2024."""
     settings = {"version": 1, "product": {"name": "reviews", "task": "text-classification"},
                 "business": {"currency": "EUR", "price": {"plan": PLAN}}, "billing": {"seller": SELLER}}  # fmt: skip
     (tmp_path / "breakeven.yaml").write_text(json.dumps(settings))
-    use(tmp_path / "ledger.sqlite", "acme", [f"2024-10-{day:02d}" for day in (1, 5, 9, 20, 31)])
+    for name in ("ledger.sqlite", "private.sqlite"):
+        shutil.copy(october / name, tmp_path / name)
     return "-C", str(tmp_path)
 
 

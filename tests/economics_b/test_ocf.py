@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.economics.cap_declared import declared
@@ -416,7 +416,6 @@ def same(one: State, other: State) -> None:
         assert dict(one.exit(value, LATER).payouts) == dict(other.exit(value, LATER).payouts)
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs())
 def test_any_table_survives_the_way_out_back_and_into_a_file(log: list[Event]) -> None:
     before = CapTable(tuple(log)).state()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,16 @@ def line(**changes: Any) -> str:
     return json.dumps({**event, **changes})
 
 
+@pytest.fixture(scope="module")
+def one_event(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a ledger with one event, made once and copied."""
+    folder = tmp_path_factory.mktemp("one event")
+    with open_ledger(folder / "ledger.sqlite") as ledger:
+        owner = ledger.customers.add("acme").id
+        ledger.record([Charge(owner, {"answers": 1}, id="there", source="s", time=1_767_225_600_000_000)])
+    return folder
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -113,10 +124,11 @@ def line(**changes: Any) -> str:
         (line(id="there", time="2026-02-01T00:00:00Z"), "another time"),
     ],
 )  # fmt: skip
-def test_a_bad_row_is_told_with_its_line_and_nothing_enters(place: Path, tmp_path: Path, text: str, words: str) -> None:
-    with open_ledger(place) as ledger:
-        owner = ledger.customers.add("acme").id
-        ledger.record([Charge(owner, {"answers": 1}, id="there", source="s", time=1_767_225_600_000_000)])
+def test_a_bad_row_is_told_with_its_line_and_nothing_enters(
+    one_event: Path, place: Path, tmp_path: Path, text: str, words: str
+) -> None:
+    for name in ("ledger.sqlite", "private.sqlite"):
+        shutil.copy(one_event / name, place.with_name(name))
     file = tmp_path / "events.jsonl"
     file.write_text(f"{line()}\n\n{text}\n{line(id='z')}\n")
     with pytest.raises(InputError, match=words) as caught:

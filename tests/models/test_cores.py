@@ -8,12 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_runtimes import MAY_VARY, TEXTS, trained
+from test_runtimes import MAY_VARY, TEXTS
 
 from breakeven.models.cores import EVEN, LEAST_TOKENS, Cores
 from breakeven.models.encoder import TORCH_BF16, TORCH_FP32
-
-__all__ = ["trained"]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_fakes import Fitting, cases, plain_task
-from tiny_weights import opinions
 
 from breakeven.errors import EnvironmentFault
 from breakeven.models import bert, int8, prepacked
@@ -22,8 +20,6 @@ from breakeven.models.encoder import (
     TORCH_BF16,
     TORCH_FP32,
     TORCH_INT8,
-    Encoder,
-    EncoderSettings,
 )
 from breakeven.models.encoder_runtimes import need_compiler, prepare
 from breakeven.models.tokens import Tokeniser
@@ -44,15 +40,6 @@ ALL = [
     pytest.param(COMPILED_FP32, marks=compiled),
     pytest.param(COMPILED_BF16, marks=compiled),
 ]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny):
-    options = {"epochs": 6, "batch_tokens": 64, "learning_rate": 5e-3, "bf16": False, "max_length": 32}
-    context = Fitting(tmp_path_factory.mktemp("trained"))
-    model = Encoder(EncoderSettings(weights=str(tiny), **options), plain_task())
-    model.fit(cases(*opinions(150)), cases(*opinions(60, seed=1)), context)
-    return context.folder, model
 
 
 def loaded(trained, root, runtime):

@@ -115,10 +115,11 @@ class Caller:
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with one customer, made once and copied: making one syncs the disk many times."""
+    """A ledger with one customer and their key, made once and copied: making one syncs the disk many times."""
     place = tmp_path_factory.mktemp("empty")
     with open_ledger(place / "ledger.sqlite") as opened:
         opened.customers.add("acme")
+        (place / "key").write_text(opened.keys.create("acme")[0])
     return place
 
 
@@ -131,13 +132,13 @@ def ledger(tmp_path: Path, empty: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def make(ledger: Ledger) -> Iterator[Callable[..., Caller]]:
-    """A caller over a package: `make(package, rates={...}, **limits)`."""
+def make(ledger: Ledger, empty: Path) -> Iterator[Callable[..., Caller]]:
+    """A caller over a package: `make(package, rates={...}, **limits)`; each has a key of its own."""
     made: list[Service] = []
+    there = [(empty / "key").read_text()]
 
     def build(package: EchoPackage | None = None, *, rates: dict[str, Any] | None = None, **limits: Any) -> Caller:
-        ledger.customers.add("acme")
-        secret, _ = ledger.keys.create("acme")
+        secret = there.pop() if there else ledger.keys.create("acme")[0]
         service = create_app(
             package or EchoPackage(),
             None,

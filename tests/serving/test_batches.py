@@ -439,7 +439,7 @@ def test_interactive_requests_go_first(make: Make) -> None:
 
 
 def test_what_waits_gets_its_turn_though_others_never_stop(make: Make) -> None:
-    call = make(EchoPackage(work=0.004))
+    call = make(EchoPackage(work=0.001))
 
     async def work() -> Any:
         name = (await post(call, lines("a"))).json["id"]
