@@ -9,8 +9,10 @@ import pytest
 
 from breakeven.ledger import Ledger
 from breakeven.ledger.customers import Terms
+from breakeven.serving import promises
 from breakeven.serving.access import guesser
 from breakeven.serving.intake import Intake
+from breakeven.serving.promises import MOST_REMARKS
 from breakeven.serving.wire import HttpError
 from tests.serving.conftest import Answer, Caller
 from tests.serving.fakes import EchoPackage, Stateful, Streaming
@@ -109,6 +111,29 @@ def test_an_error_is_no_echo(call: Caller, path: str) -> None:
         assert answer.status in (404, 422)
         assert len(answer.body) < 2000
         assert answer.error["message"]
+
+
+def test_an_answer_is_spoken_about_a_bounded_number_of_times(call: Caller, ledger: Ledger) -> None:
+    """A remark is free and lies on the disk for long: a thousand on one answer are no opinion."""
+    first, other = (call.predict("a").json["id"] for _ in range(2))
+    statuses = [call("POST", "/v1/feedback", {"id": first, "correct": True}).status for _ in range(MOST_REMARKS + 2)]
+    assert statuses == [200] * MOST_REMARKS + [429] * 2
+    answer = call("POST", "/v1/feedback", {"id": first, "correct": True})
+    assert answer.error["code"] == "feedback-enough"
+    assert call("POST", "/v1/feedback", {"id": other, "correct": True}).status == 200
+    assert len(ledger.feedback.list()) == MOST_REMARKS + 1
+
+
+def test_what_was_said_of_very_many_answers_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "_KNOWN_ANSWERS", 2)
+    remarks = promises.Remarks()
+    for _ in range(MOST_REMARKS):
+        remarks.count("a", None)
+    with pytest.raises(HttpError, match="20 remarks"):
+        remarks.check("a", None)
+    for event in "bc":
+        remarks.count(event, 0)
+    remarks.check("a", None)
 
 
 class Wordy(Streaming):

@@ -25,6 +25,7 @@ from breakeven.serving.deployment import Deployment, Standing, compare
 from breakeven.serving.exchange import Exchange, Receive, Scope, Send
 from breakeven.serving.intake import Intake
 from breakeven.serving.logs import RequestLog
+from breakeven.serving.promises import Remarks
 from breakeven.serving.traces import Traces, current
 from breakeven.serving.watch import Watch
 from breakeven.serving.wire import HttpError, Response, error_response, status_of
@@ -125,6 +126,7 @@ class Service:
         first = self.deploy(package, rule, name=name, limits=limits)
         self.standing = Standing(first, served={name: first})
         self.running: dict[str, tuple[str, asyncio.Future[Response]]] = {}  # by Idempotency-Key: request, outcome
+        self.remarks = Remarks()
         self.draining = False
         self.refused: tuple[int, str] | None = None  # a decision that is not followed, and the code of the reason
         self.open = 0

@@ -280,10 +280,12 @@ async def feedback(service: Service, exchange: Exchange) -> Response:
     value: dict[str, Any] = {
         name: request[name] for name in ("correct", "label", "rating", "comment") if name in request
     }
+    service.remarks.check(request["id"], request.get("index"))
     kept = await asyncio.get_running_loop().run_in_executor(
         None,
         lambda: service.ledger.feedback.add(request["id"], value, customer=key.customer, index=request.get("index")),
     )
+    service.remarks.count(request["id"], request.get("index"))
     return json_response(200, kept, rates)
 
 
