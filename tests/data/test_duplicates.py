@@ -19,7 +19,14 @@ def grams(text: str) -> set[str]:
 
 def brute_force(texts: list[str], threshold: float = 0.8) -> set[int]:
     sets = [grams(text) for text in texts]
-    pairs = [(later, earlier) for later in range(len(sets)) if sets[later] for earlier in range(later)]
+    sizes = [len(grams) for grams in sets]
+    pairs = [
+        (later, earlier)
+        for later in range(len(sets))
+        if sets[later]
+        for earlier in range(later)
+        if sizes[later] >= threshold * sizes[earlier] - 1e-9 and sizes[earlier] >= threshold * sizes[later] - 1e-9
+    ]
     return {a for a, b in pairs if len(sets[a] & sets[b]) >= threshold * len(sets[a] | sets[b]) - 1e-9}
 
 
