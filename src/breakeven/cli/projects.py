@@ -27,9 +27,16 @@ def _recipes(context: click.Context, parameter: click.Parameter, typed: str) -> 
 @click.option(
     "--recipe", default="sentiment", show_default=True, help="See: breakeven recipes", shell_complete=_recipes
 )
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="FILE", help="A table of your own instead of a recipe."
+)
+@click.option("--target", metavar="COLUMN", help="With --data: the label.  [default: found]")
+@click.option("--inputs", metavar="COLUMN,...", help="With --data: the texts.  [default: found]")
 @as_json
-def init(directory: Path, recipe: str, as_json: bool) -> None:
-    """Make a project in DIRECTORY from a recipe: breakeven.yaml, a signing key, a .gitignore.
+def init(
+    directory: Path, recipe: str, data: Path | None, target: str | None, inputs: str | None, as_json: bool
+) -> None:
+    """Make a project in DIRECTORY from a recipe, or around a table: breakeven.yaml, a signing key, a .gitignore.
 
     Files that are already there are never overwritten.
     """
@@ -37,19 +44,33 @@ def init(directory: Path, recipe: str, as_json: bool) -> None:
     from breakeven.packaging.signing import make_key
 
     directory = directory.expanduser()  # a shell leaves `~` alone inside quotes
-    written = shelf.write(recipe, directory)
+    guess = None
+    if data is None:
+        written = shelf.write(recipe, directory)
+    else:
+        from breakeven.recipes import own
+
+        guess, written = own.write(
+            data, directory, target, [name.strip() for name in (inputs or "").split(",") if name]
+        )
     key = directory / "keys" / "release.key"
-    if shelf.has_model(recipe) and not key.exists():
+    modelled = data is not None or shelf.has_model(recipe)
+    if modelled and not key.exists():
         make_key(key)
         written += [key, key.with_suffix(".pub")]
     if as_json:
-        answer({"directory": str(directory), "recipe": recipe, "written": [str(path) for path in written]})
+        columns = {"target": guess.target, "inputs": guess.inputs} if guess else None
+        named = None if guess else recipe
+        paths = [str(path) for path in written]
+        answer({"directory": str(directory), "recipe": named, "columns": columns, "written": paths})
         return
     for path in written:
         say(f"wrote {path}")
     here = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
-    if not shelf.has_model(recipe):
-        say(f"next: {here}breakeven simulate   (what it would take)")
+    if guess is not None:
+        say(f"the label: {guess.target} ({len(guess.classes)} values); the texts: {', '.join(guess.inputs)}")
+    if not modelled:
+        say(f"{here}breakeven simulate   (the answer)")
         return
     say(f"next: {here}breakeven run --dry-run   (what it would take)")
     click.echo("      " + spoken(f"{here}breakeven run   (the answer)"))

@@ -50,11 +50,12 @@ def write(name: str, directory: Path) -> list[Path]:
     written = []
     for item in sorted(_folder(name).iterdir(), key=lambda item: item.name):
         if item.is_file():
-            written += _put(directory / item.name, item.read_bytes())
-    return written + _put(directory / ".gitignore", ("\n".join(IGNORED) + "\n").encode())
+            written += put(directory / item.name, item.read_bytes())
+    return written + put(directory / ".gitignore", ("\n".join(IGNORED) + "\n").encode())
 
 
-def _put(path: Path, data: bytes) -> list[Path]:
+def put(path: Path, data: bytes) -> list[Path]:
+    """Writes a file that is not there yet; what was written."""
     if path.exists():
         return []
     write_atomic(path, data)
