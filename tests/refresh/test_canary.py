@@ -15,7 +15,8 @@ import pytest
 from breakeven.ledger import open_ledger
 from breakeven.ledger.commands import audit, kept_inputs
 from breakeven.packaging.routing import Desk
-from breakeven.refresh.canary import WATCHES, Limits, concluded, feedback_of, wrong
+from breakeven.refresh.canary import WATCHES, Counted, Limits, concluded, feedback_of, wrong
+from breakeven.refresh.line import Refresh
 from breakeven.refresh.watches import Tally, Watched
 from breakeven.serving.launch import ServerProcess
 from tests.serving.shelf import Shelf
@@ -63,6 +64,21 @@ def test_without_a_server_or_words_it_waits_and_after_hours_it_is_promoted(shelf
     done = breakeven(shelf.root, "refresh", "--watch", "--hours", "0")
     assert (done["outcome"], done["decision"]["release"]) == ("promoted", shelf.names["green"])
     assert breakeven(shelf.root, "refresh", "--watch")["outcome"] == "no-canary"
+
+
+@pytest.mark.slow
+def test_a_canary_whose_requests_fail_is_rolled_back(shelf: Shelf) -> None:
+    open_ledger(shelf.root / "ledger.sqlite").close()
+    red, green = shelf.names["red"], shelf.names["green"]
+    well, ill = {"answered": 4000, "failed": 40}, {"answered": 1900, "failed": 100}
+    line = Refresh(shelf.root)
+    waits = line.watch(Limits(answers=10_000), Counted.of({"tried": {red: well, green: well}}))
+    assert (waits["outcome"], waits["watches"]["failures"]["canary"]["bad"]) == ("waits", 40)
+    before = Counted.of({"requests": {red: well, green: ill}})  # counted before it was a canary
+    assert line.watch(Limits(answers=1), before)["outcome"] == "waits"
+    done = line.watch(Limits(answers=1), Counted.of({"tried": {red: well, green: ill}}))
+    assert (done["outcome"], done["watch"], done["champion"]) == ("rolled-back", "failures", red)
+    assert done["decision"]["watch"]["figures"]["failures"]["canary"]["bad"] == 100
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from breakeven.errors import EnvironmentFault
+from breakeven.errors import EnvironmentFault, IntegrityError
 from breakeven.ledger import Ledger
 from breakeven.packaging import decisions
 from breakeven.packaging.release import Release
@@ -238,6 +238,28 @@ def test_half_a_decision_is_not_followed(stage: Callable[..., Stage]) -> None:
 
     assert asyncio.run(story())["current"] == on.shelf.names["green"]
     assert on.opened[on.shelf.names["red"]].closed  # opened first, and for nothing
+
+
+def test_a_decision_made_anew_in_the_place_of_a_damaged_one_is_followed(stage: Callable[..., Stage]) -> None:
+    """Its number is that of the one that was moved away, which the server followed."""
+    on = stage()
+    folder = on.shelf.releases / "decisions" / "2"
+    record = folder / "decision.json"
+
+    async def story() -> None:
+        await on.roster.begin()
+        record.write_text(record.read_text().replace("green", "brown"))
+        with pytest.raises(IntegrityError, match="nothing can be decided after a record that cannot") as told:
+            on.desk.rollback()
+        assert "move its folder out of decisions" in str(told.value)
+        folder.rename(on.shelf.root / "aside")
+        assert on.shelf.ship("blue") == 2
+        status = await on.roster.look()
+        assert (status["decision"], status["current"], status["refused"]) == (2, on.shelf.names["blue"], None)
+        assert (await on.ask("a"))["model"] == on.shelf.names["blue"]
+        await on.roster.end()
+
+    asyncio.run(story())
 
 
 def test_a_server_never_goes_back_to_an_older_decision(stage: Callable[..., Stage]) -> None:

@@ -21,7 +21,7 @@ from breakeven.watching import delivery
 from breakeven.watching.alerting import Alert, Change
 from breakeven.watching.outbox import LONGEST_PAUSE, MOST_WAITING, Letter, Lost, Outbox
 from breakeven.watching.settings import Receiver, Rule
-from breakeven.watching.wording import body, message_id
+from breakeven.watching.wording import body, message_id, said
 from tests.watching.receiver import receiving
 
 RULE = Rule.model_validate({"name": "errors", "watch": "error_share", "above": 0.05, "severity": "critical",
@@ -287,3 +287,12 @@ def test_a_sender_that_breaks_is_a_failed_attempt() -> None:
     assert box.letters[0].error == "ZeroDivisionError: oops"
     box.wake()
     assert box.wait(1) is None
+
+
+def test_a_decision_that_is_followed_again_is_no_longer_refused_and_a_server_that_left_no_longer_watched() -> None:
+    """Both are labels that are gone, and do not mean the same."""
+    refused = Rule.model_validate({"name": "r", "watch": "decision_refused", "above": 0})
+    down = Rule.model_validate({"name": "d", "watch": "server_down", "above": 0})
+    over = Alert("r", (("code", "parity-missing"),), "inactive", None, 10, 10, 20, 10, 10)
+    assert said(refused, over, resolved=True).startswith("no longer so: ")
+    assert said(down, over, resolved=True).startswith("no longer watched: ")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.artifacts import read_json
-from breakeven.errors import Busy, Place, UsageError
+from breakeven.errors import Busy, IntegrityError, Place, UsageError, message
 from breakeven.packaging.decisions import (
     Decision,
     Named,
@@ -178,13 +178,21 @@ class Desk:
     def _sign(self, action: str, change: Callable[[Decision], Record]) -> Record:
         check_key(self.key)
         with publishing(self.releases) as scratch:
-            now = open_shipping(self.releases, self.trust)
+            now = in_force(self.releases, self.trust)
             if self.after is not None and now.number != self.after:
                 raise Busy("routing-decided", at=Place(file=str(self.releases)), number=now.number, after=self.after)
             record = {**change(now), "action": action, "by": _who(), "reason": self.reason}
             if self.watch is not None:
                 record["watch"] = dict(self.watch)
             return decide(self.releases, scratch, record, key=self.key)
+
+
+def in_force(releases: Path, trust: Path) -> Decision:
+    """The decision that is followed; IntegrityError `routing-unsound` with the way out where it cannot be trusted."""
+    try:
+        return open_shipping(releases, trust)
+    except IntegrityError as error:
+        raise IntegrityError("routing-unsound", at=error.at, why=message(error.code, **error.fields)) from error
 
 
 def said_of(decision: Decision) -> Record:
@@ -204,7 +212,7 @@ def listed(releases: Path, trust: Path) -> list[dict[str, Any]]:
 
     `role`: current, canary, shadow, beside, or None. What each was decided on last is taken from verified records.
     """
-    now = open_shipping(releases, trust)
+    now = in_force(releases, trust)
     roles: dict[str, tuple[str, float | None]] = {one.release: ("beside", None) for one in now.beside}
     for role, named in (("shadow", now.shadow), ("canary", now.canary), ("current", now.current)):
         if named is not None:

@@ -107,7 +107,8 @@ class Roster:
                 if number < self.decision.number:
                     place = Place(file=str(self._releases / DECISIONS))
                     raise IntegrityError("decision-backwards", at=place, found=number, followed=self.decision.number)
-                if number > self.decision.number or not self.complete:
+                # The same number again, with other words: a damaged record was moved away, and decided anew.
+                if number > self.decision.number or decision.info != self.decision.info or not self.complete:
                     await self._take(decision)
                 self._no_refusal()
             except BreakevenError as error:

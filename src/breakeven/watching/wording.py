@@ -50,7 +50,8 @@ def said(rule: Rule, alert: Alert, *, resolved: bool = False) -> str:
         return render("alert-source-over" if resolved else "alert-source", {"about": about})
     words, how = WATCHED[rule.watch]
     what = render(words, {"quantile": f"p{rule.quantile * 100:g}", "window": rule.window})
-    if resolved and alert.value is None:
+    # Labels that are gone: a server or customer that is no longer there. A decision that is followed has none either.
+    if resolved and alert.value is None and rule.watch != "decision_refused":
         return render("alert-gone", {"what": what, "about": about})
     if how == "whether":
         return render("alert-not" if resolved else "alert-is", {"what": what, "about": about})
