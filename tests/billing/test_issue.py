@@ -176,6 +176,27 @@ def test_a_changed_document_is_told(place: Path) -> None:
         show(str(place), "INV-2024-0001")
 
 
+def test_a_document_that_was_changed_with_its_hash_or_taken_out_is_found(place: Path) -> None:
+    """Who can write the file can write the hash as well, but not the audit log's chain."""
+    finalize(office(place), "acme", "2024-10")
+    assert commands.verify(place)["holds"]
+    with sqlite3.connect(place) as connection:
+        body = json.loads(connection.execute("SELECT document FROM invoices").fetchone()[0])
+        body["lines"][0]["minor"], body["total"]["minor"] = 3900, body["total"]["minor"] - 1000
+        body["hash"] = digest(body)
+        connection.execute("UPDATE invoices SET document = ?, hash = ?", (json.dumps(body), body["hash"]))
+    connection.close()
+    assert show(str(place), "INV-2024-0001")["total"]["minor"] == 4462  # in itself it is sound
+    broken = commands.verify(place)["broken"]
+    assert [(row["where"], row["what"]) for row in broken] == [
+        ("document INV-2024-0001", "is not what the audit log says was issued")
+    ]
+    with sqlite3.connect(place) as connection:
+        connection.execute("DELETE FROM invoices")
+    connection.close()
+    assert [row["what"] for row in commands.verify(place)["broken"]] == ["was issued and is missing"]
+
+
 # Bad input, a row each.
 
 

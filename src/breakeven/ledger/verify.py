@@ -1,4 +1,4 @@
-"""Does the ledger hold? Every chain is walked, every total compared with its events."""
+"""Does the ledger hold? Every chain is walked, every total compared with its events, every document with the audit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from breakeven.artifacts import fingerprint
 from breakeven.ledger import chain, clock, schema
 from breakeven.ledger.audit import verify_audit
+from breakeven.ledger.invoices import invoices
 
 
 def verify(connection: Connection, ledger: str, against: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def verify(connection: Connection, ledger: str, against: Mapping[str, Any] | Non
     else:
         broken.extend(_anchors(connection, heads))
     broken.extend(_totals(connection, sums))
+    broken.extend(_documents(connection))
     if against is not None:
         broken.extend(_kept_heads(connection, ledger, against))
     return {
@@ -131,3 +134,20 @@ def _totals(connection: Connection, sums: Any) -> list[dict[str, Any]]:
         }
         for cell in sorted(differing)[:20]
     ]
+
+
+def _documents(connection: Connection) -> list[dict[str, Any]]:
+    """Issued documents that are not what the audit log says was issued, and those that are no longer there."""
+    line, row = schema.audit.c, invoices.c
+    query = sa.select(line.subject, line.detail).where(line.action.in_(("invoice.issue", "credit_note.issue")))
+    issued = {found.subject: json.loads(found.detail)["hash"] for found in connection.execute(query)}
+    broken = []
+    kept = sa.select(row.number, row.document).order_by(row.number).execution_options(yield_per=500)
+    for found in connection.execute(kept):
+        body = json.loads(found.document)
+        said = fingerprint({name: value for name, value in body.items() if name != "hash"})
+        if issued.pop(found.number, None) != said:
+            what = "is not what the audit log says was issued"
+            broken.append({"where": f"document {found.number}", "position": None, "what": what})
+    gone = [{"where": f"document {number}", "position": None, "what": "was issued and is missing"} for number in issued]
+    return [*broken, *sorted(gone, key=lambda item: str(item["where"]))]
