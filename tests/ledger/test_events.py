@@ -135,7 +135,7 @@ def test_a_change_that_fails_takes_no_other_with_it(ledger: Ledger) -> None:
             outcomes[name] = type(error).__name__
 
     works = {
-        "hold": lambda: ledger.change(lambda *_: hold.wait(5)),
+        "hold": lambda: ledger.change(lambda *_: hold.wait(60)),
         "before": lambda: ledger.customers.add("before").name,
         "fails": lambda: ledger.change(fails),
         "charge": lambda: ledger.settle(None, Charge("c", {"answers": 1})),
@@ -167,7 +167,7 @@ def test_what_a_failed_commit_rolled_back_is_told_to_nobody_as_done(
 
     monkeypatch.setattr(writer, "append", full)
     hold = threading.Event()
-    first = threading.Thread(target=lambda: ledger.change(lambda *_: hold.wait(5)))
+    first = threading.Thread(target=lambda: ledger.change(lambda *_: hold.wait(60)))
     caught: list[str] = []
 
     def add() -> None:

@@ -42,7 +42,7 @@ def test_each_part_has_one_thread_to_itself_and_the_caller_keeps_its_own(cores):
     both = threading.Barrier(2)  # neither goes on before the other has come
 
     def work(part):
-        both.wait(10)
+        both.wait(60)
         return part, torch.get_num_threads(), threading.get_ident()
 
     found = cores.map(work, ["a", "b"])

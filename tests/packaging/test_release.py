@@ -173,11 +173,11 @@ def test_of_two_publishers_one_wins(tmp_path: Path) -> None:
     def hold() -> None:
         with decisions.publishing(tmp_path / "releases"):
             inside.set()
-            leave.wait(5)
+            leave.wait(60)
 
     first = threading.Thread(target=hold)
     first.start()
-    inside.wait(5)
+    inside.wait(60)
     try:
         with pytest.raises(Busy, match="somebody else is publishing"), decisions.publishing(tmp_path / "releases"):
             pass

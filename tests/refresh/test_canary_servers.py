@@ -82,7 +82,7 @@ def answered(url: str, name: str) -> int:
 
 
 def until(check: Any) -> None:
-    end = time.monotonic() + 40
+    end = time.monotonic() + 120
     while not check():
         assert time.monotonic() < end
         time.sleep(0.2)

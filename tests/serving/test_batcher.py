@@ -68,7 +68,7 @@ def test_one_bad_case_does_not_fail_its_neighbours(batchers: list[Batcher]) -> N
     hold = threading.Event()
 
     def answer(inputs: list[str]) -> list[str]:
-        hold.wait(5)
+        hold.wait(60)
         if "bad" in inputs:
             raise ValueError("bad")
         return inputs
@@ -92,7 +92,7 @@ def test_keys_take_turns(batchers: list[Batcher]) -> None:
     hold = threading.Event()
 
     def answer(inputs: list[str]) -> list[str]:
-        hold.wait(5)
+        hold.wait(60)
         order.extend(inputs)
         return inputs
 
@@ -179,7 +179,7 @@ def test_a_slow_model_keeps_a_batch_or_two_waiting(batchers: list[Batcher]) -> N
 
 def test_a_pace_measured_before_counts_from_the_first_request(batchers: list[Batcher]) -> None:
     hold = threading.Event()
-    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], max_cases=1, pace={"single": 10.0, "batched": 10.0})
+    batcher = Batcher(lambda inputs: (hold.wait(60), inputs)[1], max_cases=1, pace={"single": 10.0, "batched": 10.0})
     batchers.append(batcher)
 
     async def crowd() -> int:
@@ -303,7 +303,7 @@ def test_who_is_alone_waits_for_company_no_longer_than_the_window(batchers: list
 @pytest.mark.parametrize("clients", [64, 8])
 def test_a_slow_model_refuses_none_of_its_first_clients(batchers: list[Batcher], clients: int) -> None:
     hold = threading.Event()
-    batcher = Batcher(lambda inputs: (hold.wait(5), inputs)[1], pace={"single": 0.034, "batched": 0.028})
+    batcher = Batcher(lambda inputs: (hold.wait(60), inputs)[1], pace={"single": 0.034, "batched": 0.028})
     batchers.append(batcher)
 
     async def crowd() -> list[Any]:
@@ -323,7 +323,7 @@ def test_a_case_that_was_held_up_makes_the_queue_no_shorter(batchers: list[Batch
         if inputs == ["held up"]:
             stall.wait(1.0)
         elif "after" in inputs:
-            hold.wait(5)
+            hold.wait(60)
         return inputs
 
     batcher = Batcher(answer, pace={"single": 2e-5, "batched": 2e-5})
@@ -343,7 +343,7 @@ def test_a_batch_of_a_slow_model_holds_no_more_than_ends_soon(batchers: list[Bat
     hold, sizes = threading.Event(), list[int]()
 
     def answer(inputs: list[Any]) -> list[Any]:
-        hold.wait(5)
+        hold.wait(60)
         sizes.append(len(inputs))
         return inputs
 

@@ -103,7 +103,7 @@ class Held(EchoPackage):
         self.go = threading.Event()
 
     def raw(self, inputs: list[str]) -> list[str]:
-        self.go.wait(10)
+        self.go.wait(60)
         return super().raw(inputs)
 
 
@@ -129,7 +129,7 @@ def test_a_request_that_runs_finishes_on_the_release_it_began_on(stage: Callable
 
 async def until(holds: Callable[[], bool]) -> None:
     """Waits for what must come soon; a busy machine may take a while."""
-    late = time.monotonic() + 10
+    late = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < late
         await asyncio.sleep(0.02)
