@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from breakeven.cli.options import answer, as_json, open_project, part_of, project_options, say, spoken, table
+from breakeven.cli.options import answer, as_json, beside, open_project, part_of, project_options, say, spoken, table
 from breakeven.cli.service import _folder, _ledger, _rows
 from breakeven.errors import UsageError, render
 
@@ -308,7 +308,7 @@ def _issued(document: Mapping[str, Any], as_json: bool) -> None:
         answer(document)
         return
     total = f"{document['total']['amount']} {document['currency']}"
-    facts = f"{document['buyer']['name']}, {document['month']}, {total}"
+    facts = beside(document["buyer"]["name"], document["month"], total)
     issued = f"issued {document['number']}: {facts}"
     say(f"issued before: {document['number']}, {facts}" if document.get("already") else issued)
 
@@ -328,7 +328,7 @@ def _tell(document: Mapping[str, Any], out: TextIO) -> None:
     from breakeven.billing.shown import Shown
 
     shown = Shown(document)
-    out.write(f"{shown.title} {document['number'] or ''}".strip() + f", {document['buyer']['name']}\n")
+    out.write(beside(f"{shown.title} {document['number'] or ''}".strip(), document["buyer"]["name"]) + "\n")
     out.write(f"{shown.word('invoice-word-from-to', first=shown.period[0], last=shown.period[1])}\n")
     for row in shown.rows():
         words = ", ".join(part for part in (row.name, row.quantity, row.detail) if part)

@@ -89,6 +89,11 @@ def spoken(said: str) -> str:
     return said if language == "en" else translated(said, "cli-", language)
 
 
+def beside(*parts: str) -> str:
+    """Things side by side, as the reader's language joins them."""
+    return str(render("joint-words", {})).join(parts)
+
+
 def part_of(whole: str, part: object) -> str:
     """`whole: part`, as the reader's language writes it."""
     return render("report-part-of", {"whole": whole, "part": part})
