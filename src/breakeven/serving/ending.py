@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from breakeven.errors import EnvironmentFault
 from breakeven.ledger import schema
 from breakeven.serving.wire import HttpError
 
@@ -38,12 +37,12 @@ async def cut_streams(service: Service) -> None:
 def written(ledger: Ledger, charge: Charge) -> bool:
     """Whether a charge that was put to the writer is in the ledger, once all that was put before is dealt with.
 
-    EnvironmentFault `ledger-busy` where it is not: nothing is charged then.
+    HttpError 503 `shutting-down` where it is not: nothing is charged then.
     """
     ledger.writer.wait(lambda _connection, _private: None)
     cell = schema.events.c
     query = sa.select(cell.position).where(cell.id == charge.id, cell.source == charge.source)
     with ledger.stores.reading.connect() as connection:
         if connection.execute(query).first() is None:
-            raise EnvironmentFault("ledger-busy", reason="the server ends")
+            raise HttpError(503, "shutting-down")
     return True

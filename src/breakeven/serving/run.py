@@ -172,23 +172,8 @@ def _run(
 ) -> int | None:
     import uvicorn
 
-    from breakeven.serving.descriptors import fitting
-    from breakeven.serving.ending import LAST_SECONDS, cut_streams
-    from breakeven.serving.protocol import Guard, guarded, sweep
-
-    config = uvicorn.Config(
-        service,
-        http=guarded(fitting(guard or Guard())),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(service.limits.shutdown_seconds)) + LAST_SECONDS,
-        server_header=False,
-        proxy_headers=False,
-        backlog=2048,
-    )
+    from breakeven.serving.ending import cut_streams
+    from breakeven.serving.protocol import Guard, sweep
 
     class Server(uvicorn.Server):  # type: ignore[misc]
         """uvicorn, which says when it is ready and drains when told to end."""
@@ -223,10 +208,33 @@ def _run(
             service.draining = True
             super().handle_exit(sig, frame)
 
-    server = Server(config)
+    server = Server(_config(service, guard or Guard()))
     with _signals_held(server) as held:
         server.run(sockets=[listening])
     return held[-1] if held else None
+
+
+def _config(service: Service, guard: Guard) -> Any:
+    """How uvicorn serves; after the deadline it cancels what is left."""
+    import uvicorn
+
+    from breakeven.serving.descriptors import fitting
+    from breakeven.serving.ending import LAST_SECONDS
+    from breakeven.serving.protocol import guarded
+
+    return uvicorn.Config(
+        service,
+        http=guarded(fitting(guard)),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(service.limits.shutdown_seconds)) + LAST_SECONDS,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+    )
 
 
 async def _tidy(service: Service) -> None:
