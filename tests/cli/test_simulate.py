@@ -44,6 +44,18 @@ def test_a_section_alone_becomes_a_plan_that_one_can_read(project: Path) -> None
     assert (project / "plan.xlsx").stat().st_size > 5000
 
 
+def test_what_the_figures_rest_on_is_told_by_origin_and_no_costs_are_not_believed(project: Path) -> None:
+    done = run(project)
+    lines = done.stdout.splitlines()
+    assumed = next(line for line in lines if line.startswith("assumed ("))
+    assert "customers.new_per_month" in assumed and "price.per_customer" not in assumed
+    assert "price.per_customer" in next(line for line in lines if line.startswith("declared ("))
+    assert not [line for line in lines if line.startswith(("measured (", "quoted ("))]
+    assert "no cost is declared" not in done.stderr
+    (project / "breakeven.yaml").write_text("\n".join(SECTION.splitlines()[:-1]) + "\n")
+    assert "no cost is declared: every figure is what comes in" in run(project).stderr
+
+
 def test_json_is_the_plan(project: Path) -> None:
     done = run(project, "--json", "--set", "business.price.per_customer=60")
     data = json.loads(done.stdout)

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakeven.cli.options import answer, console, part_of, project_options, say, speak
+from breakeven.cli.options import answer, console, part_of, project_options, say, speak, warn
+from breakeven.errors import Finding
 
 if TYPE_CHECKING:
     from breakeven.economics.actuals import Counted, CountedMonths
     from breakeven.economics.plan import BusinessPlan
     from breakeven.economics.results import Plan
     from breakeven.economics.sections import Customers
+    from breakeven.report.words import Words
+
+ORIGINS = ("assumed", "quoted", "declared", "measured")  # the least sure first
+_SPENT = ("costs.", "team.", "other_per_month")
+_NO_MONEY = ("peak_factor", "capacity_per_second", "count", "load")
 
 
 @click.command()
@@ -62,11 +68,28 @@ def simulate(
     for line in data["summary"]:
         console().print(line["text"], soft_wrap=True, markup=False)
     words = Words(reader_language())
+    inputs = data["candidates"]["plan"]["inputs"]
+    for line in _origins(inputs, words):
+        console().print(line, soft_wrap=True, markup=False)
+    warn(_no_costs(inputs))
     for finding in plans["plan"].findings:
         said = part_of(words(f"level-{finding.level}"), finding)
         console(stderr=True).print(said, soft_wrap=True, markup=False)
     for path in written:
         say(f"wrote {path}", err=True)
+
+
+def _origins(inputs: Mapping[str, Any], words: Words) -> list[str]:
+    """A line an origin: the numbers that the figures rest on, the least sure first."""
+    names = {origin: [name for name, number in inputs.items() if number["origin"] == origin] for origin in ORIGINS}
+    return [f"{words.term(origin)} ({len(found)}): {', '.join(found)}" for origin, found in names.items() if found]
+
+
+def _no_costs(inputs: Mapping[str, Any]) -> list[Finding]:
+    """A plan that spends nothing breaks even at once, and says nothing."""
+    paid = [name for name in inputs if name.startswith(_SPENT) and not name.endswith(_NO_MONEY)]
+    spent = [name for name in paid if inputs[name]["value"]]
+    return [] if spent else [Finding("plan-without-costs", "warning", None)]
 
 
 def _name(settings: Any, root: Path) -> str:
