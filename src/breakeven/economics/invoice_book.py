@@ -63,9 +63,9 @@ class Book:
         self, *, taxed: bool | None = None, fees: tuple[str, ...] = (), plan: str | None = None
     ) -> Decimal | Fraction:
         """What later steps build on, in major units: the sum of some lines, rounded or exact as the plan rounds."""
-        lines = [line for line in self.lines if taxed in (None, line.taxed) and (not fees or line.name in fees)]
-        if plan is not None:
-            lines = [line for line in lines if line.plan == plan]
+        lines = self.lines if taxed is None else [line for line in self.lines if line.taxed == taxed]
+        if fees or plan is not None:
+            lines = [line for line in lines if (not fees or line.name in fees) and plan in (None, line.plan)]
         if self.plan.rounding.per == "line":
             return Decimal(sum(line.minor for line in lines)) / Decimal(self._scale)
         return sum((fraction(line.exact) for line in lines), Fraction(0))
@@ -83,13 +83,16 @@ def _minimum(book: Book, customer: Customer, stretches: list[Stretch]) -> None:
 
 
 def _discounts(book: Book, customer: Customer, stretches: list[Stretch]) -> None:
+    if not any(stretch.plan.discounts for stretch in stretches):
+        return
     for plan, only, part in _plans(book, stretches):
         for discount in plan.discounts:
             _reduce(book, discount, customer.periods_billed, only=only, part=part)
 
 
 def _coupons(book: Book, customer: Customer, stretches: list[Stretch]) -> None:
-    for plan, only, part in _plans(book, stretches):
+    held = any(stretch.plan.coupons for stretch in stretches)
+    for plan, only, part in _plans(book, stretches) if held else ():
         for coupon in plan.coupons:
             _reduce(book, coupon, customer.periods_billed, kind="coupon", only=only, part=part)
     for coupon in customer.coupons:
@@ -104,7 +107,7 @@ def version_of(plan: Plan) -> str:
 def plan_names(stretches: list[Stretch]) -> list[str]:
     """How lines name the plan of each stretch; with its first day where two plans say the same of themselves."""
     names = [version_of(stretch.plan) for stretch in stretches]
-    if len(names) < 2:
+    if len(names) < 2:  # nearly every invoice
         return names
     told = list(zip(names, stretches, strict=True))
     return [

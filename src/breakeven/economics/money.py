@@ -7,8 +7,8 @@ float never enters: it is refused here. Exchange rates are left out; amounts of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
@@ -75,11 +75,9 @@ def _nearest(code: str) -> str | None:
     return code.upper() if code.upper() in EXPONENTS else None
 
 
-@contextmanager
-def exactly() -> Iterator[None]:
+def exactly() -> AbstractContextManager[Context]:
     """A block in which Decimal arithmetic is exact or an error: nothing is silently cut to 28 digits."""
-    with localcontext(_EXACT):
-        yield
+    return localcontext(_EXACT)
 
 
 def exact(value: object, *, field: str | None = None) -> Decimal:
