@@ -347,4 +347,5 @@ def _span(seconds: float | None) -> str:
         return "-"
     days, rest = divmod(int(seconds), 86400)
     hours, minutes, left = rest // 3600, rest % 3600 // 60, rest % 60
-    return f"{days}d {hours}h" if days else f"{hours}h {minutes}m" if hours else f"{minutes}m {left}s"
+    code = "top-days" if days else "top-hours" if hours else "top-minutes"
+    return render(code, {"days": days, "hours": hours, "minutes": minutes, "seconds": left})
