@@ -178,9 +178,11 @@ class Shown:
         total = "invoice-word-credited" if document["kind"] == "credit_note" else "invoice-word-total"
         rows.append((self.word(total), self.money(document["total"]["minor"], code=True), not paid))
         if paid:
-            back = "-back" if document["kind"] == "credit_note" else ""
-            rows.append((self.word(f"invoice-word-credits{back}"), self.money(-paid), False))
-            rows.append((self.word(f"invoice-word-due{back}"), self.money(document["due"]["minor"], code=True), True))
+            codes = ("invoice-word-credits", "invoice-word-due")
+            if document["kind"] == "credit_note":
+                codes = ("invoice-word-credits-back", "invoice-word-due-back")
+            rows.append((self.word(codes[0]), self.money(-paid), False))
+            rows.append((self.word(codes[1]), self.money(document["due"]["minor"], code=True), True))
         return rows
 
     def payment(self) -> list[tuple[str, str]]:
