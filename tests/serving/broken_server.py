@@ -18,7 +18,7 @@ class Hasty(writer.Writer):
             if isinstance(entry.work, writer.Charge):
                 entry.result = True
         writer._deliver([entry for entry in entries if isinstance(entry.work, writer.Charge)])
-        time.sleep(0.02)
+        time.sleep(0.5)  # longer than a busy machine takes to send what was acknowledged
         super()._write(entries)
 
 
