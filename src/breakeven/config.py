@@ -215,6 +215,8 @@ def _problem(
         nearest = difflib.get_close_matches(str(path[-1]), allowed, 1, 0.5)
         place = document.place((*full, "")) if (*full, "") in document.marks else document.place(full)
         code = "unknown-key" if nearest else "unknown-key-plain"
+        if str(path[-1]).isdigit():  # 20,000 within braces is the number 20 and a key 000
+            code = "unknown-key-number"
         return ConfigError(
             code,
             at=Place(place.file, place.line, place.column, field=None),
@@ -261,6 +263,13 @@ _EXPECTS = {
     "string_too_long": "expects-shorter",
     "finite_number": "expects-finite",
 }
+# Forms that people meet first, in words.
+_FORMS = {
+    r"^[a-z0-9][a-z0-9-]{0,62}$": "form-product",
+    r"^[a-z0-9][a-z0-9._-]{0,62}$": "form-candidate",
+    r"^[A-Z]{3}$": "form-currency",
+    r"^\d{4}-\d{2}-\d{2}$": "form-day",
+}
 
 
 def _expected(item: Mapping[str, Any]) -> str:
@@ -270,6 +279,8 @@ def _expected(item: Mapping[str, Any]) -> str:
             about["expected"] = re.findall(r"'[^']*'", str(about["expected"])) or [about["expected"]]
             if len(about["expected"]) == 1:
                 return str(about["expected"][0])
+        if form := _FORMS.get(str(about.get("pattern"))):
+            return render(form, about)
         return render(_EXPECTS[item["type"]], about)
     message = str(item["msg"])
     for prefix in ("Value error, ", "Input should be ", "Assertion failed, "):

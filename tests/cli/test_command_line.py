@@ -93,7 +93,7 @@ def test_a_chinese_terminal_is_answered_in_chinese(tmp_path: Path, environment: 
     (tmp_path / "breakeven.yaml").write_text(PROJECT)
     (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(30)))
     told = run("doctor", cwd=tmp_path, **environment).stdout
-    assert "核数: " in told and "空闲内存: " in told and not [w for w in ("cores", "memory", "installed") if w in told]
+    assert "核数：" in told and "空闲内存：" in told and not [w for w in ("cores", "memory", "installed") if w in told]
     assert "：无误；共 7 步：" in run("check", cwd=tmp_path, **environment).stdout
     assert run("status", cwd=tmp_path, **environment).stdout.split()[:4] == ["步骤", "状态", "运行次数", "原因"]
     ran = run("run", "collect", cwd=tmp_path, **environment)
@@ -234,3 +234,14 @@ def test_a_tab_is_called_a_tab(tmp_path: Path) -> None:
     (tmp_path / "breakeven.yaml").write_text("version: 1\nseed:\n\tx: 1\n")
     done = run("check", cwd=tmp_path)
     assert done.returncode == 2 and "breakeven.yaml:3:1: a tab stands" in done.stderr
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("product: {name: Ticket Triage, task: text-classification}", "small letters, digits and dashes, such as ticket"),
+    ("business: {currency: dollars, price: {per_answer: 1}}", "three capital letters of ISO 4217, such as EUR"),
+    ("business: {price: {per_answer: 1}, customers: {start: 3, answers_each: 20,000}}", "write 20000, not 20,000"),
+])  # fmt: skip
+def test_what_is_often_written_wrong_is_told_in_words(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "breakeven.yaml").write_text(f"version: 1\n{line}\n")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "[a-z" not in done.stderr
