@@ -85,7 +85,8 @@ class Customer:
     def everything(self, text: str) -> None:
         body = json.dumps({"inputs": [f"write to {text}", "and nobody"]}).encode()
         name = {"Idempotency-Key": f"{time.monotonic_ns()} of {text}"}
-        found = [self.ask("/v1/predict", body, **name) for _ in range(2)][0]
+        found = self.ask("/v1/predict", body, **name)
+        assert self.ask("/v1/predict", body, **name)["id"] == found["id"], "kept and replayed"
         word = {"id": found["id"], "index": 0, "comment": f"{text} is not amused"}
         self.ask("/v1/feedback", json.dumps(word).encode())
         tensors = {"inputs": [{"name": "input", "datatype": "BYTES", "shape": [1], "data": [f"tensor {text}"]}]}
