@@ -255,11 +255,20 @@ def test_each_candidate_stands_on_the_cheapest_machine_that_holds_it_and_is_quic
     assert judged.machine.name == "small" and not judged.within_gates
 
 
-def test_a_candidate_that_fits_nowhere_cannot_be_sold():
-    nowhere = candidate("big", 0.012, 0.9, speeds=(Speed("tpu", measured(5.0)),))
-    judged = decide({"big": nowhere}, plan(gates=())).candidates["big"]
-    assert judged.why_not.code == "unit-no-machine" and judged.machine is None
+@pytest.mark.parametrize(
+    ("speeds", "code", "first"),
+    [
+        ((Speed("tpu", measured(5.0)),), "unit-no-machine", "change-machine"),
+        ((), "unit-no-capacity", "change-capacity"),
+    ],
+)
+def test_a_candidate_that_fits_nowhere_cannot_be_sold_and_says_what_is_missing(speeds, code, first):
+    nowhere = candidate("big", 0.012, 0.9, speeds=speeds)
+    verdict = decide({"big": nowhere}, plan(gates=()))
+    judged = verdict.candidates["big"]
+    assert judged.why_not.code == code and judged.machine is None
     assert judged.probability_pays == 0.0 and judged.changes == ()
+    assert [change["code"] for change in verdict.sentence.fields["changes"]] == [first]
 
 
 def test_a_remote_api_has_no_machine_and_its_quoted_price():

@@ -27,7 +27,7 @@ def sentence(
     if chosen is None:
         nearest = max(judged.values(), key=lambda one: one.ceiling_per_1000.value - one.floor_per_1000.value)
         unsure = {result.gate.name for result in nearest.gates if result.passes == "cannot_tell"}
-        changes = [_words(change, unsure) for change in nearest.changes] or [message("change-none")]
+        changes = [_words(change, unsure) for change in nearest.changes] or [_missing(nearest)]
         about |= {"nearest": nearest.name, "changes": changes}
         return Finding("verdict-none", "problem", "evaluate", None, about)
     if margin is None:
@@ -71,6 +71,12 @@ def _instead(margin: Margin) -> dict[str, Any]:
     if volume is not None:
         return message("rival-pays-from" if metric is None else "rival-pays-from-or-at", **about)
     return message("rival-pays-never" if metric is None else "rival-pays-at", **about)
+
+
+def _missing(nearest: CandidateVerdict) -> dict[str, Any]:
+    """What has to be known first of a candidate that no rate or machine was found for; else that nothing helps."""
+    codes = {"unit-no-capacity": "change-capacity", "unit-no-machine": "change-machine"}
+    return message(codes.get(nearest.why_not.code if nearest.why_not else "", "change-none"))
 
 
 def _words(change: Change, unsure: set[str]) -> dict[str, Any]:
