@@ -94,5 +94,7 @@ def test_the_figures_it_names_are_there(servers: dict[str, ServerProcess]) -> No
 def test_the_limits_it_names_are_the_programs() -> None:
     limits = BatchLimits()
     assert f"{limits.bytes >> 20} MiB a file" in PAGE and f"over {limits.lines:,}" in PAGE
-    assert f"{limits.active} batches under way and {limits.held_bytes >> 30} GiB" in PAGE
+    assert f"{limits.active} batches under way (uploads included)" in PAGE
+    assert f"{limits.kept:,} and {limits.held_bytes >> 30} GiB kept" in PAGE
+    assert f"{limits.free_bytes >> 20} MiB of the\n  disk stay free" in PAGE
     assert f"Files go {limits.keep_days} days" in PAGE
