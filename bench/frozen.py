@@ -36,7 +36,7 @@ def arithmetic() -> float:
         for width, height in SHAPES:
             layer = torch.nn.Linear(width, height).bfloat16()
             rows = torch.randn(1024, width, dtype=torch.bfloat16)
-            for product in [layer, *([prepacked.Prepacked(layer)] if prepacked.able() else [])]:
+            for product in [layer, *([prepacked.Prepacked(layer)] if prepacked.able(torch.bfloat16) else [])]:
                 best = max(best, 2 * rows.numel() * height / _shortest(lambda p=product, r=rows: p(r)))
     return best
 
