@@ -20,6 +20,7 @@ import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 from frozen import SHAPES
@@ -54,7 +55,7 @@ def arithmetic() -> float:
         for width, height in SHAPES:
             layer = torch.nn.Linear(width, height).bfloat16()
             rows = torch.randn(1024, width, dtype=torch.bfloat16)
-            for product in [layer, *([prepacked.Prepacked(layer)] if prepacked.able() else [])]:
+            for product in [layer, *([prepacked.Prepacked(layer)] if prepacked.able(torch.bfloat16) else [])]:
                 for _ in range(15):
                     started = time.thread_time()
                     product(rows)
@@ -67,7 +68,7 @@ def by_thread(pid: int) -> dict[int, float]:
     return {one.id: one.user_time + one.system_time for one in psutil.Process(pid).threads()}
 
 
-def served(place: Path, bodies: list[str], chosen: argparse.Namespace) -> tuple[list[dict[str, float]], list[float]]:
+def served(place: Path, bodies: list[str], chosen: argparse.Namespace) -> tuple[list[dict[str, Any]], list[float]]:
     """(rounds of the server under load, the limit measured between them)."""
     rounds, limits = [], [arithmetic()]
     with ServerProcess(place, threads=chosen.threads, plan=PLAN, limits=LIMITS) as server:

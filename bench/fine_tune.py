@@ -158,7 +158,7 @@ def side_by_side(chosen: argparse.Namespace) -> None:
 
 def _summary(found: dict[str, list[Run]]) -> dict[str, Any]:
     def middle(way: str, field: str) -> float:
-        return round(statistics.median(getattr(run, field) for run in found[way]), 3)
+        return float(round(statistics.median(getattr(run, field) for run in found[way]), 3))
 
     fields = list(Run.__dataclass_fields__)
     table = {name: {field: middle(way, field) for field in fields} for way, name in WAYS.items()}

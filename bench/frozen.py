@@ -18,6 +18,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from texts import cases, context, mails, task
@@ -37,7 +38,7 @@ def arithmetic() -> float:
             layer = torch.nn.Linear(width, height).bfloat16()
             rows = torch.randn(1024, width, dtype=torch.bfloat16)
             for product in [layer, *([prepacked.Prepacked(layer)] if prepacked.able(torch.bfloat16) else [])]:
-                best = max(best, 2 * rows.numel() * height / _shortest(lambda p=product, r=rows: p(r)))
+                best = max(best, 2 * rows.numel() * height / _shortest(partial(product, rows)))
     return best
 
 
@@ -86,7 +87,7 @@ def main() -> None:
     )
     encoder.cast(torch.bfloat16)
     encoder.eval().settle()
-    work = {
+    work: dict[str, Callable[[], Any]] = {
         "embedded": lambda: vectors_of(encoder, ids, torch.device("cpu")),
         "scored": lambda: scorer.predict(inputs),
     }

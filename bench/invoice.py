@@ -14,6 +14,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from breakeven.economics.invoice import Customer, Event, invoice
@@ -43,7 +44,7 @@ def events(count: int) -> list[Event]:
     ]
 
 
-def best(work, units: int, seconds: float) -> float:
+def best(work: Callable[[], object], units: int, seconds: float) -> float:
     """Units a second of the fastest run within the time."""
     fastest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:

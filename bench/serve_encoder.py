@@ -59,7 +59,7 @@ class Server:
         """CPU seconds of all its processes so far."""
         parent = psutil.Process(self.pid)
         times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-        return sum(one.user + one.system for one in times)
+        return float(sum(one.user + one.system for one in times))
 
     def probabilities(self, text: str) -> list[float]:
         """What it answers to a text, in the order of the classes."""

@@ -13,7 +13,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -174,7 +174,7 @@ def difference(plan: BusinessPlan) -> float:
     return max(float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)))) for a, b in pairs)
 
 
-def best_of(times: int, *functions) -> list[float]:
+def best_of(times: int, *functions: Callable[[], object]) -> list[float]:
     """CPU seconds of each function, the best of `times` rounds in turn."""
     found = [np.inf] * len(functions)
     for _ in range(times):
@@ -187,7 +187,8 @@ def best_of(times: int, *functions) -> list[float]:
 
 def ishigami_14(z: np.ndarray, _: bool) -> np.ndarray:
     x = (2 * normal.cdf(z[:3]) - 1) * np.pi
-    return np.sin(x[0]) + 7 * np.sin(x[1]) ** 2 + 0.1 * x[2] ** 4 * np.sin(x[0])
+    found: np.ndarray = np.sin(x[0]) + 7 * np.sin(x[1]) ** 2 + 0.1 * x[2] ** 4 * np.sin(x[0])
+    return found
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ async def _commit(*_: Any) -> bool:
 def unmetered() -> Iterator[None]:
     """While it is open, every service of this process answers without metering."""
     before = routes.admit, Service.commit, Watch.used
-    routes.admit = _admit
-    Service.commit = _commit  # type: ignore[method-assign]
+    routes.admit = _admit  # type: ignore[assignment]
+    Service.commit = _commit  # type: ignore[method-assign, assignment]
     Watch.used = lambda *_: None  # type: ignore[method-assign]
     try:
         yield
