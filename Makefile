@@ -69,7 +69,7 @@ bench: setup
 properties: setup
 	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal --hypothesis-profile thorough
 
-# The proofs of docs/reliability.md at full length: plan for an hour; figures go to stress.json. STRESS=overload make stress runs
+# The proofs of docs/reliability.md at full length: plan for half an hour; figures go to stress.json. STRESS=overload make stress runs
 # only those whose names match (see tests/stress/README.md for minutes). schemathesis has an environment of its own.
 stress: setup
 	@test -x $(VENV)-stress/bin/schemathesis || { $(PYTHON) -m venv $(VENV)-stress && $(VENV)-stress/bin/python -m pip install -q 'schemathesis>=4.32,<5'; }
