@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -74,18 +75,21 @@ def serve(
     from breakeven.ledger.owner import Desk
     from breakeven.serving.app import create_app
     from breakeven.serving.inputs import InputLog
-    from breakeven.serving.loading import Loaded
+    from breakeven.serving.loading import Loaded, apart
     from breakeven.serving.orders import Orders
     from breakeven.serving.roster import Roster
 
     if unsigned and not _loopback(host):
         raise UsageError("unsigned-not-loopback", host=host)
+    # Between two operations of a text OpenMP's threads wait awake; after the last one they need not for 3 ms more. Read
+    # when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     listening = listen(host, port)
     with contextlib.ExitStack() as stack:
         stack.callback(listening.close)
         decision = None
         if opener is not None:
-            loaded, found_name = Loaded(opener(Path(folder), threads), 0), None
+            loaded, found_name = Loaded(apart(partial(opener, Path(folder), threads)), 0), None
         else:
             loaded, found_name, decision = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
         given = rule if rule is not None or decision is None else decision.rule
@@ -108,9 +112,6 @@ def _open(
     """(what is open, name on the wire, decision). On other hardware than measured the package checks itself first."""
     from breakeven.serving.loading import Loaded, apart, load
 
-    # Between two operations of a text OpenMP's threads wait awake; after the last one they need not for 3 ms more. Read
-    # when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     if unsigned:
         from breakeven.packaging.opened import open_package
 
