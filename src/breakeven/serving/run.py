@@ -75,23 +75,17 @@ def serve(
     from breakeven.ledger.owner import Desk
     from breakeven.serving.app import create_app
     from breakeven.serving.inputs import InputLog
-    from breakeven.serving.loading import Loaded, apart
     from breakeven.serving.orders import Orders
     from breakeven.serving.roster import Roster
 
     if unsigned and not _loopback(host):
         raise UsageError("unsigned-not-loopback", host=host)
-    # Between two operations of a text OpenMP's threads wait awake; after the last one they need not for 3 ms more. Read
-    # when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     listening = listen(host, port)
     with contextlib.ExitStack() as stack:
         stack.callback(listening.close)
-        decision = None
-        if opener is not None:
-            loaded, found_name = Loaded(apart(partial(opener, Path(folder), threads)), 0), None
-        else:
-            loaded, found_name, decision = _open(Path(folder), trust=trust, unsigned=unsigned, threads=threads)
+        loaded, found_name, decision = _open(
+            Path(folder), trust=trust, unsigned=unsigned, threads=threads, opener=opener
+        )
         given = rule if rule is not None or decision is None else decision.rule
         book = stack.enter_context(open_ledger(ledger))
         orders = Orders()
@@ -107,15 +101,20 @@ def serve(
 
 
 def _open(
-    folder: Path, *, trust: str | Path | None, unsigned: bool, threads: int
+    folder: Path, *, trust: str | Path | None, unsigned: bool, threads: int, opener: Opener | None
 ) -> tuple[Loaded, str | None, Decision | None]:
     """(what is open, name on the wire, decision). On other hardware than measured the package checks itself first."""
     from breakeven.serving.loading import Loaded, apart, load
 
+    # Between two operations of a text OpenMP's threads wait awake; after the last one they need not for 3 ms more. Read
+    # when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
+    if opener is not None:
+        return Loaded(apart(partial(opener, folder, threads)), 0), None, None
     if unsigned:
         from breakeven.packaging.opened import open_package
 
-        return Loaded(apart(lambda: open_package(folder, threads=threads)), 0), None, None
+        return Loaded(apart(partial(open_package, folder, threads=threads)), 0), None, None
     from breakeven.packaging.decisions import open_current
     from breakeven.packaging.release import open_release
 
